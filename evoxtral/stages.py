@@ -1,0 +1,178 @@
+"""Expensive steps as functions of (parameters, upstream digests, code).
+
+A stage's result lives in `runs/<profile>/<stage>-<digest>/`. It is built in a folder beside,
+stamped with the hashes of what went in and what came out, and renamed into place: a finished
+folder is whole. A killed stage leaves its `.partial` folder, from which its maker may resume.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from evoxtral import artifacts, paths
+from evoxtral.errors import UserError
+
+__all__ = ["StageResult", "code_digest", "exclusive", "stage", "used_stages"]
+
+STAMP = "stage.json"
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """A finished stage: where its files are, its digest, and whether this process made it."""
+
+    name: str
+    path: Path
+    digest: str
+    executed: bool
+
+
+_used: dict[Path, StageResult] = {}
+
+
+def used_stages() -> list[StageResult]:
+    """The stages this process asked for, in order; the provenance of a report lists them."""
+    return list(_used.values())
+
+
+def code_digest(modules: Sequence[str]) -> str:
+    """SHA-256 over the Python sources of modules or packages, e.g. `["evoxtral.speech"]`.
+
+    Part of a stage's digest, so that a changed generator never serves an old corpus.
+    """
+    total = hashlib.sha256()
+    for module in sorted(modules):
+        spec = find_spec(module)
+        if spec is None or spec.origin is None:
+            raise ValueError(f"no such module: {module}")
+        origin = Path(spec.origin)
+        is_package = spec.submodule_search_locations is not None
+        files = sorted(origin.parent.rglob("*.py")) if is_package else [origin]
+        for file in files:
+            total.update(f"{module}:{file.relative_to(origin.parent)}\0".encode())
+            total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+@contextmanager
+def exclusive(target: Path) -> Iterator[None]:
+    """Hold the lock of a folder; a second run is refused, naming the holder.
+
+    The operating system drops the lock with the process, so a killed run leaves none behind.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    lock_path = target.with_name(f".{target.name}.lock")
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    holder = lock_path.with_suffix(".holder")
+    lock = FileLock(lock_path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        who = holder.read_text() if holder.exists() else "another process"
+        raise UserError(
+            f"{target.name} is being written by {who}: wait for it or stop it, then run again"
+        ) from error
+    try:
+        artifacts.write_text(holder, f"process {os.getpid()} on {socket.gethostname()}")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _outputs(folder: Path) -> dict[str, dict[str, Any]]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != STAMP)
+    return {
+        p.relative_to(folder).as_posix(): {
+            "bytes": p.stat().st_size,
+            "sha256": artifacts.digest_file(p),
+        }
+        for p in files
+    }
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with a finished folder, or None; sizes are compared, not contents."""
+    for name, facts in artifacts.read_json(folder / STAMP)["outputs"].items():
+        file = folder / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file.stat().st_size != facts["bytes"]:
+            return f"{name} has changed size"
+    return None
+
+
+def stage(
+    name: str,
+    profile: str,
+    params: Mapping[str, Any],
+    make: Callable[[Path], None],
+    *,
+    inputs: Mapping[str, str] | None = None,
+    code: Sequence[str] = (),
+) -> StageResult:
+    """Return the result of a stage, building it if it is missing or damaged.
+
+    Args:
+        name: what the stage makes, e.g. `"corpus"`.
+        profile: the profile whose folder holds it.
+        params: everything that decides the result, JSON-serialisable.
+        make: called with the folder to fill; may find there what a killed run left.
+        inputs: digests of upstream stages by name.
+        code: modules whose source decides the result.
+
+    Raises:
+        UserError: another process is building the same stage.
+    """
+    key = {"name": name, "params": dict(params), "inputs": dict(inputs or {})}
+    if code:
+        key["code"] = code_digest(code)
+    full = artifacts.digest(key)
+    folder = paths.runs_dir() / profile / f"{name}-{full[:12]}"
+    reason = "not made yet"
+    if (folder / STAMP).is_file():
+        reason = _damage(folder)
+    if reason is not None:
+        with exclusive(folder):
+            _build(folder, key, full, make, reason)
+    result = StageResult(name, folder, full, executed=reason is not None)
+    known = _used.get(folder)
+    _used[folder] = known if known is not None and known.executed else result
+    return result
+
+
+def _build(
+    folder: Path,
+    key: Mapping[str, Any],
+    full: str,
+    make: Callable[[Path], None],
+    reason: str,
+) -> None:
+    sys.stdout.write(f"building {folder.name} ({reason})\n")
+    sys.stdout.flush()
+    partial = folder.with_name(f"{folder.name}.partial")
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    make(partial)
+    stamp = {**key, "digest": full, "outputs": _outputs(partial)}
+    artifacts.write_json(partial / STAMP, stamp)
+    partial.replace(folder)
+    sys.stdout.write(f"built {folder.name} in {time.monotonic() - start:.0f} s\n")
+    sys.stdout.flush()

@@ -1,0 +1,121 @@
+"""A wrong parameter stops a notebook in one sentence; a parameter file is never code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evoxtral import params, paths
+from evoxtral.errors import UserError
+
+GOOD = {"profile": "tiny", "source": "paper", "seed": 0}
+
+
+def cell(**changes: Any) -> dict[str, Any]:
+    """A notebook's namespace after its parameters cell."""
+    return {**GOOD, "params": params, "In": [""], "Out": {}, "_i1": "import this"} | changes
+
+
+def test_load_builds_the_model() -> None:
+    cfg = params.load("04_benchmark", cell())
+    assert cfg == params.Benchmark(profile="tiny", source="paper", seed=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"sorce": "paper"}, "unknown parameter 'sorce' of 04_benchmark: did you mean 'source'?"),
+        ({"zzz": 1}, "unknown parameter 'zzz' of 04_benchmark: known: profile, seed, source"),
+        ({"profile": "nope"}, r"parameter 'profile' of 04_benchmark is 'nope': Input should be"),
+        ({"seed": -1}, "parameter 'seed' of 04_benchmark is -1"),
+        ({"seed": 1.5}, "parameter 'seed' of 04_benchmark is 1.5"),
+        ({"seed": float("nan")}, "it must be a finite number"),
+        ({"seed": [1]}, r"parameter 'seed' of 04_benchmark is \[1\]"),
+        ({"source": 7}, "parameter 'source' of 04_benchmark is 7"),
+    ],
+)
+def test_wrong_parameters_are_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence) as caught:
+        params.load("04_benchmark", cell(**changes))
+    assert "\n" not in str(caught.value)
+    assert caught.value._render_traceback_() == [f"UserError: {caught.value}"]
+
+
+def test_a_missing_parameter_is_named() -> None:
+    namespace = cell()
+    del namespace["seed"]
+    with pytest.raises(UserError, match="parameter 'seed' of 04_benchmark is missing"):
+        params.load("04_benchmark", namespace)
+
+
+def test_the_cell_can_run_again_with_other_variables_about() -> None:
+    namespace = cell()
+    params.load("04_benchmark", namespace)
+    namespace |= {"rows": 3, "seed": 5}
+    assert params.load("04_benchmark", namespace).seed == 5
+
+
+def test_text_from_papermill_is_coerced() -> None:
+    assert params.load("04_benchmark", cell(seed="12")).seed == 12
+
+
+def test_digest_depends_on_values_alone() -> None:
+    one = params.Benchmark(**GOOD)
+    assert one.digest() == params.Benchmark(**dict(reversed(GOOD.items()))).digest()
+    assert one.digest() != params.Benchmark(**GOOD | {"seed": 1}).digest()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('"x = 1\\nopen(1)": 1', "is not a parameter name"),
+        ("1: 2", "1 is not a parameter name"),
+        ("a: [1, 2]", "a must be one value, not a list"),
+        ("a: {b: 1}", "a must be one value, not a dict"),
+        ("a: &x 1\nb: *x", "YAML aliases are refused"),
+        ("a: !!python/object/apply:os.system ['true']", "is not plain YAML"),
+        ("- 1", "must hold `name: value` lines"),
+        ("a: [", "is not plain YAML"),
+        ("a: 2026-01-01", "a must be one value, not a date"),
+    ],
+)
+def test_a_parameter_file_is_data(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        params.read_yaml(path)
+
+
+def test_missing_huge_and_binary_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        params.read_yaml(tmp_path / "none.yaml")
+    (tmp_path / "huge.yaml").write_text("#" * (params.MAX_YAML_BYTES + 1))
+    with pytest.raises(UserError, match="larger than"):
+        params.read_yaml(tmp_path / "huge.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00a")
+    with pytest.raises(UserError, match="is not plain YAML"):
+        params.read_yaml(tmp_path / "binary.yaml")
+
+
+@given(st.text(min_size=1, max_size=20).filter(lambda key: not key.isidentifier()))
+def test_no_key_that_is_no_identifier_passes(tmp_path_factory: Any, key: str) -> None:
+    path = tmp_path_factory.mktemp("yaml") / "p.yaml"
+    path.write_text(yaml.safe_dump({key: 1}, allow_unicode=True), encoding="utf-8")
+    with pytest.raises(UserError):
+        params.read_yaml(path)
+
+
+@pytest.mark.parametrize("path", sorted(paths.params_dir().glob("*/*.yaml")), ids=str)
+def test_every_parameter_file_is_valid(path: Path) -> None:
+    cfg = params.profile(path.stem, path.parent.name)
+    assert cfg.profile == path.parent.name
+
+
+def test_an_unknown_profile_lists_the_known_ones() -> None:
+    with pytest.raises(UserError, match="choose one of smoke, tiny, paper"):
+        params.profile("04_benchmark", "huge")

@@ -1,0 +1,53 @@
+"""The project is found from anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evoxtral import paths
+from evoxtral.errors import UserError
+
+
+def test_the_root_does_not_depend_on_the_working_directory(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EVOXTRAL_ROOT", raising=False)
+    for folder in (repo, repo / "notebooks", tmp_path, Path("/")):
+        monkeypatch.chdir(folder)
+        assert paths.root() == repo
+        assert paths.params_dir() == repo / "params"
+        assert paths.notebooks_dir() == repo / "notebooks"
+
+
+def test_the_environment_may_name_another_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.setenv("EVOXTRAL_ROOT", str(tmp_path))
+    assert paths.root() == tmp_path
+    assert paths.runs_dir() == tmp_path / "runs"
+
+
+def test_a_wrong_root_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVOXTRAL_ROOT", str(tmp_path))
+    with pytest.raises(UserError, match=r"no Evoxtral checkout: point it at the folder"):
+        paths.root()
+
+
+def test_without_a_checkout_the_error_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EVOXTRAL_ROOT", raising=False)
+    monkeypatch.setattr(paths, "__file__", str(tmp_path / "site-packages/evoxtral/paths.py"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="work inside a clone, or set EVOXTRAL_ROOT"):
+        paths.root()
+
+
+def test_runs_and_reports_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "r"))
+    monkeypatch.setenv("EVOXTRAL_REPORTS", str(tmp_path / "p"))
+    assert (paths.runs_dir(), paths.reports_dir()) == (tmp_path / "r", tmp_path / "p")

@@ -1,0 +1,134 @@
+"""A finished stage is whole, reused, rebuilt when damaged, and made by one process at a time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from evoxtral import artifacts, stages
+from evoxtral.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def _own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(stages, "_used", {})
+
+
+def fill(folder: Path) -> None:
+    artifacts.write_text(folder / "data" / "a.txt", "a")
+
+
+def test_a_stage_is_built_once(capsys: pytest.CaptureFixture[str]) -> None:
+    first = stages.stage("corpus", "smoke", {"n": 1}, fill)
+    second = stages.stage("corpus", "smoke", {"n": 1}, fill)
+    assert (first.executed, second.executed) == (True, False)
+    assert first.path == second.path
+    assert (first.path / "data" / "a.txt").read_text() == "a"
+    assert capsys.readouterr().out.count("building corpus-") == 1
+    assert [s.executed for s in stages.used_stages()] == [True], "one stage, made here"
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [("params", {"n": 2}), ("inputs", {"up": "x"}), ("code", ["evoxtral.errors"])],
+)
+def test_whatever_decides_the_result_decides_the_folder(change: str, value: object) -> None:
+    usual = {"params": {"n": 1}, "make": fill}
+    one = stages.stage("s", "smoke", **usual)
+    other = stages.stage("s", "smoke", **(usual | {change: value}))
+    assert one.path != other.path
+
+
+def test_a_damaged_stage_is_rebuilt_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    made = stages.stage("s", "smoke", {}, fill)
+    (made.path / "data" / "a.txt").unlink()
+    assert stages.stage("s", "smoke", {}, fill).executed
+    assert "(data/a.txt is missing)" in capsys.readouterr().out
+    (made.path / "data" / "a.txt").write_text("longer")
+    assert stages.stage("s", "smoke", {}, fill).executed
+    assert "(data/a.txt has changed size)" in capsys.readouterr().out
+
+
+def test_a_failed_stage_leaves_no_result_and_resumes() -> None:
+    seen = []
+
+    def fail(folder: Path) -> None:
+        artifacts.write_text(folder / "first.txt", "1")
+        raise RuntimeError("killed")
+
+    def resume(folder: Path) -> None:
+        seen.extend(p.name for p in folder.iterdir())
+        fill(folder)
+
+    with pytest.raises(RuntimeError, match="killed"):
+        stages.stage("s", "smoke", {}, fail)
+    assert stages.used_stages() == []
+    result = stages.stage("s", "smoke", {}, resume)
+    assert seen == ["first.txt"]
+    assert sorted(artifacts.read_json(result.path / stages.STAMP)["outputs"]) == [
+        "data/a.txt",
+        "first.txt",
+    ]
+
+
+def test_the_stamp_holds_no_time_and_no_path(tmp_path: Path) -> None:
+    made = stages.stage("s", "smoke", {"n": 1}, fill)
+    text = (made.path / stages.STAMP).read_text()
+    assert str(tmp_path) not in text
+    assert set(artifacts.read_json(made.path / stages.STAMP)) == {
+        "name",
+        "params",
+        "inputs",
+        "digest",
+        "outputs",
+    }
+
+
+def test_a_second_process_is_refused_and_a_dead_one_leaves_no_lock(tmp_path: Path) -> None:
+    target = tmp_path / "runs" / "stage"
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent(
+                f"""
+                import sys
+                from pathlib import Path
+                from evoxtral import stages
+                with stages.exclusive(Path({str(target)!r})):
+                    print("held", flush=True)
+                    sys.stdin.read()
+                """
+            ),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        message = rf"stage is being written by process {holder.pid} on .+: wait for it or stop it"
+        with pytest.raises(UserError, match=message), stages.exclusive(target):
+            pass
+    finally:
+        holder.kill()
+        holder.communicate()
+    with stages.exclusive(target):
+        pass
+
+
+def test_code_digest_follows_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "samplecode"
+    package.mkdir()
+    (package / "__init__.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = stages.code_digest(["samplecode"])
+    assert before == stages.code_digest(["samplecode"])
+    (package / "inner.py").write_text("y = 2\n")
+    assert before != stages.code_digest(["samplecode"])
+    with pytest.raises(ValueError, match="no such module"):
+        stages.code_digest(["evoxtral.nowhere"])
