@@ -1,0 +1,278 @@
+"""Tagged transcripts such as `[sighs] I told you NOT to`: vocabulary, reading and writing.
+
+A tagged transcript is plain words, bracketed tags and capitals for emphasis. Two readings of
+the same text live here, and they agree on every well-formed transcript:
+
+* `find_tags`, `strip_tags`, `plain_text` and `emphasis_words` read text exactly as the code that
+  printed the report's numbers did: regular expressions over the raw string, nothing repaired.
+* `parse` reads it into words and positioned tags, and repairs broken brackets (see there).
+
+The vocabulary is open. The report names 17 tags (section 3.1), its released scripts hold 26:
+a tag outside the vocabulary (`[sniffs]`, `[laughs nervously]`) is data, of group `other`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+__all__ = [
+    "GROUPS",
+    "TAGS",
+    "VALENCE",
+    "Tag",
+    "Transcript",
+    "emphasis_words",
+    "find_tags",
+    "group_of",
+    "is_balanced",
+    "normalise_tag",
+    "parse",
+    "plain_text",
+    "render",
+    "strip_tags",
+]
+
+TAGS: tuple[str, ...] = (
+    "sighs",
+    "laughs",
+    "whispers",
+    "nervous",
+    "frustrated",
+    "clears throat",
+    "pause",
+    "excited",
+    "stammers",
+    "gasps",
+    "sad",
+    "angry",
+    "calm",
+    "crying",
+    "shouts",
+    "confused",
+    "scared",
+)
+"""The 17 tag types of the report, in the order of its section 3.1."""
+
+GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "emotion": (
+            "excited",
+            "sad",
+            "angry",
+            "nervous",
+            "calm",
+            "frustrated",
+            "confused",
+            "scared",
+        ),
+        "nonverbal": ("laughs", "sighs", "gasps", "clears throat", "crying"),
+        "delivery": ("whispers", "shouts", "stammers"),
+        "pause": ("pause",),
+    }
+)
+"""What kind of thing a tag describes; the four groups partition `TAGS`."""
+
+VALENCE: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("excited", "calm", "laughs"), "positive"),
+        **dict.fromkeys(
+            ("sad", "angry", "nervous", "frustrated", "confused", "scared", "crying", "sighs"),
+            "negative",
+        ),
+        **dict.fromkeys(
+            ("gasps", "clears throat", "whispers", "shouts", "stammers", "pause"), "neutral"
+        ),
+    }
+)
+"""Pleasantness of each of the 17 tags, after the horizontal axis of Russell's circumplex (1980).
+
+Delivery, pauses and the ambiguous noises (a gasp may be delight or horror) are neutral.
+"""
+
+_GROUP_OF = {tag: group for group, members in GROUPS.items() for tag in members}
+
+_TAG = re.compile(r"\[([^\]]+)\]")
+_TAG_AND_SPACE = re.compile(r"\[[^\]]+\]\s*")
+_CAPS = re.compile(r"\b[A-Z]{2,}\b")
+
+_INNERMOST = re.compile(r"\[([^\[\]]*)\]")
+_BRACKET = re.compile(r"[\[\]]")
+
+
+def normalise_tag(name: str) -> str:
+    r"""Lowercase a tag name and collapse its white space.
+
+    >>> normalise_tag(" Clears\n throat ")
+    'clears throat'
+    """
+    return " ".join(name.lower().split())
+
+
+def group_of(tag: str) -> str:
+    """Group of a tag (a key of `GROUPS`), or `other` outside the vocabulary.
+
+    >>> group_of("whispers"), group_of("slams door")
+    ('delivery', 'other')
+    """
+    return _GROUP_OF.get(normalise_tag(tag), "other")
+
+
+def find_tags(text: str) -> list[str]:
+    """Lowercased contents of every `[...]`, in order, as the report's code found them.
+
+    Inner white space is kept, and a bracket opened twice is part of the name: use `parse` where
+    broken brackets should be repaired.
+
+    >>> find_tags("[Sighs] fine. [pause] I said [pause] FINE")
+    ['sighs', 'pause', 'pause']
+    """
+    return [name.lower() for name in _TAG.findall(text)]
+
+
+def strip_tags(text: str) -> str:
+    """Remove every `[...]` with the white space after it, and white space at both ends.
+
+    >>> strip_tags("[sighs] I said [pause] FINE [laughs]")
+    'I said FINE'
+    """
+    return _TAG_AND_SPACE.sub("", text).strip()
+
+
+def emphasis_words(text: str) -> list[str]:
+    """Runs of two or more capitals at word boundaries, lowercased, in order.
+
+    The report's definition, with its known limits: acronyms count, capitals inside a bracket
+    count, and `CAN'T` yields `can`.
+
+    >>> emphasis_words("I am NOT going, I CAN'T")
+    ['not', 'can']
+    """
+    return [word.lower() for word in _CAPS.findall(text)]
+
+
+def plain_text(text: str) -> str:
+    """Words as WER sees them: tags removed, emphasised words lowercased, nothing else changed.
+
+    >>> plain_text("[angry] I am NOT going, Sam.")
+    'I am not going, Sam.'
+    """
+    return _CAPS.sub(lambda match: match.group().lower(), strip_tags(text))
+
+
+def is_balanced(text: str) -> bool:
+    """Whether every bracket closes before the next one opens, around something.
+
+    >>> [is_balanced(t) for t in ("[sighs] no", "[sighs no", "no]", "[[sighs]]", "[ ] no")]
+    [True, False, False, False, False]
+    """
+    filled = all(content.strip() for content in _INNERMOST.findall(text))
+    return filled and not _BRACKET.search(_INNERMOST.sub("", text))
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag and its place.
+
+    Attributes:
+        name: Normalised name, e.g. `clears throat`.
+        word_index: Number of words before the tag, 0 … number of words of the transcript.
+        start: Offset of the opening bracket in the parsed text, in characters.
+        end: Offset just after the closing bracket.
+
+    Two tags are equal when name and word index are: offsets belong to one spelling of the text.
+    """
+
+    name: str
+    word_index: int
+    start: int = field(default=0, compare=False)
+    end: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.name or _BRACKET.search(self.name) or self.name != normalise_tag(self.name):
+            raise ValueError(f"tag name {self.name!r} is not normalised; use normalise_tag")
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A tagged transcript as words and positioned tags.
+
+    Attributes:
+        words: White-space separated words as spelt, punctuation and capitals included.
+        tags: Tags in order of appearance; `word_index` never decreases.
+    """
+
+    words: tuple[str, ...]
+    tags: tuple[Tag, ...] = ()
+
+    def __post_init__(self) -> None:
+        if list(self.words) != _words(self.text):
+            raise ValueError(f"{self.words} must be words without brackets or white space")
+        places = [0, *(tag.word_index for tag in self.tags), len(self.words)]
+        if places != sorted(places):
+            raise ValueError("tags must be in order, each between 0 and the number of words")
+
+    @property
+    def text(self) -> str:
+        """The words alone, joined by single spaces."""
+        return " ".join(self.words)
+
+
+def parse(text: str) -> Transcript:
+    r"""Read a tagged text into words and positioned tags, repairing broken brackets.
+
+    A tag is an innermost pair of brackets around something other than white space; its name is
+    normalised. A tag separates words even without spaces around it. What is left of broken
+    brackets is dropped, and what stood in them stays as words: a tag that was never closed earns
+    nothing and costs the words it spells. In particular
+
+    | text                  | words      | tags          |
+    |-----------------------|------------|---------------|
+    | `[ Laughs ] hi`       | hi         | laughs        |
+    | `[clears\nthroat] hi` | hi         | clears throat |
+    | `so[pause]then`       | so, then   | pause         |
+    | `[[laughs]] hi`       | hi         | laughs        |
+    | `[very [sad] hi`      | very, hi   | sad           |
+    | `[laughs hi`          | laughs, hi |               |
+    | `laughs] hi`          | laughs, hi |               |
+    | `[] hi`, `[ ] hi`     | hi         |               |
+
+    Args:
+        text: Any string; model output is not trusted to be well-formed.
+
+    Returns:
+        The transcript. `parse(render(t)) == t` for every transcript.
+
+    >>> parse("I told [sighs] you").tags
+    (Tag(name='sighs', word_index=2, start=7, end=14),)
+    """
+    words: list[str] = []
+    tags: list[Tag] = []
+    end = 0
+    for match in _INNERMOST.finditer(text):
+        words += _words(text[end : match.start()])
+        end = match.end()
+        if name := normalise_tag(match.group(1)):
+            tags.append(Tag(name, len(words), match.start(), end))
+    words += _words(text[end:])
+    return Transcript(tuple(words), tuple(tags))
+
+
+def render(transcript: Transcript) -> str:
+    """Write a transcript as text: tags in brackets, single spaces between all parts.
+
+    >>> render(Transcript(("I", "know"), (Tag("sighs", 0), Tag("pause", 2))))
+    '[sighs] I know [pause]'
+    """
+    parts: list[str] = []
+    done = 0
+    for tag in transcript.tags:
+        parts += [*transcript.words[done : tag.word_index], f"[{tag.name}]"]
+        done = tag.word_index
+    return " ".join([*parts, *transcript.words[done:]])
+
+
+def _words(text: str) -> list[str]:
+    return _BRACKET.sub(" ", text).split()

@@ -1,0 +1,262 @@
+"""Evaluations under both protocols: known values, properties, and oracles."""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+from collections import Counter
+
+import jiwer
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score, precision_score, recall_score
+
+from evoxtral import metrics, tags
+from evoxtral.errors import UserError
+from evoxtral.metrics import EditCounts, MatchCounts, Metric, evaluate, score_clip
+from evoxtral.metrics.counts import character_edits, match_multisets, word_edits
+
+PROPERTY = settings(deadline=None, max_examples=60)
+
+PARTS = st.sampled_from(
+    ["oh", "no", "NO", "we're", "fine.", "...", "[sad]", "[pause]", "[slams door]", "[", "]", "[]"]
+)
+TEXTS = st.lists(PARTS, max_size=8).map(" ".join)
+PAIRS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6)
+
+
+def test_empty_references_are_left_out_of_the_paper_mean_and_pooled_by_strict():
+    scores = evaluate(["a b c d", "[sad]"], ["a b c", "x y"])
+    paper, strict = scores.paper()["wer"], scores.strict()["wer"]
+    assert (paper.value, paper.n, paper.support) == (1 / 4, 1, 4)
+    assert (strict.value, strict.n, strict.support) == (3 / 4, 2, 4)
+
+
+def test_paper_averages_clips_and_strict_pools_counts():
+    scores = evaluate(
+        ["[sad] [calm] [angry] a b c", "a", "a b", "a"], ["[sad] [sad] a b", "a", "[sad] a b", "a"]
+    )
+    paper, strict = scores.paper(), scores.strict()
+    assert paper["wer"].value == pytest.approx(1 / 3 / 4)
+    assert strict["wer"].value == 1 / 7
+    assert paper["tag_f1"].value == pytest.approx((2 / 5 + 1 + 0 + 1) / 4)
+    assert paper["hallucination"].value == pytest.approx((0 + 0 + 1 + 0) / 4)
+    assert strict["tag_f1"].value == pytest.approx(2 * 1 / (3 + 3))
+    assert strict["tag_precision"].value == pytest.approx(1 / 3)
+    assert strict["tag_recall"].value == pytest.approx(1 / 3)
+    # sad 2·1/(3+1), calm and angry never predicted
+    assert strict["tag_f1_macro"].value == pytest.approx((1 / 2 + 0 + 0) / 3)
+    assert strict["tag_f1_tagged"].value == pytest.approx(2 * 1 / (2 + 3))
+    assert strict["tag_f1_macro_tagged"].value == pytest.approx((2 / 3 + 0 + 0) / 3)
+    assert strict["hallucination"].value == pytest.approx(2 / 3)
+    assert strict["untagged_clean"].value == pytest.approx(2 / 3)
+    assert strict["hallucinated_per_untagged"].value == pytest.approx(1 / 3)
+    assert [strict[name].n for name in ("tag_f1", "tag_f1_tagged", "untagged_clean")] == [4, 1, 3]
+
+
+def test_a_tag_without_support_is_not_part_of_the_macro_average():
+    strict = evaluate(["[sad] a"], ["[sad] [sniffs] a"]).strict()
+    assert strict["tag_f1_macro"].value == 1
+    assert strict["tag_f1"].value == pytest.approx(2 / 3)
+
+
+def test_a_misplaced_tag_is_wrong_but_not_hallucinated():
+    strict = evaluate(["a b c d [sad]"], ["[sad] a b c d"]).strict()
+    assert strict["tag_f1"].value == 0
+    assert strict["tag_f1_anywhere"].value == 1
+    assert strict["hallucination"].value == 0
+
+
+def test_per_tag_table_pools_occurrences_and_counts_clips():
+    scores = evaluate(
+        ["[pause] a [pause] b", "a [pause]", "a"], ["[pause] a b", "a", "[sniffs] [pause] a"]
+    )
+    assert scores.tag_counts("paper") == {
+        "pause": MatchCounts(tp=1, fp=1, fn=2),
+        "sniffs": MatchCounts(fp=1),
+    }
+    pause = scores.per_tag("paper")["pause"]
+    assert (pause.value, pause.support, pause.n) == (pytest.approx(2 / 5), 3, 2)
+    assert scores.per_tag("paper")["sniffs"].value == 0
+
+
+def test_tagged_and_untagged_split_the_clips():
+    scores = evaluate(["[sad] a", "b", "[] c"], ["a", "b", "c"], ids=["x", "y", "z"])
+    assert [clip.id for clip in scores.tagged().clips] == ["x"]
+    assert [clip.id for clip in scores.untagged().clips] == ["y", "z"]
+    assert scores.untagged().paper()["tag_f1"].value == 1
+
+
+@PROPERTY
+@given(PAIRS)
+def test_metrics_stay_in_bounds(pairs):
+    scores = evaluate([r for r, _ in pairs], [p for _, p in pairs])
+    unbounded = {"wer", "cer", "hallucinated_per_untagged"}
+    for protocol in ("paper", "strict"):
+        for name, metric in (scores.table(protocol) | scores.per_tag(protocol)).items():
+            assert math.isnan(metric.value) or metric.value >= 0, name
+            assert math.isnan(metric.value) or metric.value <= 1 or name in unbounded, name
+            assert 0 <= metric.n <= len(pairs)
+
+
+@PROPERTY
+@given(st.lists(TEXTS, min_size=1, max_size=6))
+def test_a_perfect_prediction_scores_one(texts):
+    scores = evaluate(texts, texts)
+    errors = {"wer", "cer", "hallucination", "hallucinated_per_untagged"}
+    for protocol in ("paper", "strict"):
+        for name, metric in (scores.table(protocol) | scores.per_tag(protocol)).items():
+            expected = 0 if name in errors else 1
+            assert math.isnan(metric.value) or metric.value == pytest.approx(expected), name
+    assert all(scores.paper()[name].value == 1 for name in ("tag_f1", "emphasis_f1"))
+
+
+@PROPERTY
+@given(PAIRS, st.randoms(use_true_random=False))
+def test_the_order_of_clips_is_irrelevant(pairs, rng):
+    shuffled = rng.sample(pairs, len(pairs))
+    ours = evaluate([r for r, _ in pairs], [p for _, p in pairs])
+    theirs = evaluate([r for r, _ in shuffled], [p for _, p in shuffled])
+    for protocol in ("paper", "strict"):
+        for name, metric in ours.table(protocol).items():
+            other = theirs.table(protocol)[name]
+            assert (metric.n, metric.support) == (other.n, other.support)
+            assert metric.value == pytest.approx(other.value, nan_ok=True)
+
+
+@PROPERTY
+@given(st.lists(st.sampled_from("abc")), st.lists(st.sampled_from("abc")))
+def test_matching_counts_multisets(reference, prediction):
+    matches = match_multisets(reference, prediction)
+    common = Counter(reference) & Counter(prediction)
+    assert {item: c.tp for item, c in matches.items() if c.tp} == common
+    assert {item: c.support for item, c in matches.items() if c.support} == Counter(reference)
+    assert {item: c.predicted for item, c in matches.items() if c.predicted} == Counter(prediction)
+
+
+@PROPERTY
+@given(PAIRS)
+def test_a_position_can_only_lose_matches(pairs):
+    for reference, prediction in pairs:
+        strict = score_clip(reference, prediction).strict
+        assert strict.tags.tp <= strict.tags_anywhere.tp
+        assert strict.tags.support == strict.tags_anywhere.support
+        assert strict.tags.predicted == strict.tags_anywhere.predicted
+
+
+def test_error_rates_agree_with_jiwer_on_random_pairs():
+    rng = random.Random(0)
+    vocabulary = ["oh", "no,", "we're", "fine.", "Oh"]
+
+    def sentence() -> str:
+        return " ".join(rng.choices(vocabulary, k=rng.randint(1, 9)))
+
+    pairs = [(sentence(), sentence()) for _ in range(500)]
+    for reference, prediction in pairs:
+        assert word_edits(reference, prediction).rate == jiwer.wer(reference, prediction)
+        assert character_edits(reference, prediction).rate == jiwer.cer(reference, prediction)
+    references, predictions = map(list, zip(*pairs, strict=True))
+    scores = evaluate(references, predictions)
+    assert scores.strict()["wer"].value == pytest.approx(jiwer.wer(references, predictions))
+    assert scores.strict()["cer"].value == pytest.approx(jiwer.cer(references, predictions))
+
+
+def test_tag_scores_agree_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    names = tags.TAGS[:6]
+    truth, guess = rng.random((2, 80, 6)) < np.linspace(0.05, 0.6, 6)
+
+    def texts(rows: np.ndarray) -> list[str]:
+        return [" ".join(f"[{names[i]}]" for i in np.flatnonzero(row)) + " oh" for row in rows]
+
+    scores = evaluate(texts(truth), texts(guess))
+    paper, strict = scores.paper(), scores.strict()
+    for name, function in {"f1": f1_score, "recall": recall_score}.items():
+        assert strict[f"tag_{name}"].value == pytest.approx(function(truth, guess, average="micro"))
+    assert strict["tag_precision"].value == pytest.approx(
+        precision_score(truth, guess, average="micro")
+    )
+    assert strict["tag_f1_macro"].value == pytest.approx(f1_score(truth, guess, average="macro"))
+    assert paper["tag_f1"].value == pytest.approx(
+        f1_score(truth, guess, average="samples", zero_division=1.0)
+    )
+    per_tag = dict(zip(names, f1_score(truth, guess, average=None), strict=True))
+    assert {tag: m.value for tag, m in scores.per_tag("paper").items()} == pytest.approx(per_tag)
+
+
+def test_counts_add_up():
+    edits = EditCounts(3, 1, 0, 2) + EditCounts(1, 0, 1, 0)
+    assert (edits.reference_length, edits.errors, edits.rate) == (6, 4, 4 / 6)
+    assert MatchCounts(1, 2, 3) + MatchCounts(4, 5, 6) == MatchCounts(5, 7, 9)
+
+
+def test_a_normaliser_adds_its_own_error_rate():
+    texts = ["[sad] We're fine, um, OKAY."], ["[sad] we are fine okay"]
+    assert "wer_normalised" not in evaluate(*texts).strict()
+    pytest.importorskip("transformers")
+    strict = evaluate(*texts, normalise=metrics.english_normaliser()).strict()
+    assert strict["wer_normalised"].value == 0
+    assert strict["wer"].value > 0.5
+
+
+def test_the_compiled_normaliser_is_the_standard_one():
+    module = pytest.importorskip("transformers.models.whisper.english_normalizer")
+    standard, ours = module.EnglishTextNormalizer({}), metrics.english_normaliser()
+    for text in ["He's got £2.50, hasn't he?", "Mr. Smith won't pay twenty one dollars", "um (x)"]:
+        assert ours(text) == standard(text)
+
+
+def test_without_transformers_the_normaliser_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers.models.whisper.english_normalizer", None)
+    with pytest.raises(UserError, match="pip install"):
+        metrics.english_normaliser()
+
+
+@pytest.mark.parametrize(
+    ("references", "predictions", "ids", "message"),
+    [
+        ([], [], None, "no clips"),
+        (["a"], [], None, "exactly one of each"),
+        (["a"], ["a"], ["x", "y"], "exactly one of each"),
+        (["a", "b"], ["a", "b"], ["x", "x"], "same id"),
+    ],
+)
+def test_evaluate_refuses_incomplete_input(references, predictions, ids, message):
+    with pytest.raises(UserError, match=message):
+        evaluate(references, predictions, ids=ids)
+
+
+def test_an_unknown_protocol_is_refused():
+    with pytest.raises(UserError, match="'paper', 'strict'"):
+        evaluate(["a"], ["a"]).table("lenient")
+
+
+def test_intervals_cover_their_metric_and_repeat():
+    references = ["[sad] a b", "[calm] c", "d e NO", "f"] * 10
+    predictions = ["[sad] a b", "c", "d [sad] e no", "f"] * 10
+    scores = evaluate(references, predictions)
+    for protocol in ("paper", "strict"):
+        intervals = scores.intervals(protocol)
+        assert intervals == scores.intervals(protocol)
+        assert intervals.keys() > scores.table(protocol).keys()
+        assert "f1[sad]" in intervals
+        for name, metric in scores.table(protocol).items():
+            assert isinstance(metric, Metric)
+            assert intervals[name].value == metric.value
+            assert intervals[name].low <= metric.value <= intervals[name].high
+
+
+def test_compare_pairs_the_clips_of_two_systems():
+    references = ["[sad] a b", "[calm] c d"] * 20
+    good, bad = evaluate(references, references), evaluate(references, ["a b", "[calm] c"] * 20)
+    difference = metrics.compare(good, bad, "paper")
+    assert difference["tag_f1"].value == pytest.approx(1 / 2)
+    assert 0.3 < difference["tag_f1"].low < 0.5 < difference["tag_f1"].high < 0.7
+    assert difference["wer"].value == pytest.approx(-1 / 4)
+    same_system = metrics.compare(good, good, "strict")["tag_f1"]
+    assert (same_system.low, same_system.value, same_system.high) == (0, 0, 0)
+    with pytest.raises(UserError, match="same clips"):
+        metrics.compare(good, evaluate(references[::-1], references[::-1]), "paper")

@@ -1,0 +1,214 @@
+"""Tags: vocabulary, the report's reading of a text, and the repairing one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evoxtral import tags
+from evoxtral.tags import Tag, Transcript
+
+PROPERTY = settings(deadline=None)
+
+WORDS = st.text("abcXYZ'.,!?-é", min_size=1, max_size=6)
+NAMES = st.sampled_from([*tags.TAGS, "slams door", "sniffs"])
+
+
+@st.composite
+def transcripts(draw: st.DrawFn) -> Transcript:
+    words = draw(st.lists(WORDS, max_size=8))
+    places = sorted(draw(st.lists(st.integers(0, len(words)), max_size=5)))
+    return Transcript(tuple(words), tuple(Tag(draw(NAMES), place) for place in places))
+
+
+def test_groups_and_valence_partition_the_vocabulary():
+    assert len(tags.TAGS) == 17
+    grouped = [tag for members in tags.GROUPS.values() for tag in members]
+    assert sorted(grouped) == sorted(tags.TAGS)
+    assert {group: len(members) for group, members in tags.GROUPS.items()} == {
+        "emotion": 8,
+        "nonverbal": 5,
+        "delivery": 3,
+        "pause": 1,
+    }
+    assert tags.VALENCE.keys() == set(tags.TAGS)
+    assert set(tags.VALENCE.values()) == {"positive", "negative", "neutral"}
+
+
+@pytest.mark.parametrize(
+    ("tag", "group"),
+    [
+        ("calm", "emotion"),
+        ("Clears  Throat", "nonverbal"),
+        ("stammers", "delivery"),
+        ("pause", "pause"),
+        ("laughs nervously", "other"),
+        ("sniffs", "other"),
+        ("yawns", "other"),
+    ],
+)
+def test_group_of_has_an_open_vocabulary(tag, group):
+    assert tags.group_of(tag) == group
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "stripped", "plain"),
+    [
+        ("", [], "", ""),
+        ("No tags.", [], "No tags.", "No tags."),
+        ("[Sighs] I said NO", ["sighs"], "I said NO", "I said no"),
+        ("so [pause] then [pause]", ["pause", "pause"], "so then", "so then"),
+        ("so[pause]then", ["pause"], "sothen", "sothen"),
+        ("[ Laughs ] hi", [" laughs "], "hi", "hi"),
+        ("[clears\nthroat]\n hi", ["clears\nthroat"], "hi", "hi"),
+        ("[[laughs]] hi", ["[laughs"], "] hi", "] hi"),
+        ("[laughs hi", [], "[laughs hi", "[laughs hi"),
+        ("laughs] hi", [], "laughs] hi", "laughs] hi"),
+        ("[] hi", [], "[] hi", "[] hi"),
+        ("I CAN'T, A B", [], "I CAN'T, A B", "I can'T, A B"),
+    ],
+)
+def test_the_report_reads_the_raw_text(text, found, stripped, plain):
+    assert tags.find_tags(text) == found
+    assert tags.strip_tags(text) == stripped
+    assert tags.plain_text(text) == plain
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("I am FINE, TOTALLY fine", ["fine", "totally"]),
+        ("I, A", []),
+        ("NASA", ["nasa"]),
+        ("ABc aBC", []),
+        ("NO NO", ["no", "no"]),
+        ("CAN'T", ["can"]),
+        ("[LAUGHS] oh", ["laughs"]),
+        ("ÉTÉ NON", ["non"]),
+    ],
+)
+def test_emphasis_is_a_run_of_ascii_capitals(text, words):
+    assert tags.emphasis_words(text) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "names"),
+    [
+        ("", [], []),
+        ("   \n", [], []),
+        ("[ Laughs ] hi", ["hi"], [("laughs", 0)]),
+        ("[clears\nthroat] hi", ["hi"], [("clears throat", 0)]),
+        ("so[pause]then", ["so", "then"], [("pause", 1)]),
+        ("[[laughs]] hi", ["hi"], [("laughs", 0)]),
+        ("[very [sad] hi", ["very", "hi"], [("sad", 1)]),
+        ("[laughs hi", ["laughs", "hi"], []),
+        ("hi [laughs", ["hi", "laughs"], []),
+        ("laughs] hi", ["laughs", "hi"], []),
+        ("]hi[", ["hi"], []),
+        ("[] hi [ ]", ["hi"], []),
+        ("[sad][calm] hi", ["hi"], [("sad", 0), ("calm", 0)]),
+        (
+            "Oh. [pause] NO! [laughs nervously]",
+            ["Oh.", "NO!"],
+            [("pause", 1), ("laughs nervously", 2)],
+        ),
+    ],
+)
+def test_parse_repairs_broken_brackets(text, words, names):
+    transcript = tags.parse(text)
+    assert list(transcript.words) == words
+    assert [(tag.name, tag.word_index) for tag in transcript.tags] == names
+
+
+@pytest.mark.parametrize(
+    ("text", "balanced"),
+    [
+        ("", True),
+        ("[sad] oh [pause]", True),
+        ("[sad oh", False),
+        ("sad] oh", False),
+        ("]oh[", False),
+        ("[[sad]] oh", False),
+        ("[] oh", False),
+        ("[\n] oh", False),
+    ],
+)
+def test_is_balanced(text, balanced):
+    assert tags.is_balanced(text) is balanced
+
+
+@PROPERTY
+@given(transcripts())
+def test_parse_undoes_render(transcript):
+    text = tags.render(transcript)
+    assert tags.parse(text) == transcript
+    assert tags.is_balanced(text)
+
+
+@PROPERTY
+@given(transcripts())
+def test_stripping_undoes_render(transcript):
+    text = tags.render(transcript)
+    assert tags.strip_tags(text) == transcript.text
+    assert tags.find_tags(text) == [tag.name for tag in transcript.tags]
+
+
+@PROPERTY
+@given(st.text("aB [] \n", max_size=30))
+def test_parse_reads_any_text_and_agrees_with_the_report_where_balanced(text):
+    transcript = tags.parse(text)
+    assert tags.parse(tags.render(transcript)) == transcript
+    for tag in transcript.tags:
+        assert tags.normalise_tag(text[tag.start + 1 : tag.end - 1]) == tag.name
+    if tags.is_balanced(text):
+        found = [tags.normalise_tag(name) for name in tags.find_tags(text)]
+        assert found == [tag.name for tag in transcript.tags]
+
+
+@PROPERTY
+@given(st.text(max_size=40))
+def test_plain_text_holds_no_emphasis(text):
+    assert tags.emphasis_words(tags.plain_text(text)) == []
+
+
+@pytest.mark.parametrize("name", ["", "Sad", " sad", "clears  throat", "[sad"])
+def test_a_tag_name_must_be_normalised(name):
+    with pytest.raises(ValueError, match="normalise_tag"):
+        Tag(name, 0)
+
+
+@pytest.mark.parametrize("word", ["", "two words", "[sad]", "a\n"])
+def test_a_word_must_be_one_word(word):
+    with pytest.raises(ValueError, match="words without brackets"):
+        Transcript((word,))
+
+
+@pytest.mark.parametrize("places", [(-1,), (3,), (2, 1)])
+def test_tags_must_be_in_order_and_in_range(places):
+    with pytest.raises(ValueError, match="in order"):
+        Transcript(("oh", "no"), tuple(Tag("sad", place) for place in places))
+
+
+def test_released_scripts_are_balanced_and_hold_26_tags(released_path):
+    texts = [row["tagged_text"] for row in json.loads(released_path.read_text("utf-8"))]
+    found = [tag for text in texts for tag in tags.find_tags(text)]
+    assert (len(texts), len(found), len(set(found))) == (1010, 2782, 26)
+    assert sorted({tag for tag in found if tags.group_of(tag) == "other"}) == [
+        "curious",
+        "curious tone",
+        "emotional",
+        "laughs nervously",
+        "serious",
+        "slams door",
+        "sniffles",
+        "worried",
+        "yawns",
+    ]
+    for text in texts:
+        transcript = tags.parse(text)
+        assert tags.is_balanced(text)
+        assert [tag.name for tag in transcript.tags] == tags.find_tags(text)
+        assert transcript.text == " ".join(tags.strip_tags(text).split())
