@@ -1,0 +1,100 @@
+"""The folder of one notebook's results, written piece by piece, each piece whole.
+
+`reports/<profile>/<notebook>/` holds `tables/` (CSV in full precision, Markdown, LaTeX),
+`figures/` (SVG, PNG, PDF), `results.json` (no time, path or commit in it: the same run gives the
+same bytes) and `provenance.json` (all of those).
+"""
+
+from __future__ import annotations
+
+import weakref
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from IPython.display import Image
+from matplotlib.figure import Figure
+
+from evoxtral import artifacts, figures, paths, stages, tables
+from evoxtral.errors import UserError
+from evoxtral.params import Parameters
+from evoxtral.report.provenance import provenance
+
+__all__ = ["Report"]
+
+
+class Report:
+    """Collects what a notebook shows and writes it; holds the folder's lock until `finish`.
+
+    Args:
+        parameters: the resolved parameters of the notebook.
+
+    Raises:
+        UserError: another process is writing the same folder.
+    """
+
+    _open: ClassVar[dict[Path, weakref.finalize]] = {}
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters = parameters
+        self.folder = paths.reports_dir() / parameters.profile / parameters.notebook
+        self._started = datetime.now(UTC)
+        self._written: set[Path] = set()
+        # A cell run again in JupyterLab starts over: the kernel's earlier report gives way.
+        if self.folder in self._open:
+            self._open.pop(self.folder)()
+        stack = ExitStack()
+        stack.enter_context(stages.exclusive(self.folder))
+        self._open[self.folder] = weakref.finalize(self, stack.close)
+
+    def _write(self, relative: str, data: bytes) -> None:
+        if self.folder not in self._open:
+            raise UserError(f"the report of {self.parameters.notebook} is finished: run it again")
+        path = self.folder / relative
+        if path in self._written:
+            raise ValueError(f"{relative} is written twice")
+        artifacts.write_bytes(path, data)
+        self._written.add(path)
+
+    def table(self, name: str, table: tables.Table) -> tables.Table:
+        """Write a table as `tables/<name>.{csv,md,tex}` and return it for display."""
+        rendered = {
+            "csv": tables.to_csv(table),
+            "md": tables.to_markdown(table),
+            "tex": tables.to_latex(table, f"tab:{name}"),
+        }
+        for suffix, text in rendered.items():
+            self._write(f"tables/{name}.{suffix}", text.encode("utf-8"))
+        return table
+
+    def figure(self, name: str, figure: Figure, *, width: int = 760) -> Image:
+        """Write a figure as `figures/<name>.{svg,png,pdf}` and return the PNG for display.
+
+        Args:
+            name: file name without suffix.
+            figure: what to draw.
+            width: displayed width in CSS pixels.
+        """
+        rendered = figures.save_figure(figure)
+        for suffix, data in rendered.items():
+            self._write(f"figures/{name}.{suffix}", data)
+        return Image(rendered["png"], format="png", width=width, alt=str(figure.get_label()))
+
+    def finish(self, results: dict[str, Any]) -> str:
+        """Write `results.json` and `provenance.json`, drop files of earlier runs, unlock.
+
+        Args:
+            results: numbers and texts, JSON-serialisable, independent of time and place.
+
+        Returns:
+            A line that says where the results are.
+        """
+        self._write("results.json", artifacts.json_text(results).encode("utf-8"))
+        made = provenance(self.parameters, self._started)
+        self._write("provenance.json", artifacts.json_text(made).encode("utf-8"))
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file() and path not in self._written:
+                path.unlink()
+        self._open.pop(self.folder)()
+        return f"{len(self._written)} files in {self.folder}"

@@ -1,0 +1,223 @@
+"""The report's claims recomputed: known values, and that other numbers give other verdicts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evoxtral import checks, published
+from evoxtral.checks import Verdict
+
+
+@pytest.fixture(scope="module")
+def numbers(repo: Path) -> published.Published:
+    return published.load(repo / "reports" / "paper")
+
+
+@pytest.fixture(scope="module")
+def claims(numbers: published.Published) -> pd.DataFrame:
+    return checks.claims(numbers).set_index("claim")
+
+
+def test_text_and_table_3_count_differently(numbers: published.Published) -> None:
+    assert checks.movements(numbers.per_tag) == {"improved": 8, "stable": 6, "regressed": 3}
+
+
+@pytest.mark.parametrize(
+    ("claim", "printed", "recomputed", "verdict"),
+    [
+        ("The three splits hold all scripts", 1010, 1010, "holds"),
+        ("Effective batch size", 16, 16, "holds"),
+        ("Clips the filter keeps", 727, 727, "holds"),
+        ("Trainable parameters, encoder frozen as stated", 124.8e6, 109_051_904, "differs"),
+        ("Trainable parameters, encoder adapted too", 124.8e6, 124_780_544, "holds"),
+        ("SFT lowers WER, relative", 0.33, 217 / 664, "holds"),
+        ("SFT raises Tag F1", 0.45, 0.452, "holds"),
+        ("RAFT raises Tag F1", 0.022, 0.022, "holds"),
+        ("RAFT raises Tag Recall", 0.033, 0.033, "holds"),
+        ("RAFT raises Emphasis F1", 0.02, 0.02, "holds"),
+        ("SFT closes the headroom of Tag F1", None, 452 / 780, "not printed"),
+        ("Card: RL gains Tag F1, percent", 0.022, 22 / 672, "explained"),
+        ("Card: RL costs WER, percent", 0.0065, 65 / 447, "explained"),
+        ("SFT Tag F1 from its precision and recall", 0.672, 2 * 674 * 694 / 1368e3, "differs"),
+        ("Best Tag Hallucination", 0.193, 0.0, "differs"),
+        ("Base Tag F1", 0.22, 11 / 50, "explained"),
+        ("Base Emphasis F1", 0.42, 21 / 50, "explained"),
+        ("SFT Tag F1 on the 39 tagged clips", None, 22.6 / 39, "not printed"),
+        ("Tags improved after RAFT", 9, 8, "differs"),
+        ("Tags stable after RAFT", 4, 6, "differs"),
+        ("Tags regressed after RAFT", 3, 3, "holds"),
+        ("Tags in all", 16, 17, "differs"),
+        ("Printed Δ that are relative changes", 11, 11, "holds"),
+        ("F1 scores that whole counts can give", 34, 34, "holds"),
+        ("Supports that count samples", 17, 14, "differs"),
+        ("Most events needed to explain a change", None, 2, "not printed"),
+        (
+            "Standard error of SFT Tag F1 if per-clip sd is 0.30",
+            None,
+            0.3 / math.sqrt(50),
+            "not printed",
+        ),
+        ("RL beats SFT in Tag F1", 0.022, 0.022, "not resolved"),
+        ("RL costs WER", 0.0065, 0.0065, "not resolved"),
+    ],
+)
+def test_claim(
+    claims: pd.DataFrame, claim: str, printed: float | None, recomputed: float, verdict: str
+) -> None:
+    row = claims.loc[claim]
+    assert row["recomputed"] == pytest.approx(recomputed, rel=1e-9, abs=1e-12)
+    assert row["verdict"] == verdict
+    if printed is None:
+        assert math.isnan(row["printed"])
+    else:
+        assert row["printed"] == pytest.approx(printed, rel=1e-12)
+
+
+def test_every_claim_is_tested(claims: pd.DataFrame) -> None:
+    assert len(claims) == 29
+    assert claims.index.is_unique
+    assert set(claims["verdict"]) == {verdict.value for verdict in Verdict}
+
+
+def test_records_are_json(numbers: published.Published) -> None:
+    rows = checks.records(checks.claims(numbers))
+    text = json.dumps(rows, allow_nan=False)
+    assert json.loads(text) == rows
+    assert [row["printed"] for row in rows].count(None) == 4
+
+
+def test_summary_names_every_claim_that_does_not_hold(numbers: published.Published) -> None:
+    frame = checks.claims(numbers)
+    text = checks.summary(frame)
+    assert text.startswith("Of 25 printed numbers checked, **12 hold**. The others:\n")
+    assert text.count("\n- ") == 13
+    assert "*Tags improved after RAFT*: **differs**." in text
+
+
+def test_errors_of_the_published_scores(numbers: published.Published) -> None:
+    rows = checks.tag_f1_errors(numbers)
+    assert list(rows["metric"]) == ["sft"] * 5 + ["rl"] * 5
+    gain = 0.694 - 0.672
+    assert (rows["se"] > gain).all()
+
+
+def test_notes_follow_the_numbers(numbers: published.Published) -> None:
+    other = dataclasses.replace(numbers.released, untagged=10, without_capitals=20)
+    rows = checks.claims(dataclasses.replace(numbers, released=other)).set_index("claim")
+    assert rows.loc["Base Tag F1", "verdict"] == "differs"
+    assert rows.loc["Base Tag F1", "note"].startswith("10 of 50 clips")
+    assert "SFT Tag F1 on the 40 tagged clips" in rows.index
+
+
+def test_other_scores_give_other_verdicts(numbers: published.Published) -> None:
+    core = numbers.core.copy()
+    core.loc[core["key"] == "tag_f1", "rl"] = 0.9
+    rows = checks.claims(dataclasses.replace(numbers, core=core)).set_index("claim")
+    assert rows.loc["RAFT raises Tag F1", "verdict"] == "differs"
+    assert rows.loc["RL beats SFT in Tag F1", "verdict"] == "holds"
+
+
+@pytest.mark.parametrize(("n", "share", "kept"), [(808, 0.1, 727), (10, 0.1, 8), (9, 0.1, 8)])
+def test_kept_strictly_above(n: int, share: float, kept: int) -> None:
+    rewards = np.random.default_rng(0).permutation(n)
+    threshold = np.sort(rewards)[int(share * n)]
+    assert checks.kept_strictly_above(n, share) == kept == int((rewards > threshold).sum())
+
+
+@pytest.mark.parametrize(
+    ("tag", "delta", "relative", "events"),
+    [
+        ("sighs", "—", None, 0),
+        ("clears throat", "+12.5%", 111 / 889, 2),
+        ("pause", "+1.9%", 17 / 885, 1),
+        ("stammers", "−5.3%", -47 / 889, 1),
+        ("crying", "−23.9%", -179 / 750, 1),
+        ("calm", "+100%", 1.0, 2),
+        ("confused", "—", None, 0),
+    ],
+)
+def test_deltas(
+    numbers: published.Published, tag: str, delta: str, relative: float | None, events: int
+) -> None:
+    row = checks.deltas(numbers.per_tag).set_index("tag").loc[tag]
+    assert row["delta"] == delta
+    assert row["fewest_events"] == events
+    assert row["agrees"]
+    if relative is None:
+        assert math.isnan(row["relative"])
+    else:
+        assert row["relative"] == pytest.approx(relative)
+
+
+def test_a_wrong_delta_is_noticed(numbers: published.Published) -> None:
+    wrong = numbers.per_tag.assign(delta=numbers.per_tag["delta"].replace({"+1.9%": "+1.7%"}))
+    rows = checks.deltas(wrong).set_index("tag")
+    assert list(rows.index[~rows["agrees"]]) == ["pause", "laughs"]
+
+
+@given(st.integers(1, 30), st.data())
+def test_printed_counts_are_among_the_attainable(support: int, data: st.DataObject) -> None:
+    predicted = data.draw(st.integers(0, 3 * support))
+    hits = data.draw(st.integers(0, min(support, predicted)))
+    printed = round(2 * hits / (support + predicted), 3)
+    found = checks.attainable_counts(printed, support)
+    assert (hits, predicted) in found
+    assert all(abs(2 * h / (support + p) - printed) <= 0.0005 + 1e-9 for h, p in found)
+
+
+def test_a_score_no_counts_give() -> None:
+    assert checks.attainable_counts(0.123, 2) == ()
+    assert checks.fewest_events((), checks.attainable_counts(1.0, 2)) is None
+
+
+@pytest.mark.parametrize(("encoder", "expected"), [(True, 124_780_544), (False, 109_051_904)])
+def test_lora_parameter_count(encoder: bool, expected: int) -> None:
+    assert checks.lora_parameter_count(64, encoder=encoder) == expected
+
+
+def test_lora_parts_of_the_report() -> None:
+    parts: dict[str, int] = {}
+    for name, count, n, m in checks.adapted_maps(checks.VOXTRAL_MINI, encoder=True):
+        part = name.split()[0]
+        parts[part] = parts.get(part, 0) + 64 * count * (n + m)
+    assert parts == {
+        "language_model": 108_134_400,
+        "multi_modal_projector": 917_504,
+        "audio_tower": 15_728_640,
+    }
+
+
+def test_standard_errors_of_fifty_clips() -> None:
+    rows = checks.standard_errors({"sft": 0.672}, 50, 11, (0.25, 0.30, 0.35))
+    assert [f"{100 * se:.1f}" for se in rows["se"]] == ["2.5", "3.5", "4.2", "4.9", "6.7"]
+    assert list(rows["sd"]) == sorted(rows["sd"])
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=40), st.lists(st.booleans(), max_size=10))
+def test_bounds_hold_for_any_scores(scores: list[float], binary: list[bool]) -> None:
+    values = np.array([*scores, *map(float, binary)])
+    n, mean, sd = len(values), min(1.0, values.mean()), values.std(ddof=1)
+    assert sd <= checks.largest_sd(mean, n) + 1e-9
+    assert sd >= checks.smallest_sd(mean, n, len(binary)) - 1e-9
+
+
+@pytest.mark.parametrize(("scores", "binary"), [([1.0] * 11 + [0.5] * 39, 11), ([0.4] * 7, 0)])
+def test_the_smallest_spread_is_reached(scores: list[float], binary: int) -> None:
+    values = np.array(scores)
+    least = checks.smallest_sd(values.mean(), len(values), binary)
+    assert least == pytest.approx(values.std(ddof=1), abs=1e-9)
+
+
+@pytest.mark.parametrize("ones", [1, 5, 9])
+def test_the_largest_spread_is_reached(ones: int) -> None:
+    values = np.array([1.0] * ones + [0.0] * (10 - ones))
+    assert checks.largest_sd(values.mean(), 10) == pytest.approx(values.std(ddof=1))
