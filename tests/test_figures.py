@@ -168,8 +168,8 @@ def test_raft_diagram_says_its_numbers(drawn: dict[str, Figure]) -> None:
     words = _words(drawn["raft"])
     assert {
         "808 clips",
-        "4 texts per clip, temperature 0.7, top-p 0.9",
-        "text 4",
+        "4 completions per clip, temperature 0.7, top-p 0.9",
+        "no. 4",
         "0.4 ×",
         "0.2 ×",
         "Keep R > 0.954",

@@ -140,7 +140,7 @@ def raft_pipeline(facts: RaftFacts) -> Figure:
     sheet = Sheet(544, _raft_words(facts))
     x, wide, wider = sheet.width / 2, 220, 264
     heat = f"temperature {facts.temperature:g}, top-p {facts.top_p:g}"
-    sampling = f"{facts.completions} texts per clip, {heat}"
+    sampling = f"{facts.completions} completions per clip, {heat}"
     tuning = f"{_epochs(facts.epochs)}, learning rate {scientific(facts.learning_rate)}"
     loss = [] if facts.final_loss is None else [f"final loss {facts.final_loss:g}"]
     clips = sheet.box(Box(x, 518, wider, 40), "Training clips", [f"{facts.clips:,} clips"], PLAIN)
@@ -174,13 +174,13 @@ def raft_pipeline(facts: RaftFacts) -> Figure:
 
 
 def _completions(sheet: Sheet, policy: Box, reward: Box, count: int) -> None:
-    """A row of sampled texts between the model and the reward, at most six drawn."""
+    """A row of sampled completions between the model and the reward, at most six drawn."""
     names = [str(i + 1) for i in range(count)] if count <= 6 else ["1", "2", "3", "…", str(count)]
     step, y = 64, (policy.bottom[1] + reward.top[1]) / 2
     for index, name in enumerate(names):
         x = sheet.width / 2 + (index - (len(names) - 1) / 2) * step
         chip = Box(x, y, 52, 24)
-        sheet.box(chip, "", [name if name == "…" else f"text {name}"], PLAIN, size=8.5)
+        sheet.box(chip, "", [name if name == "…" else f"no. {name}"], PLAIN, size=8.5)
         sheet.arrow(policy.bottom, chip.top)
         sheet.arrow(chip.bottom, (x, reward.top[1]))
 

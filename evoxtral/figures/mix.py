@@ -64,7 +64,7 @@ def tag_shares(sets: Mapping[str, pd.DataFrame]) -> Figure:
            ylim=(-0.7, len(tags) - 0.3))  # fmt: skip
     ax.grid(axis="x")
     ax.tick_params(axis="y", length=0)
-    _legend(figure, list(sets), band="minimum asked (CAPS and pause: band)")
+    _legend(figure, list(sets), band="minimum (CAPS, pause: band)")
     said = "; ".join(f"{tag} {value:.1f}%" for tag, value in zip(tags, shares[-1], strict=True))
     figure.set_label(f"Share of tagged examples, {list(sets)[-1]}: {said}")
     return figure
@@ -80,7 +80,7 @@ def density(sets: Mapping[str, pd.DataFrame]) -> Figure:
     figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
     ax = figure.subplots()
     width = 0.8 / len(sets)
-    for k, (_, low, high, _) in enumerate(DENSITY.values()):
+    for k, (_, low, high) in enumerate(DENSITY.values()):
         ax.add_patch(Rectangle((k - 0.46, 100 * low), 0.92, 100 * (high - low), facecolor=_BAND,
                                edgecolor=GREY, linewidth=0.6))  # fmt: skip
     for j, (table, color) in enumerate(zip(sets.values(), _COLORS, strict=False)):
