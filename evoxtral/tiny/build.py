@@ -1,0 +1,148 @@
+"""Make the embedded base model from nothing: corpus, tokenizer, training, checkpoint.
+
+Two stages in `runs/<profile>/`: the corpus (features and targets) and the model. Both resume
+after a kill. The shipped checkpoint in `evoxtral/tiny/checkpoint/` is the model stage of the tiny
+profile, copied by `ship`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import AutoProcessor, VoxtralForConditionalGeneration, VoxtralProcessor
+
+from evoxtral import artifacts, metrics, stages
+from evoxtral.params import TinyBase
+from evoxtral.tiny import corpus, listen, plan, pretrain, reading
+from evoxtral.tiny.architecture import Architecture, build_model, build_processor
+from evoxtral.tiny.tokenizer import train_tokenizer
+
+__all__ = [
+    "checkpoint_dir",
+    "load_model",
+    "make_corpus",
+    "read_corpus",
+    "ship",
+    "text_fingerprints",
+    "train_base",
+]
+
+CORPUS_CODE = (
+    "evoxtral.scripts",
+    "evoxtral.speech",
+    "evoxtral.tags",
+    "evoxtral.tiny.corpus",
+    "evoxtral.tiny.plan",
+    "evoxtral.tiny.targets",
+)
+MODEL_CODE = (
+    "evoxtral.tiny.architecture",
+    "evoxtral.tiny.batches",
+    "evoxtral.tiny.pretrain",
+    "evoxtral.tiny.reading",
+    "evoxtral.tiny.tokenizer",
+)
+SHAPE = Architecture()
+LOG, TEXTS = "log.csv", "texts.npy"
+
+
+def checkpoint_dir() -> Path:
+    """Folder of the checkpoint that ships with the package."""
+    return Path(str(files("evoxtral.tiny"))) / "checkpoint"
+
+
+def load_model(folder: Path) -> tuple[VoxtralForConditionalGeneration, VoxtralProcessor]:
+    """Model (fp32, evaluation mode) and processor of a checkpoint folder; no network."""
+    model = VoxtralForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    return model.eval(), AutoProcessor.from_pretrained(folder)
+
+
+def text_fingerprints(texts: Sequence[str]) -> np.ndarray:
+    """Sorted 64-bit fingerprints of texts, to check that a test set shares none with training."""
+    return np.unique(np.array([int(artifacts.digest(t)[:16], 16) for t in texts], np.uint64))
+
+
+def make_corpus(cfg: TinyBase) -> stages.StageResult:
+    """The stage that synthesises what the base learns from and is tested on."""
+    names = {field.name for field in dataclasses.fields(plan.CorpusSizes)}
+    sizes = plan.CorpusSizes(**cfg.model_dump(include=names))
+    workers = cfg.workers or len(os.sched_getaffinity(0))
+
+    def make(folder: Path) -> None:
+        corpus.make(folder, plan.plan(sizes, cfg.seed), SHAPE, workers)
+
+    params = cfg.model_dump(include={*names, "seed"})
+    return stages.stage("base-corpus", cfg.profile, params, make, code=CORPUS_CODE)
+
+
+def read_corpus(stage: stages.StageResult) -> tuple[dict[str, corpus.Utterances], list[str]]:
+    """Utterances of each kind and the phoneme symbols of a corpus stage."""
+    return corpus.load(stage.path, SHAPE)
+
+
+def train_base(cfg: TinyBase, source: stages.StageResult) -> stages.StageResult:
+    """The stage that trains tokenizer and model on a corpus stage."""
+    names = {"lines", "merges", "steps", "batch", "learning_rate", "seed"}
+    inputs = {"corpus": source.digest}
+    params = cfg.model_dump(include=names)
+    return stages.stage(
+        "base-model",
+        cfg.profile,
+        params,
+        lambda folder: _train(folder, cfg, source),
+        inputs=inputs,
+        code=MODEL_CODE,
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _train(folder: Path, cfg: TinyBase, source: stages.StageResult) -> None:
+    kinds, phonemes = read_corpus(source)
+    lines = reading.read_lines(cfg.lines, cfg.seed)
+    tekken = folder / "tekken.json"
+    if not tekken.exists():
+        described = train_tokenizer([*kinds["neutral"].texts, *lines], cfg.merges, SHAPE)
+        artifacts.write_text(tekken, json.dumps(described))
+    processor = build_processor(tekken, SHAPE)
+    torch.manual_seed(cfg.seed)
+    vocabulary = json.loads(tekken.read_text())["config"]["default_vocab_size"]
+    model = build_model(SHAPE, vocabulary).to(_device(cfg.device))
+    recipe = pretrain.Recipe(cfg.steps, cfg.batch, cfg.learning_rate, seed=cfg.seed)
+
+    def evaluate(_: int) -> dict[str, float]:
+        heard = listen.transcribe(model, processor.tokenizer, kinds["dev"], SHAPE)
+        scores = metrics.evaluate(kinds["dev"].texts, heard).strict()
+        return {"dev_wer": scores["wer"].value}
+
+    log = pretrain.train(
+        folder, model, processor.tokenizer, kinds, lines, len(phonemes), recipe, SHAPE, evaluate
+    )
+    artifacts.write_text(folder / LOG, pd.DataFrame(log).to_csv(index=False))
+    model.to("cpu").save_pretrained(folder)
+    processor.save_pretrained(folder)
+    trained_on = [*kinds["neutral"].texts, *kinds["expressive"].texts]
+    np.save(folder / TEXTS, text_fingerprints(trained_on))
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def ship(source: stages.StageResult) -> Path:
+    """Copy a model stage over the checkpoint that ships with the package."""
+    target = checkpoint_dir()
+    target.mkdir(exist_ok=True)
+    for file in sorted(source.path.iterdir()):
+        shutil.copyfile(file, target / file.name)
+    return target

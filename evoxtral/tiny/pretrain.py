@@ -1,0 +1,281 @@
+"""Train the embedded base model: framewise listening and transcription, jointly.
+
+Training on the transcription loss alone, or with CTC, stays on its plateau for a model this
+small; asking the encoder for a phoneme in every 20 ms frame makes it listen within a few hundred
+steps, after which the language model aligns. Easiest (shortest) utterances come first, in windows
+as short as the batch allows; the last part of training uses the full window of inference.
+
+Every random choice is drawn from (seed, step), so a run that was killed and resumed sees the same
+batches as one that was not.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+from transformers import MistralCommonBackend, VoxtralForConditionalGeneration
+
+from evoxtral import artifacts
+from evoxtral.errors import UserError
+from evoxtral.tiny.architecture import Architecture
+from evoxtral.tiny.batches import Heads, Pool
+from evoxtral.tiny.corpus import Utterances
+
+__all__ = ["Recipe", "encode", "prompt_ids", "train"]
+
+AUDIO, EOS, PAD = 24, 2, 11
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the base is trained.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: utterances per step.
+        learning_rate: peak of the one-cycle schedule.
+        expressive_every: every n-th step the encoder also hears an expressive batch.
+        text_every: every n-th step the language model also reads a batch of text.
+        text_batch: lines per batch of text.
+        full_window: share of training after which windows have full length half of the time;
+            in the second half of what is left, always.
+        seed: all randomness derives from it.
+        checkpoint_seconds: time between checkpoints.
+        log_every: steps between rows of the log.
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float
+    expressive_every: int = 2
+    text_every: int = 4
+    text_batch: int = 32
+    full_window: float = 0.6
+    seed: int = 0
+    checkpoint_seconds: float = 180.0
+    log_every: int = 50
+
+
+def prompt_ids(tokenizer: MistralCommonBackend, audio_tokens: int) -> list[int]:
+    """The transcription request Voxtral's processor writes, for a given number of audio tokens."""
+    language = tokenizer("lang:en", add_special_tokens=False)["input_ids"]
+    return [1, 3, 25, *[AUDIO] * audio_tokens, 4, *language, 34]
+
+
+def encode(model: VoxtralForConditionalGeneration, mels: Tensor) -> Tensor:
+    """Encoder features for windows of any length.
+
+    Voxtral's own forward insists on the full window; this is the same computation with as many
+    position embeddings as there are frames.
+
+    Args:
+        model: a Voxtral model.
+        mels: log-mel features, shape (batch, bands, mel frames).
+
+    Returns:
+        Shape (batch, mel frames / 2, encoder width).
+    """
+    tower = model.model.audio_tower
+    hidden = nn.functional.gelu(tower.conv1(mels))
+    hidden = nn.functional.gelu(tower.conv2(hidden)).transpose(1, 2)
+    hidden = hidden + tower.embed_positions.weight[: hidden.shape[1]]
+    for layer in tower.layers:
+        hidden = layer(hidden, attention_mask=None)
+    return tower.layer_norm(hidden)
+
+
+class _Trainer:
+    """State of one training run."""
+
+    def __init__(
+        self,
+        model: VoxtralForConditionalGeneration,
+        tokenizer: MistralCommonBackend,
+        kinds: dict[str, Utterances],
+        lines: Sequence[str],
+        phonemes: int,
+        recipe: Recipe,
+        shape: Architecture,
+    ) -> None:
+        self.model, self.recipe, self.tokenizer, self.shape = model, recipe, tokenizer, shape
+        self.device = model.device
+        self.heads = Heads(shape.encoder_width, phonemes).to(self.device)
+        self.neutral = Pool(kinds["neutral"], shape)
+        self.expressive = Pool(kinds["expressive"], shape)
+        self.targets = [self._ids(text) for text in kinds["neutral"].texts]
+        self.lines = [self._ids(line) for line in lines]
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        self.parameters = [*parameters, *self.heads.parameters()]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.1
+        )
+        self.step = 0
+        self.log: list[dict[str, float]] = []
+
+    def _ids(self, text: str) -> list[int]:
+        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], EOS]
+
+    def state(self) -> dict[str, object]:
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "heads": self.heads.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "log": self.log,
+        }
+
+    def restore(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.heads.load_state_dict(state["heads"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.step, self.log = state["step"], state["log"]
+
+    def advance(self) -> dict[str, float]:
+        """One optimiser step; returns its losses."""
+        recipe, done = self.recipe, self.step / self.recipe.steps
+        rng = np.random.default_rng([recipe.seed, self.step])
+        full_share = 0.1 if done < recipe.full_window else 0.5
+        full = rng.random() < full_share or done > (1 + recipe.full_window) / 2
+        share = min(1.0, 0.25 + 1.5 * done)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            losses = self._transcribe(rng, share, full)
+            if self.step % recipe.expressive_every == 0:
+                losses["expressive"] = self._listen(rng, share, full)
+            if self.step % recipe.text_every == 0:
+                losses["text"] = self._read(rng)
+        total = sum(losses.values())
+        if not torch.isfinite(total):
+            raise UserError(
+                f"the loss is not finite at step {self.step}: lower learning_rate; the last "
+                "checkpoint is kept"
+            )
+        total.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.schedule.step()
+        self.step += 1
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _transcribe(self, rng: np.random.Generator, share: float, full: bool) -> dict[str, Tensor]:
+        index = self.neutral.draw(rng, self.recipe.batch, share)
+        mels, labels = self.neutral.tensors(index, rng, full, self.device)
+        features = encode(self.model, mels)
+        frames = self.heads.loss(features.float(), labels)
+        stacked = features.reshape(len(index), -1, 4 * features.shape[-1])
+        audio = self.model.model.multi_modal_projector(stacked)
+        prompt = prompt_ids(self.tokenizer, audio.shape[1])
+        ids = [[*prompt, *self.targets[i]] for i in index]
+        loss = self._language_loss(ids, skip=len(prompt), audio=audio)
+        return {"transcription": loss, "frames": frames}
+
+    def _listen(self, rng: np.random.Generator, share: float, full: bool) -> Tensor:
+        index = self.expressive.draw(rng, self.recipe.batch, share)
+        mels, labels = self.expressive.tensors(index, rng, full, self.device)
+        return self.heads.loss(encode(self.model, mels).float(), labels)
+
+    def _read(self, rng: np.random.Generator) -> Tensor:
+        chosen = rng.choice(len(self.lines), self.recipe.text_batch, replace=False)
+        return self._language_loss([[1, *self.lines[i]] for i in chosen], skip=1)
+
+    def _language_loss(
+        self, rows: Sequence[list[int]], skip: int, audio: Tensor | None = None
+    ) -> Tensor:
+        """Mean cross-entropy of everything after the first `skip` tokens of each row."""
+        longest = max(map(len, rows))
+        ids = torch.full((len(rows), longest), PAD, device=self.device)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row, device=self.device)
+        embedded = self.model.get_input_embeddings()(ids)
+        if audio is not None:
+            where = (ids == AUDIO)[..., None].expand_as(embedded)
+            embedded = embedded.masked_scatter(where, audio.to(embedded.dtype))
+        hidden = self.model.model.language_model(inputs_embeds=embedded).last_hidden_state
+        wanted = ids[:, skip:]
+        logits = self.model.lm_head(hidden[:, skip - 1 : -1])
+        return nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), wanted.flatten(), ignore_index=PAD
+        )
+
+
+def train(
+    folder: Path,
+    model: VoxtralForConditionalGeneration,
+    tokenizer: MistralCommonBackend,
+    kinds: dict[str, Utterances],
+    lines: Sequence[str],
+    phonemes: int,
+    recipe: Recipe,
+    shape: Architecture,
+    evaluate: Callable[[int], dict[str, float]] | None = None,
+    evaluate_every: int = 1000,
+) -> list[dict[str, float]]:
+    """Train in place, resuming from `folder/checkpoint.pt` if a killed run left one.
+
+    Args:
+        folder: where the checkpoint is kept.
+        model: the model, on its device.
+        tokenizer: its tokenizer.
+        kinds: utterances by kind; `neutral` and `expressive` are trained on.
+        lines: text read without audio.
+        phonemes: phoneme classes.
+        recipe: the hyperparameters.
+        shape: the architecture.
+        evaluate: called with the step; its numbers enter the log.
+        evaluate_every: steps between evaluations.
+
+    Returns:
+        The log: one row per `recipe.log_every` steps, losses averaged.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    torch.manual_seed(recipe.seed)
+    run = _Trainer(model, tokenizer, kinds, lines, phonemes, recipe, shape)
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        run.restore(checkpoint)
+    saved, recent = time.monotonic(), []
+    attention = model.config._attn_implementation
+    model.set_attn_implementation("eager")  # twice as quick here as the fused CPU kernel
+    model.train()
+    with tqdm(total=recipe.steps, initial=run.step, desc="base", mininterval=5) as bar:
+        while run.step < recipe.steps:
+            recent.append(run.advance())
+            bar.update()
+            if run.step % recipe.log_every == 0 or run.step == recipe.steps:
+                names = sorted({name for row in recent for name in row})
+                row = {n: float(np.mean([r[n] for r in recent if n in r])) for n in names}
+                recent = []
+                if evaluate and (run.step % evaluate_every == 0 or run.step == recipe.steps):
+                    model.eval()
+                    row |= evaluate(run.step)
+                    model.train()
+                run.log.append({"step": run.step, **row})
+                bar.set_postfix({n: f"{row[n]:.2f}" for n in row if n != "step"}, refresh=False)
+                if time.monotonic() - saved > recipe.checkpoint_seconds:
+                    _save(checkpoint, run)
+                    saved = time.monotonic()
+    model.eval()
+    model.set_attn_implementation(attention)
+    return run.log
+
+
+def _save(path: Path, run: _Trainer) -> None:
+    buffer = io.BytesIO()
+    torch.save(run.state(), buffer)
+    artifacts.write_bytes(path, buffer.getvalue())

@@ -1,0 +1,160 @@
+"""The base model's training: resumable, repeatable, and it learns."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import MistralCommonBackend, VoxtralForConditionalGeneration
+
+from evoxtral.errors import UserError
+from evoxtral.tiny import pretrain, targets
+from evoxtral.tiny.architecture import Architecture, build_model, build_processor
+from evoxtral.tiny.corpus import Utterances
+from evoxtral.tiny.tokenizer import SPECIAL_TOKENS, train_tokenizer
+
+SHAPE = Architecture(
+    window_seconds=2,
+    encoder_width=32,
+    encoder_layers=1,
+    encoder_heads=2,
+    lm_width=32,
+    lm_layers=1,
+    lm_heads=2,
+    lm_kv_heads=1,
+)
+RECIPE = pretrain.Recipe(steps=8, batch=4, learning_rate=3e-3, checkpoint_seconds=0, log_every=2)
+WORDS = ("we could go", "the car is red", "she laughs", "stop now")
+MERGES = 40
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> MistralCommonBackend:
+    path = tmp_path_factory.mktemp("tekken") / "tekken.json"
+    path.write_text(json.dumps(train_tokenizer(WORDS * 20, MERGES, SHAPE)))
+    return build_processor(path, SHAPE).tokenizer
+
+
+def utterances(seed: int, count: int = 24) -> Utterances:
+    """Noise whose loudest band says which sentence it is: learnable, and no speech needed."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(len(WORDS), size=count)
+    lengths = 2 * rng.integers(30, 90, size=count)
+    mels = [rng.normal(0, 0.1, (n, 80)).astype(np.float16) for n in lengths]
+    for mel, kind in zip(mels, kinds, strict=True):
+        mel[:, 20 * kind : 20 * kind + 10] += 1.0
+    return Utterances(
+        texts=[WORDS[k] for k in kinds],
+        voices=["v"] * count,
+        mels=mels,
+        floors=[-1.0] * count,
+        phonemes=[np.full(n // 2, k, np.uint8) for n, k in zip(lengths, kinds, strict=True)],
+        sounds=[np.zeros(n // 2, np.uint8) for n in lengths],
+        prosody=[np.zeros((n // 2, 3), np.float16) for n in lengths],
+    )
+
+
+def run(
+    folder: Path, tokenizer: MistralCommonBackend, recipe: pretrain.Recipe
+) -> tuple[VoxtralForConditionalGeneration, list[dict[str, float]]]:
+    torch.manual_seed(0)
+    model = build_model(SHAPE, 256 + MERGES + len(SPECIAL_TOKENS))
+    kinds = {"neutral": utterances(0), "expressive": utterances(1)}
+    lines = ["[rain] " + text for text in WORDS] * 8
+    log = pretrain.train(folder, model, tokenizer, kinds, lines, len(WORDS), recipe, SHAPE)
+    return model, log
+
+
+def weights(model: VoxtralForConditionalGeneration) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def test_training_repeats_bit_for_bit_and_the_loss_falls(
+    tmp_path: Path, tokenizer: MistralCommonBackend
+) -> None:
+    longer = replace(RECIPE, steps=30)
+    first, log = run(tmp_path / "a", tokenizer, longer)
+    second, again = run(tmp_path / "b", tokenizer, longer)
+    assert log == again
+    torch.testing.assert_close(weights(first), weights(second), rtol=0, atol=0)
+    assert log[-1]["transcription"] < 0.8 * log[0]["transcription"]
+    assert log[-1]["frames"] < 0.8 * log[0]["frames"]
+
+
+def test_a_killed_run_resumes_to_the_same_model(
+    tmp_path: Path, tokenizer: MistralCommonBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, log = run(tmp_path / "whole", tokenizer, RECIPE)
+    advance = pretrain._Trainer.advance
+
+    def die(self: pretrain._Trainer) -> dict[str, float]:
+        if self.step == 5:
+            raise KeyboardInterrupt
+        return advance(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain._Trainer, "advance", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "killed", tokenizer, RECIPE)
+    resumed, resumed_log = run(tmp_path / "killed", tokenizer, RECIPE)
+    assert resumed_log == log
+    torch.testing.assert_close(weights(whole), weights(resumed), rtol=0, atol=0)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(
+    tmp_path: Path, tokenizer: MistralCommonBackend
+) -> None:
+    with pytest.raises(UserError, match=r"loss is not finite at step \d+: lower learning_rate"):
+        run(tmp_path, tokenizer, replace(RECIPE, steps=300, learning_rate=1e30))
+
+
+def test_encode_is_voxtrals_own_encoder(tokenizer: MistralCommonBackend) -> None:
+    torch.manual_seed(0)
+    model = build_model(SHAPE, 400).eval()
+    mels = torch.randn(2, SHAPE.mel_bins, 2 * SHAPE.frames)
+    with torch.no_grad():
+        ours = pretrain.encode(model, mels)
+        theirs = model.model.audio_tower(mels).last_hidden_state
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_prompt_is_the_processors(tmp_path: Path) -> None:
+    path = tmp_path / "tekken.json"
+    path.write_text(json.dumps(train_tokenizer(WORDS * 20, MERGES, SHAPE)))
+    processor = build_processor(path, SHAPE)
+    samples = 16_000 * SHAPE.window_seconds
+    request = processor.apply_transcription_request(
+        audio=[np.zeros(samples // 2, np.float32)],
+        model_id="tiny",
+        language="en",
+        sampling_rate=16_000,
+        format=["WAV"],
+        audio_kwargs={"pad_to_multiple_of": samples, "max_source_positions": 2 * SHAPE.frames},
+    )
+    ours = pretrain.prompt_ids(processor.tokenizer, SHAPE.audio_tokens)
+    assert request["input_ids"][0].tolist() == ours
+
+
+def test_prosody_targets_hear_pitch_and_silence() -> None:
+    time = np.arange(16_000) / 16_000
+    tone = (0.3 * np.sign(np.sin(2 * np.pi * 150 * time))).astype(np.float32)
+    audio = np.concatenate([tone, np.zeros(16_000, np.float32)])
+    frames = targets.prosody_frames(audio, 100)
+    assert frames.shape == (100, 3)
+    assert np.abs(frames[5:45, 0]).max() < 0.05, "150 Hz is the unit of pitch"
+    assert frames[5:45, 1].min() > 0.8
+    assert frames[55:, 0].max() == 0
+    assert frames[5:45, 2].min() > frames[55:, 2].max()
+    octave = targets.prosody_frames(np.interp(time * 2, time, tone, period=1.0), 40)
+    assert np.abs(octave[5:20, 0] - 1).max() < 0.1
+
+
+def test_spans_become_frame_labels() -> None:
+    labels = targets.phoneme_frames([(0.02, 0.06, "a"), (0.06, 0.1, "zz")], {"a": 3}, 6)
+    assert labels.tolist() == [0, 3, 3, 0, 0, 0]
+    sounds = targets.sound_frames([(0.0, 0.04, "laughs"), (0.04, 0.1, "pause")], 5)
+    assert sounds.tolist() == [targets.SOUNDS.index("laughs")] * 2 + [0] * 3
