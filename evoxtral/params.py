@@ -23,6 +23,7 @@ __all__ = [
     "NOTEBOOKS",
     "PROFILES",
     "Benchmark",
+    "DataMix",
     "Parameters",
     "TinyBase",
     "load",
@@ -88,9 +89,47 @@ class TinyBase(Parameters):
     learning_rate: float = Field(gt=0, le=0.1, description="peak of the one-cycle schedule")
     device: Literal["auto", "cpu", "cuda"] = Field(description="auto takes a GPU if there is one")
     workers: int = Field(ge=0, description="synthesis processes; 0 takes one per processor")
+    ship: bool = Field(description="replace the checkpoint that ships with the package")
 
 
-NOTEBOOKS: dict[str, type[Parameters]] = {model.notebook: model for model in (TinyBase, Benchmark)}
+class DataMix(Parameters):
+    """Parameters of `01_data_mix.ipynb`."""
+
+    notebook: ClassVar[str] = "01_data_mix"
+
+    source: str = Field(
+        min_length=1,
+        description="generated, released, or a path: scripts as JSON, a folder or manifest of "
+        "clips; a relative one starts at the checkout",
+    )
+    train: int = Field(ge=1, description="generated clips for fine-tuning")
+    validation: int = Field(ge=0, description="generated clips to watch fine-tuning on")
+    test: int = Field(ge=0, description="generated test clips, as many as the report has")
+    natural: int = Field(ge=0, description="generated test clips for the headline numbers")
+    balanced: int = Field(ge=0, description="generated test clips with all tags about as often")
+    raft_prompts: int = Field(ge=0, description="generated clips for rejection sampling")
+    plain_val: int = Field(ge=0, description="generated plain clips to watch forgetting on")
+    base_test: int = Field(ge=0, description="generated neutral clips the base is measured on")
+    train_extra: int = Field(ge=0, description="generated clips for experiments with more data")
+    unknown_tags: Literal["keep", "warn", "reject"] = Field(
+        description="what to do with clips that carry a tag outside the vocabulary"
+    )
+    train_pairs: int = Field(ge=2, description="pairs of clips that each audibility probe learns")
+    test_pairs: int = Field(ge=2, description="pairs of clips it is tested on, in unheard voices")
+    threshold: float = Field(gt=0, le=1, description="ROUGE-L from which texts are alike")
+    mix: Literal["written", "targets", "1:1", "3:1", "7:1", "15:1"] = Field(
+        description="draws: each clip once, what meets the targets, or tagged : plain"
+    )
+    class_balance: Literal["none", "oversample", "weighted"] = Field(
+        description="rare tags on top of that: as drawn, drawn more often, or weighted in the loss"
+    )
+    beta: float = Field(ge=0, lt=1, description="of class balance; towards 1 rare tags weigh more")
+    workers: int = Field(ge=0, description="synthesis processes; 0 takes one per processor")
+
+
+NOTEBOOKS: dict[str, type[Parameters]] = {
+    model.notebook: model for model in (TinyBase, DataMix, Benchmark)
+}
 
 AnyParameters = TypeVar("AnyParameters", bound=Parameters)
 

@@ -25,7 +25,9 @@ def pretraining_curve(log: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
     losses, errors = figure.subplots(1, 2)
     for (name, label), color in zip(_LOSSES.items(), _COLORS, strict=True):
-        losses.plot(log["step"], log[name], color=color, label=label, linewidth=1.4)
+        losses.plot(
+            log["step"], log[name], ".-", color=color, label=label, linewidth=1, markersize=2
+        )
     losses.set(xlabel="optimiser steps", ylabel="loss (nats)", ylim=(0, None))
     losses.legend()
     watched = log.dropna(subset=["dev_wer"])
@@ -57,7 +59,8 @@ def probe_ceiling(frame: pd.DataFrame) -> Figure:
         axes.hlines(own.index, 0.5, own["auc"], color=palette[group], linewidth=1, alpha=0.5)
     axes.axvline(_GOOD, color="#57606a", linewidth=0.8, linestyle=":")
     axes.set_yticks(range(len(ordered)), [f"[{tag}]" for tag in ordered["tag"]])
-    axes.set(xlabel="AUC of a linear probe, unheard voices (0.5 is chance)", xlim=(0.45, 1.02))
+    axes.set_xlabel("AUC of a linear probe, unheard voices (0.5 is chance)")
+    axes.set(xlim=(min(0.45, ordered["auc"].min() - 0.03), 1.02))
     axes.legend(loc="lower right")
     figure.set_label("How audible each tag is to the frozen encoder")
     return figure

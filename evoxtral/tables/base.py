@@ -55,7 +55,7 @@ def transcription(frame: pd.DataFrame) -> Table:
             "interval": "95% interval",
             "tagged": "Transcripts with a tag",
         },
-        "The base transcribes words and writes no tag; expression costs it words.",
+        "Word error rate on unheard speech, and transcripts that hold a bracket.",
         {"clips": COUNT, "wer": _PERCENT, "wer_normalised": _PERCENT, "tagged": COUNT},
     )
 

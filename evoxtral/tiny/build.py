@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -121,7 +120,8 @@ def _train(folder: Path, cfg: TinyBase, source: stages.StageResult) -> None:
     torch.manual_seed(cfg.seed)
     vocabulary = json.loads(tekken.read_text())["config"]["default_vocab_size"]
     model = build_model(SHAPE, vocabulary).to(_device(cfg.device))
-    recipe = pretrain.Recipe(cfg.steps, cfg.batch, cfg.learning_rate, seed=cfg.seed)
+    rows = max(1, min(50, cfg.steps // 10))
+    recipe = pretrain.Recipe(cfg.steps, cfg.batch, cfg.learning_rate, seed=cfg.seed, log_every=rows)
 
     def evaluate(_: int) -> dict[str, float]:
         heard = listen.transcribe(model, processor.tokenizer, kinds["dev"], SHAPE)
@@ -139,10 +139,11 @@ def _train(folder: Path, cfg: TinyBase, source: stages.StageResult) -> None:
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def ship(source: stages.StageResult) -> Path:
-    """Copy a model stage over the checkpoint that ships with the package."""
+def ship(source: stages.StageResult, card: str) -> Path:
+    """Make a model stage, with its card, the checkpoint that ships with the package."""
     target = checkpoint_dir()
     target.mkdir(exist_ok=True)
     for file in sorted(source.path.iterdir()):
-        shutil.copyfile(file, target / file.name)
+        artifacts.write_bytes(target / file.name, file.read_bytes())
+    artifacts.write_text(target / "README.md", card)
     return target

@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from transformers import WhisperFeatureExtractor
 
 from evoxtral import artifacts, speech
+from evoxtral.speech.parallel import RenderJob, render_many
 from evoxtral.tiny import targets
 from evoxtral.tiny.architecture import FRAME_RATE, SAMPLE_RATE, Architecture
 from evoxtral.tiny.plan import Utterance
@@ -79,11 +80,11 @@ def make(folder: Path, utterances: Sequence[Utterance], shape: Architecture, wor
         feature_size=shape.mel_bins, chunk_length=shape.window_seconds
     )
     jobs = (
-        speech.RenderJob(row.key, row.text, row.voice, row.seed)
+        RenderJob(row.key, row.text, row.voice, row.seed)
         for rows in missing.values()
         for row in rows
     )
-    rendered = speech.render_many(jobs, speech.RenderSettings(), workers)
+    rendered = render_many(jobs, speech.RenderSettings(), workers)
     total = sum(map(len, missing.values()))
     with _one_thread(), tqdm(total=total, desc="synthesis", unit="clip", mininterval=5) as bar:
         for path, rows in missing.items():

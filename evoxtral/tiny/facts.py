@@ -8,12 +8,15 @@ import pandas as pd
 import torch
 from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
-from evoxtral import tables
+from evoxtral import scripts, tables
+from evoxtral.params import TinyBase
 from evoxtral.tiny.architecture import Architecture, build_model
+from evoxtral.tiny.build import SHAPE
+from evoxtral.tiny.card import model_card
 from evoxtral.tiny.corpus import Utterances
 from evoxtral.tiny.tokenizer import SPECIAL_TOKENS
 
-__all__ = ["architecture_table", "corpus_table", "results"]
+__all__ = ["architecture_table", "card", "corpus_table", "results"]
 
 _PARTS = {
     "audio encoder": "model.audio_tower.",
@@ -73,6 +76,17 @@ def corpus_table(kinds: dict[str, Utterances]) -> tables.Table:
         for name, group in _grouped(kinds).items()
     ]
     return tables.corpus(pd.DataFrame(rows))
+
+
+def card(
+    cfg: TinyBase,
+    model: VoxtralForConditionalGeneration,
+    words: pd.DataFrame,
+    audible: pd.DataFrame,
+) -> str:
+    """The model card of this run, as Markdown."""
+    parameters = sum(p.numel() for p in model.parameters())
+    return model_card(cfg, SHAPE, parameters, len(scripts.LEXICON), words, audible)
 
 
 def results(

@@ -1,0 +1,114 @@
+"""The base model's corpus: planned without leaks, resumed shard by shard, read back whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evoxtral import scripts, speech, tags
+from evoxtral.mix.rouge import rouge_l
+from evoxtral.tiny import corpus, plan, reading, targets
+from evoxtral.tiny.architecture import FRAME_RATE, Architecture
+
+SIZES = plan.CorpusSizes(
+    neutral=60, expressive=20, dev=4, test=12, test_voices=6, expressive_test=6, probe=4
+)
+SHAPE = Architecture()
+
+
+@pytest.fixture(scope="module")
+def planned() -> list[plan.Utterance]:
+    return plan.plan(SIZES, seed=3)
+
+
+def kind(planned: list[plan.Utterance], name: str) -> list[plan.Utterance]:
+    return [row for row in planned if row.kind == name]
+
+
+def test_the_plan_has_every_kind_in_the_sizes_asked_for(planned: list[plan.Utterance]) -> None:
+    for name in ("neutral", "expressive", "dev", "test", "test_voices", "expressive_test"):
+        assert len(kind(planned, name)) == getattr(SIZES, name)
+    for tag in ("plain", *tags.TAGS):
+        assert len(kind(planned, f"probe_train:{tag}")) == SIZES.probe
+        assert len(kind(planned, f"probe_test:{tag}")) == SIZES.probe // 2
+    assert len({row.key for row in planned}) == len(planned)
+    assert planned == plan.plan(SIZES, seed=3)
+    assert planned != plan.plan(SIZES, seed=4)
+
+
+def test_no_test_sentence_is_close_to_a_training_sentence(planned: list[plan.Utterance]) -> None:
+    tested = [row.text for name in ("dev", "test", "test_voices") for row in kind(planned, name)]
+    for text in tested:
+        nearest = max(rouge_l(text, row.text) for row in kind(planned, "neutral"))
+        assert nearest < plan.MIN_DISTANCE
+    heard = {tags.plain_text(row.text) for row in kind(planned, "expressive")}
+    unseen = {tags.plain_text(row.text) for row in kind(planned, "expressive_test")}
+    assert not heard & unseen
+
+
+def test_training_never_hears_a_held_out_voice(planned: list[plan.Utterance]) -> None:
+    held_out = {voice.id for voice in speech.VOICES if voice.held_out}
+    trained = ("neutral", "expressive", "dev", "test")
+    assert not held_out & {row.voice for name in trained for row in kind(planned, name)}
+    assert {row.voice for row in kind(planned, "test_voices")} == held_out
+
+
+def test_the_language_model_reads_no_tag(planned: list[plan.Utterance]) -> None:
+    assert not any("[" in row.text for row in kind(planned, "neutral"))
+    lines = reading.read_lines(400, seed=0)
+    assert lines == reading.read_lines(400, seed=0)
+    directions = {name for line in lines for name in tags.find_tags(line)}
+    assert directions
+    assert directions <= set(reading.STAGE_DIRECTIONS)
+    assert not directions & set(tags.TAGS)
+    assert any(tags.emphasis_words(line) for line in lines)
+
+
+def test_stage_directions_hold_every_word_of_the_tags_and_no_other() -> None:
+    words = {word for name in reading.STAGE_DIRECTIONS for word in name.split()}
+    assert {word for tag in tags.TAGS for word in tag.split()} <= words
+    assert not set(reading.STAGE_DIRECTIONS) & set(tags.TAGS)
+    assert scripts.EMPHASIS_WORDS <= scripts.LEXICON
+
+
+def test_a_corpus_is_resumed_and_read_back(
+    planned: list[plan.Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "SHARD", 8)
+    rows = [*kind(planned, "neutral")[:10], *kind(planned, "expressive")[:4]]
+    corpus.make(tmp_path, rows, SHAPE, workers=1)
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert sorted(files) == ["expressive-0000.npz", "neutral-0000.npz", "neutral-0001.npz"]
+    (tmp_path / "neutral-0000.npz").unlink()
+    corpus.make(tmp_path, rows, SHAPE, workers=2)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
+    kinds, phonemes = corpus.load(tmp_path, SHAPE)
+    assert kinds["neutral"].texts == [row.text for row in rows[:10]]
+    assert phonemes[0] == ""
+    for name, spoken in kinds.items():
+        for i, mel in enumerate(spoken.mels):
+            frames = len(mel) // 2
+            assert mel.shape[1] == SHAPE.mel_bins
+            assert frames <= SHAPE.window_seconds * FRAME_RATE
+            assert len(spoken.phonemes[i]) == len(spoken.sounds[i]) == frames
+            assert spoken.prosody[i].shape == (frames, 3)
+            voiced = spoken.prosody[i][:, 1].astype(float)
+            assert (spoken.phonemes[i] > 0).any(), f"{name} {i}: no speech"
+            assert voiced[spoken.phonemes[i] > 0].mean() > voiced[spoken.phonemes[i] == 0].mean()
+
+
+def test_background_noise_is_laid_over_some_clips_within_bounds() -> None:
+    audio = np.full(16_000, 0.1, np.float32)
+    made = [corpus.add_background(audio, np.random.default_rng(seed)) for seed in range(200)]
+    marked = [(sound, spans[0]) for sound, spans in made if spans]
+    assert 0.2 < len(marked) / len(made) < 0.4
+    for sound, (start, end, name) in marked:
+        assert name in targets.SOUNDS
+        assert 0 <= start < end <= 1
+        assert np.abs(sound).max() <= 1
+        assert np.abs(sound - audio).max() > 0
+        untouched = np.ones(16_000, bool)
+        untouched[round(start * 16_000) : round(end * 16_000)] = False
+        np.testing.assert_array_equal(sound[untouched], audio[untouched])
