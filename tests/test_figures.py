@@ -205,7 +205,7 @@ def test_raft_diagram_of_a_measured_run(numbers: published.Published, completion
     )
     figure = figures.raft_pipeline(facts)
     words = _words(figure)
-    assert f"text {completions}" in words or str(completions) in words
+    assert f"no. {completions}" in words or str(completions) in words
     assert "2,346" in words
     assert not any("loss" in word for word in words)
     _assert_tidy(figure)
