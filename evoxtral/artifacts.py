@@ -22,35 +22,46 @@ __all__ = [
     "write_bytes",
     "write_json",
     "write_jsonl",
+    "write_stream",
     "write_text",
 ]
 
 
-def write_bytes(path: Path | str, data: bytes) -> Path:
+def write_stream(path: Path | str, chunks: Iterable[bytes]) -> Path:
     """Write a file so that a reader sees the old content or the new, never a part.
 
-    The data goes to a temporary file beside `path`, is flushed to disk, and is renamed over it.
+    The chunks go to a temporary file beside `path` as they come, are flushed to disk, and the
+    file is renamed into place.
 
     Raises:
         UserError: the file cannot be written (disk full, no permission); names path and size.
-            What was at `path` before is untouched.
+            What was at `path` before is untouched, also when making a chunk fails.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    size = 0
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
-            stream.write(data)
+            for chunk in chunks:
+                size += len(chunk)
+                stream.write(chunk)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(
-            f"cannot write {target} ({len(data):,} bytes): {error.strerror or error}; "
+            f"cannot write {target} ({size:,} bytes): {error.strerror or error}; "
             "free space or choose another place, then run again"
         ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
     return target
+
+
+def write_bytes(path: Path | str, data: bytes) -> Path:
+    """Write bytes atomically (see `write_stream`)."""
+    return write_stream(path, [data])
 
 
 def write_text(path: Path | str, text: str) -> Path:
@@ -70,9 +81,9 @@ def write_json(path: Path | str, value: Any) -> Path:
 
 
 def write_jsonl(path: Path | str, rows: Iterable[dict[str, Any]]) -> Path:
-    """Write one JSON object per line atomically."""
+    """Write one JSON object per line atomically, row by row."""
     lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    return write_text(path, "".join(lines))
+    return write_stream(path, (line.encode("utf-8") for line in lines))
 
 
 def append_jsonl(path: Path | str, rows: Iterable[dict[str, Any]]) -> None:

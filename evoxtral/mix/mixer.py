@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from evoxtral import artifacts
 from evoxtral.errors import UserError
 from evoxtral.mix.plan import Draws, Part, Resample, Total, check_leakage, draw_mix, split_rows
-from evoxtral.mix.raw import RawFile, inside, read_line, read_raw, write_lines
+from evoxtral.mix.raw import RawFile, inside, read_line, read_raw
 
 __all__ = ["Mixed", "mix_tree"]
 
@@ -94,8 +94,9 @@ def _info(draws: Draws, n_test: int, ratio: Mapping[str, int]) -> dict[str, Any]
 def _write_dataset(root: Path, raw: RawFile, rows: Mapping[str, NDArray[np.int32]]) -> None:
     for side, chosen in rows.items():
         target = inside(root, "processed", raw.dataset, f"{side}.jsonl")
-        write_lines(target, raw.lines(chosen))
-    write_lines(inside(root, "test", f"{raw.dataset}_test.jsonl"), raw.lines(rows["test"]))
+        artifacts.write_stream(target, raw.lines(chosen))
+    held_out = inside(root, "test", f"{raw.dataset}_test.jsonl")
+    artifacts.write_stream(held_out, raw.lines(rows["test"]))
     meta = {
         "dataset": raw.dataset,
         "domain": raw.domain,
@@ -145,7 +146,7 @@ def mix_tree(
     artifacts.write_json(inside(root, "test", "test_index.json"), index)
     for side, draws in zip(("train", "test"), mixes, strict=True):
         target = inside(root, "mixed", f"{side}_mixed.jsonl")
-        write_lines(target, _mixed_lines(raws, draws))
+        artifacts.write_stream(target, _mixed_lines(raws, draws))
     info = _info(mixes[0], len(mixes[1]), ratio)
     artifacts.write_json(inside(root, "mixed", "info.json"), info)
     return Mixed(info, _splits(raws, train, test), *mixes)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from evoxtral import artifacts
 from evoxtral.errors import UserError
 from evoxtral.mix.records import Name, Record
 
-__all__ = ["RawFile", "inside", "read_line", "read_raw", "write_lines", "write_raw"]
+__all__ = ["RawFile", "inside", "read_line", "read_raw", "write_raw"]
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
@@ -75,22 +74,6 @@ def inside(root: Path, *parts: str) -> Path:
     return path
 
 
-def write_lines(path: Path, lines: Iterable[bytes]) -> None:
-    """Write lines as they come; the file appears whole, under its name, at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.writelines(lines)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}): free space, run again") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_raw(root: Path | str, records: Iterable[Record], dataset: str, domain: str) -> Path:
     """Stream records into `raw/<domain>/<dataset>.jsonl`.
 
@@ -111,8 +94,7 @@ def write_raw(root: Path | str, records: Iterable[Record], dataset: str, domain:
                 raise UserError(f"{record.id} is of {record.domain}/{record.dataset}, not {path}")
             yield record.model_dump_json().encode() + b"\n"
 
-    write_lines(path, lines())
-    return path
+    return artifacts.write_stream(path, lines())
 
 
 def read_raw(path: Path) -> RawFile:

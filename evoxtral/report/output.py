@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from IPython.display import Image
+from IPython.display import HTML, Image
 from matplotlib.figure import Figure
 
 from evoxtral import artifacts, figures, paths, stages, tables
@@ -57,7 +57,7 @@ class Report:
         artifacts.write_bytes(path, data)
         self._written.add(path)
 
-    def table(self, name: str, table: tables.Table) -> tables.Table:
+    def table(self, name: str, table: tables.Table) -> HTML:
         """Write a table as `tables/<name>.{csv,md,tex}` and return it for display."""
         rendered = {
             "csv": tables.to_csv(table),
@@ -66,7 +66,7 @@ class Report:
         }
         for suffix, text in rendered.items():
             self._write(f"tables/{name}.{suffix}", text.encode("utf-8"))
-        return table
+        return HTML(tables.to_html(table))
 
     def figure(self, name: str, figure: Figure, *, width: int = 760) -> Image:
         """Write a figure as `figures/<name>.{svg,png,pdf}` and return the PNG for display.

@@ -130,16 +130,6 @@ class Table:
         rules = [rule] if isinstance(rule, Format) else rule
         return all(f.kind != "text" for f in rules)
 
-    def _repr_html_(self) -> str:
-        from evoxtral.tables.render import to_html  # render imports this module
-
-        return to_html(self)
-
-    def _repr_markdown_(self) -> str:
-        from evoxtral.tables.render import to_markdown
-
-        return to_markdown(self)
-
 
 def best_in_row(values: Mapping[str, float], direction: Direction) -> tuple[str, ...]:
     """Names of the best values of a row.
