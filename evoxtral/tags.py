@@ -33,6 +33,7 @@ __all__ = [
     "plain_text",
     "render",
     "strip_tags",
+    "text_key",
 ]
 
 TAGS: tuple[str, ...] = (
@@ -100,6 +101,8 @@ _CAPS = re.compile(r"\b[A-Z]{2,}\b")
 
 _INNERMOST = re.compile(r"\[([^\[\]]*)\]")
 _BRACKET = re.compile(r"[\[\]]")
+
+_KEY_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
 def normalise_tag(name: str) -> str:
@@ -276,3 +279,14 @@ def render(transcript: Transcript) -> str:
 
 def _words(text: str) -> list[str]:
     return _BRACKET.sub(" ", text).split()
+
+
+def text_key(plain_text: str) -> str:
+    """Reduce a plain text to its words: what "the same text" means, everywhere.
+
+    >>> text_key("Oh no... NOT again!") == text_key("oh no, not again")
+    True
+    >>> text_key("Été — c'est fini")
+    "été c'est fini"
+    """
+    return " ".join(_KEY_WORD.findall(plain_text.casefold().replace("’", "'")))

@@ -17,7 +17,8 @@ from evoxtral.mix.goals import MAX_DRAWS, all_goals
 from evoxtral.mix.items import Features, Item
 from evoxtral.mix.neardup import keep_first
 from evoxtral.mix.rebalance import Rebalanced, check_splits, rebalance
-from evoxtral.scripts import read_released, word_key
+from evoxtral.scripts import read_released
+from evoxtral.tags import text_key
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def audit(items: list[Item], result: Rebalanced, size: int) -> None:
     )
     assert list(result.draws) == [item.id for item in items]
     assert len(result.items) == size
-    assert max(Counter(word_key(item.plain_text) for item in result.items).values()) <= MAX_DRAWS
+    assert max(Counter(text_key(item.plain_text) for item in result.items).values()) <= MAX_DRAWS
     after = [goal.measured() for goal in all_goals(Features.of(result.items))]
     assert result.table["after"].tolist() == pytest.approx(after, nan_ok=True)
     assert (result.table["shortfall"] == "").equals(result.table["reached"] == "yes")
@@ -126,7 +127,7 @@ def test_only_the_named_split_is_drawn(released: list[Item]) -> None:
     items = [
         replace(
             item,
-            split=keys.setdefault(word_key(item.plain_text), "test" if k % 5 == 0 else "train"),
+            split=keys.setdefault(text_key(item.plain_text), "test" if k % 5 == 0 else "train"),
         )
         for k, item in enumerate(released[:300])
     ]

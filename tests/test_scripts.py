@@ -25,9 +25,9 @@ from evoxtral.scripts import (
     Script,
     estimated_seconds,
     generate,
-    word_key,
 )
 from evoxtral.scripts.plan import STATES
+from evoxtral.tags import text_key
 
 N = 4000
 REPO = Path(__file__).resolve().parents[1]
@@ -80,18 +80,18 @@ def test_ids_are_stable_and_distinct() -> None:
 
 def test_texts_are_unique_by_their_words() -> None:
     assert len({s.tagged_text for s in corpus()}) == N
-    assert len({word_key(s.plain_text) for s in corpus()}) == N
+    assert len({text_key(s.plain_text) for s in corpus()}) == N
 
 
 def test_excluded_texts_do_not_come_again() -> None:
     first = generate(300, 5)
-    taken = {word_key(s.plain_text) for s in first}
+    taken = {text_key(s.plain_text) for s in first}
     again = generate(300, 5, exclude=[s.plain_text for s in first])
-    assert not taken & {word_key(s.plain_text) for s in again}
+    assert not taken & {text_key(s.plain_text) for s in again}
 
 
 def test_every_word_is_in_the_lexicon() -> None:
-    words = {word for s in corpus() for word in word_key(s.plain_text).split()}
+    words = {word for s in corpus() for word in text_key(s.plain_text).split()}
     assert words <= LEXICON
     assert len(words) > 0.97 * len(LEXICON), sorted(LEXICON - words)
 
@@ -235,7 +235,7 @@ def test_edge_cases_occur() -> None:
     assert any(text.count("[pause]") >= 3 for text in texts)
     assert any(text.count("[stammers]") == 2 for text in texts)
     assert any(n_tags(s) == 0 and tags.emphasis_words(s.tagged_text) for s in edge)
-    assert any(n_tags(s) == 0 and spoken & set(word_key(s.plain_text).split()) for s in edge)
+    assert any(n_tags(s) == 0 and spoken & set(text_key(s.plain_text).split()) for s in edge)
     assert any("[whispers]" in text and "[shouts]" in text for text in texts)
 
 
@@ -250,9 +250,9 @@ def test_any_call_keeps_the_promises(
     seed: int, n: int, held_out: bool | None, balanced: bool
 ) -> None:
     scripts = generate(n, seed, held_out=held_out, balanced=balanced)
-    assert len({word_key(s.plain_text) for s in scripts}) == n
+    assert len({text_key(s.plain_text) for s in scripts}) == n
     for s in scripts:
-        assert set(word_key(s.plain_text).split()) <= LEXICON
+        assert set(text_key(s.plain_text).split()) <= LEXICON
         assert estimated_seconds(s.tagged_text) <= 7.0
         assert held_out is None or s.held_out == held_out
         assert s.domain in DOMAINS

@@ -13,9 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from evoxtral import tags
-from evoxtral.scripts import DOMAINS, Script, generate, word_key
+from evoxtral.scripts import DOMAINS, Script, generate
 from evoxtral.scripts.families import FAMILIES
 from evoxtral.scripts.lexicon import CLASSES
+from evoxtral.tags import text_key
 
 N = 4000
 
@@ -47,7 +48,7 @@ def test_families_share_no_frame_and_span_all_domains() -> None:
 
 
 def test_held_out_constructions_are_absent_from_training() -> None:
-    words = {w for s in generate(3000, 2, held_out=False) for w in word_key(s.plain_text).split()}
+    words = {w for s in generate(3000, 2, held_out=False) for w in text_key(s.plain_text).split()}
     assert not words & {"if", "because", "than"}
 
 
@@ -55,7 +56,7 @@ def test_texts_are_diverse() -> None:
     """Greedy keep-first filter at ROUGE-L 0.7: more than 85 % of 1,500 scripts survive."""
     kept: list[list[str]] = []
     for s in corpus()[:1500]:
-        words = word_key(s.plain_text).split()
+        words = text_key(s.plain_text).split()
         if all(Indel.normalized_similarity(words, other) < 0.7 for other in kept):
             kept.append(words)
     assert len(kept) > 0.90 * 1500
@@ -64,7 +65,7 @@ def test_texts_are_diverse() -> None:
 def test_words_alone_do_not_tell_the_tags() -> None:
     """A bag-of-words classifier stays near chance: the sound has to be heard."""
     counts = CountVectorizer(token_pattern=r"\S+", binary=True).fit_transform(
-        [word_key(s.plain_text) for s in corpus()]
+        [text_key(s.plain_text) for s in corpus()]
     )
     half = N // 2
     for tag in tags.TAGS:
@@ -75,7 +76,7 @@ def test_words_alone_do_not_tell_the_tags() -> None:
 
 
 def test_feeling_words_are_spoken_without_tags() -> None:
-    untagged = {w for s in corpus() if not is_tagged(s) for w in word_key(s.plain_text).split()}
+    untagged = {w for s in corpus() if not is_tagged(s) for w in text_key(s.plain_text).split()}
     classes = [name for name in CLASSES if re.match("(adj|feel)_", name)]
     feelings = {word for name in classes for word in CLASSES[name]}
     assert len(feelings & untagged) > 0.9 * len(feelings)

@@ -10,7 +10,8 @@ import pytest
 
 from evoxtral import tags
 from evoxtral.errors import UserError
-from evoxtral.scripts import LEXICON, generate, plain_sentences, word_key
+from evoxtral.scripts import LEXICON, generate, plain_sentences
+from evoxtral.tags import text_key
 
 
 @cache
@@ -19,7 +20,7 @@ def sentences() -> list[str]:
 
 
 def test_sixty_thousand_distinct_sentences() -> None:
-    assert len({word_key(text) for text in sentences()}) == 60_000
+    assert len({text_key(text) for text in sentences()}) == 60_000
 
 
 def test_deterministic() -> None:
@@ -41,7 +42,7 @@ def test_lengths_are_varied_and_bounded() -> None:
 
 
 def test_every_word_is_heard_often() -> None:
-    counts = Counter(word for text in sentences() for word in word_key(text).split())
+    counts = Counter(word for text in sentences() for word in text_key(text).split())
     assert set(counts) == LEXICON
     assert min(counts.values()) >= 100
 
@@ -55,13 +56,13 @@ def test_sentence_form() -> None:
 def test_excluded_texts_do_not_come_again() -> None:
     taken = [s.plain_text for s in generate(2000, 3)]
     texts = plain_sentences(3000, 3, exclude=taken)
-    assert not {word_key(t) for t in taken} & {word_key(t) for t in texts}
+    assert not {text_key(t) for t in taken} & {text_key(t) for t in texts}
 
 
 def test_training_sentences_are_not_all_templates() -> None:
     held_out_words = {"if", "because", "than"}
     texts = plain_sentences(3000, 4, held_out=False)
-    share = sum(bool(held_out_words & set(word_key(t).split())) for t in texts) / 3000
+    share = sum(bool(held_out_words & set(text_key(t).split())) for t in texts) / 3000
     assert 0 < share < 0.05
 
 

@@ -7,7 +7,7 @@ judges one that comes from elsewhere, `ingest` converts it. Needs neither torch 
 from __future__ import annotations
 
 from evoxtral.dataset.audio import audio_digest, decode, read_audio
-from evoxtral.dataset.clip import Clip, TagMark, text_key
+from evoxtral.dataset.clip import Clip, TagMark
 from evoxtral.dataset.containers import BadAudioError
 from evoxtral.dataset.corpus import Manifest, build_corpus, read_manifest
 from evoxtral.dataset.ingest import ingest
@@ -37,6 +37,5 @@ __all__ = [
     "read_audio",
     "read_manifest",
     "tag_support",
-    "text_key",
     "validate",
 ]

@@ -17,12 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from evoxtral import tags
 from evoxtral.errors import UserError
 
-__all__ = ["Clip", "RowError", "TagMark", "complete", "disagreements", "text_key"]
+__all__ = ["Clip", "RowError", "TagMark", "complete", "disagreements"]
 
 MAX_TEXT = 10_000
 MAX_NAME = 255
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _UNSAFE_IN_ID = re.compile(r"[^A-Za-z0-9._-]+")
 _DENSITY = ((0, "plain"), (2, "light"), (4, "moderate"))
 
@@ -161,14 +160,3 @@ def disagreements(row: Mapping[str, Any], clip: Clip) -> list[str]:
     if said is not None and said not in (marks, [mark.name for mark in clip.tags]):
         found.append(f"tags is {_short(said)}, the text says {_short(marks)}")
     return found
-
-
-def text_key(plain_text: str) -> str:
-    """Reduce a text to its words: what "the same text" means between splits.
-
-    >>> text_key("Oh no... NOT again!") == text_key("oh no, not again")
-    True
-    >>> text_key("Été — c'est fini")
-    "été c'est fini"
-    """
-    return " ".join(_WORD.findall(plain_text.casefold().replace("’", "'")))

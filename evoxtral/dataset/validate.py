@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 from evoxtral import artifacts, tags
 from evoxtral.dataset.audio import BadAudioError, Decoded, audio_digest, decode
-from evoxtral.dataset.clip import Clip, RowError, disagreements, text_key
+from evoxtral.dataset.clip import Clip, RowError, disagreements
 from evoxtral.dataset.folder import Row, read_clip, read_rows
 from evoxtral.dataset.loading import Dataset
 from evoxtral.errors import UserError
+from evoxtral.tags import text_key
 
 __all__ = ["Action", "Finding", "Policy", "Validation", "validate", "write_findings"]
 

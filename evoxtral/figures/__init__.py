@@ -7,6 +7,15 @@ from evoxtral.figures.diagrams import (
     raft_pipeline,
     two_stage_pipeline,
 )
+from evoxtral.figures.listening import Shown, audibility, clips, missing
+from evoxtral.figures.mix import (
+    checklist,
+    density,
+    durations,
+    near_duplicate_time,
+    tag_shares,
+    valence,
+)
 from evoxtral.figures.pertag import per_tag_dumbbell
 from evoxtral.figures.results import core_metrics, wer_f1_plane
 from evoxtral.figures.style import FORMATS, SYSTEMS, System, save_figure
@@ -17,14 +26,24 @@ __all__ = [
     "SYSTEMS",
     "PipelineFacts",
     "RaftFacts",
+    "Shown",
     "System",
+    "audibility",
+    "checklist",
+    "clips",
     "core_metrics",
+    "density",
+    "durations",
+    "missing",
+    "near_duplicate_time",
     "per_tag_dumbbell",
     "pretraining_curve",
     "probe_ceiling",
     "raft_pipeline",
     "save_figure",
     "score_uncertainty",
+    "tag_shares",
     "two_stage_pipeline",
+    "valence",
     "wer_f1_plane",
 ]

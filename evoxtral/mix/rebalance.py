@@ -22,7 +22,7 @@ from scipy import optimize, sparse
 from evoxtral.errors import UserError
 from evoxtral.mix.goals import MAX_DRAWS, Goal, all_goals, density_goals
 from evoxtral.mix.items import Features, Item
-from evoxtral.scripts import word_key
+from evoxtral.tags import text_key
 
 __all__ = ["Rebalanced", "check_splits", "rebalance"]
 
@@ -54,7 +54,7 @@ def check_splits(items: Sequence[Item]) -> None:
     """
     where: dict[str, str | None] = {}
     for item in items:
-        key = word_key(item.plain_text)
+        key = text_key(item.plain_text)
         first = where.setdefault(key, item.split)
         if first != item.split:
             raise UserError(
@@ -238,7 +238,7 @@ def rebalance(
     chosen = [item for item in items if split is None or item.split == split]
     features = Features.of(chosen)
     keys: dict[str, int] = {}
-    text = np.array([keys.setdefault(word_key(item.plain_text), len(keys)) for item in chosen])
+    text = np.array([keys.setdefault(text_key(item.plain_text), len(keys)) for item in chosen])
     size = len(chosen) if size is None else size
     _check(chosen, size, text)
     goals = all_goals(features, window_seconds)

@@ -11,7 +11,7 @@ from evoxtral.errors import UserError
 
 __all__ = ["REPORT_NOTEBOOKS", "run_notebook", "run_report"]
 
-REPORT_NOTEBOOKS = ("04_benchmark",)
+REPORT_NOTEBOOKS = ("01_data_mix", "04_benchmark")
 """The notebooks of the report, in the order of its sections."""
 
 

@@ -13,7 +13,7 @@ from evoxtral.scripts.released import (
     read_released,
     split_released,
 )
-from evoxtral.scripts.script import DOMAINS, SLICES, Script, estimated_seconds, word_key
+from evoxtral.scripts.script import DOMAINS, SLICES, Script, estimated_seconds
 
 __all__ = [
     "DOMAINS",
@@ -28,5 +28,4 @@ __all__ = [
     "plain_sentences",
     "read_released",
     "split_released",
-    "word_key",
 ]

@@ -15,10 +15,9 @@ from evoxtral.scripts.script import (
     SLICES,
     Script,
     fits,
-    word_key,
 )
 from evoxtral.scripts.writer import Brief, draft
-from evoxtral.tags import find_tags
+from evoxtral.tags import find_tags, text_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -69,7 +68,7 @@ def generate(
     rng = random.Random(f"evoxtral scripts {seed}")
     drawer = TagDrawer(balanced=balanced)
     choice = families(held_out)
-    seen = {word_key(text) for text in exclude}
+    seen = {text_key(text) for text in exclude}
     scripts = []
     for index, name in enumerate(_slice_names(rng, n, SLICES if slices is None else slices)):
         for _ in range(_ATTEMPTS):
@@ -78,7 +77,7 @@ def generate(
             if written is None:
                 continue
             script = _script(f"g-{seed}-{index:06d}", written.render(), name, brief)
-            key = word_key(script.plain_text)
+            key = text_key(script.plain_text)
             if key not in seen and fits(script.tagged_text):
                 break
         else:

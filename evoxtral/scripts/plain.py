@@ -10,7 +10,8 @@ from evoxtral.scripts.compose import any_mood, compose
 from evoxtral.scripts.generator import families
 from evoxtral.scripts.grammar import compile_production, expand, pick, table
 from evoxtral.scripts.lexicon import SURFACE
-from evoxtral.scripts.script import DOMAINS, word_key
+from evoxtral.scripts.script import DOMAINS
+from evoxtral.tags import text_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -67,12 +68,12 @@ def plain_sentences(
     """
     rng = random.Random(f"evoxtral plain sentences {seed}")
     choice = families(held_out)
-    seen = {word_key(text) for text in exclude}
+    seen = {text_key(text) for text in exclude}
     texts = []
     for _ in range(n):
         for _ in range(_ATTEMPTS):
             text = _plain(rng, choice)
-            key = word_key(text)
+            key = text_key(text)
             if text and key not in seen:
                 break
         else:

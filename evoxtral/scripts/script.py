@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from evoxtral import tags
@@ -16,7 +15,6 @@ __all__ = [
     "estimated_seconds",
     "fits",
     "tag_seconds",
-    "word_key",
     "words_in",
 ]
 
@@ -47,7 +45,6 @@ MAX_WORDS = 16
 """No generated script has more words."""
 
 _WORDS_PER_SECOND = 3.2
-_WORD = re.compile(r"[a-z0-9']+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +71,6 @@ class Script:
     def plain_text(self) -> str:
         """The transcript without tags, CAPS words in lower case."""
         return tags.plain_text(self.tagged_text)
-
-
-def word_key(plain_text: str) -> str:
-    """Reduce a plain text to its words: what "the same text" means for uniqueness.
-
-    Examples:
-        >>> word_key("Oh no... not again!")
-        'oh no not again'
-    """
-    return " ".join(_WORD.findall(plain_text.lower()))
 
 
 def tag_seconds(tag: str) -> float:

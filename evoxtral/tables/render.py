@@ -42,18 +42,19 @@ _LATEX = {
     **{c: f"\\textsuperscript{{{i}}}" for i, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }
 _WRAPPED = 36  # characters
+# The class is repeated to outweigh Jupyter's own rules for tables, which align all text right.
 _STYLE = """<style>
 .evx-table{overflow-x:auto;margin:.75em 0 1.25em;line-height:1.4}
 .evx-table table{border-collapse:collapse;border:0;margin:0;font-size:.95em;
 font-variant-numeric:tabular-nums}
 .evx-table caption{caption-side:top;text-align:left;padding:0 .6em .5em 0;font-weight:600}
-.evx-table th,.evx-table td{border:0;padding:.32em .8em;text-align:left;vertical-align:top;
-background:none}
-.evx-table .num{text-align:right;white-space:nowrap}
-.evx-table thead th{border-top:2px solid;border-bottom:1px solid;font-weight:600;
-white-space:nowrap}
-.evx-table tbody tr+tr td{border-top:1px solid rgba(128,128,128,.25)}
-.evx-table tbody tr:last-child td{border-bottom:2px solid}
+.evx-table.evx-table.evx-table :is(th,td){border:0;padding:.32em .8em;text-align:left;
+vertical-align:top;background:none}
+.evx-table.evx-table.evx-table .num{text-align:right;white-space:nowrap}
+.evx-table.evx-table.evx-table thead th{border-top:2px solid;border-bottom:1px solid;
+font-weight:600;white-space:nowrap}
+.evx-table.evx-table.evx-table tbody tr+tr td{border-top:1px solid rgba(128,128,128,.25)}
+.evx-table.evx-table.evx-table tbody tr:last-child td{border-bottom:2px solid}
 .evx-table .note{font-size:.85em;opacity:.8;margin:.4em 0 0}
 </style>"""
 
