@@ -23,7 +23,7 @@ from evoxtral import params, paths
 
 NOTEBOOKS = sorted(paths.notebooks_dir().glob("*.ipynb"))
 MOST_LINES, MEDIAN_LINES = 15, 5
-STAGES = {"01_data_mix": 3, "04_benchmark": 0}
+STAGES = {"00_tiny_base": 2, "01_data_mix": 3, "04_benchmark": 0}
 """Stages each notebook must execute with an empty `runs/`."""
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
