@@ -85,6 +85,6 @@ def test_the_card_quotes_the_run(profile: str) -> None:
     text = card.model_card(cfg, Architecture(), 3_496_704, 496, WORDS, PROBES)
     assert "3.5 million parameters" in text
     assert f"{cfg.steps:,} steps of {cfg.batch} utterances" in text
-    assert "{'pad_to_multiple_of': 128000, 'max_source_positions': 800}" in text
+    assert '{"pad_to_multiple_of": 128000, "max_source_positions": 800}' in text
     assert "| neutral | 500 | 5.0% | 4.0% | 3.0 to 5.2% | 0 |" in text
     assert r"| \[laughs\] | nonverbal | 0.990 | 120 |" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,6 @@ def test_it_transcribes_unheard_sentences_and_writes_no_tag(
 
 def test_the_card_shows_the_call_and_the_scores(repo: Path) -> None:
     card = (checkpoint_dir() / "README.md").read_text(encoding="utf-8")
-    assert str(window_arguments(Architecture())) in card
+    assert json.dumps(window_arguments(Architecture())) in card
     assert "neutral, held-out voices" in card
     assert r"\[whispers\]" in card

@@ -18,14 +18,13 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from evoxtral import artifacts, stages
 from evoxtral.dataset.audio import BadAudioError, Decoded, audio_digest, decode, write_audio
 from evoxtral.dataset.clip import Clip, complete
 from evoxtral.dataset.folder import CARD, METADATA, folder_of, write_card, write_split
 from evoxtral.dataset.splits import CorpusSizes, Plan, PlannedClip, plan
 from evoxtral.errors import UserError
+from evoxtral.progress import progress
 from evoxtral.speech import MAX_SECONDS, Rendered, RenderSettings
 from evoxtral.speech.parallel import RenderJob, render_many
 
@@ -121,7 +120,7 @@ def _render(
     """Render until every split is full; clips too long for the window give way to spares."""
     takes = dict(_found(folder, plans))
     total = sum(len(part.wanted) for part in plans)
-    with tqdm(total=total, initial=len(takes), desc="corpus", unit="clip", mininterval=1) as bar:
+    with progress(total, "corpus", unit="clip", done=len(takes)) as bar:
         while todo := [
             clip for part in plans for clip in _chosen(part, takes) if clip.script.id not in takes
         ]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 
 from evoxtral.params import TinyBase
@@ -44,7 +46,7 @@ inputs = processor.apply_transcription_request(
     audio_kwargs={audio_kwargs},
 )
 tokens = model.generate(**inputs, max_new_tokens=48)
-print(processor.batch_decode(tokens[:, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
+print(processor.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 ```
 
 ## What it has heard
@@ -99,7 +101,7 @@ def model_card(
         parameters=f"{parameters / 1e6:.1f} million",
         lexicon=lexicon,
         window=shape.window_seconds,
-        audio_kwargs=window_arguments(shape),
+        audio_kwargs=json.dumps(window_arguments(shape)),
         neutral=f"{cfg.neutral:,}",
         expressive=f"{cfg.expressive:,}",
         lines=f"{cfg.lines:,}",

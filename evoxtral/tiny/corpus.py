@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 from transformers import WhisperFeatureExtractor
 
 from evoxtral import artifacts, speech
+from evoxtral.progress import progress
 from evoxtral.speech.parallel import RenderJob, render_many
 from evoxtral.tiny import targets
 from evoxtral.tiny.architecture import FRAME_RATE, SAMPLE_RATE, Architecture
@@ -86,7 +86,7 @@ def make(folder: Path, utterances: Sequence[Utterance], shape: Architecture, wor
     )
     rendered = render_many(jobs, speech.RenderSettings(), workers)
     total = sum(map(len, missing.values()))
-    with _one_thread(), tqdm(total=total, desc="synthesis", unit="clip", mininterval=5) as bar:
+    with _one_thread(), progress(total, "synthesis", unit="clip") as bar:
         for path, rows in missing.items():
             described = []
             for row in rows:

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 from transformers import MistralCommonBackend, VoxtralForConditionalGeneration
 
 from evoxtral import artifacts
 from evoxtral.errors import UserError
+from evoxtral.progress import progress
 from evoxtral.tiny.architecture import Architecture
 from evoxtral.tiny.batches import Heads, Pool
 from evoxtral.tiny.corpus import Utterances
@@ -253,7 +253,7 @@ def train(
     attention = model.config._attn_implementation
     model.set_attn_implementation("eager")  # twice as quick here as the fused CPU kernel
     model.train()
-    with tqdm(total=recipe.steps, initial=run.step, desc="base", mininterval=5) as bar:
+    with progress(recipe.steps, "base model", unit="step", done=run.step) as bar:
         while run.step < recipe.steps:
             recent.append(run.advance())
             bar.update()

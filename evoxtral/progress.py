@@ -1,0 +1,34 @@
+"""Progress of long work: a live bar in a terminal, a line now and then in a notebook."""
+
+from __future__ import annotations
+
+import sys
+
+from tqdm import tqdm
+
+__all__ = ["progress"]
+
+_LIVE, _QUIET = 0.5, 20.0  # seconds between refreshes
+
+
+def progress(total: int, what: str, *, unit: str, done: int = 0) -> tqdm:
+    """A bar to `update` and to close (it is a context manager).
+
+    An executed notebook keeps every refresh as a line of its output, so there they are rare.
+
+    Args:
+        total: units of work.
+        what: what is being done, a word or two.
+        unit: name of a unit, singular.
+        done: units that an earlier run has finished.
+    """
+    interval = _LIVE if sys.stdout.isatty() else _QUIET
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=what,
+        unit=unit,
+        file=sys.stdout,
+        mininterval=interval,
+        maxinterval=max(10.0, interval),
+    )
