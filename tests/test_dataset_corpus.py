@@ -184,7 +184,7 @@ def start(folder, mark):
 
 def finish(folder):
     with start(folder, "whole") as process:
-        digest = process.communicate()[0].strip()
+        digest = process.communicate()[0].splitlines()[-1]  # after the progress
     assert process.returncode == 0
     return digest
 
