@@ -169,6 +169,6 @@ def test_failed_download_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mon
     def unreachable(*args: object, **kwargs: object) -> str:
         raise OSError("no route to host")
 
-    monkeypatch.setattr("evoxtral.scripts.released.pooch.retrieve", unreachable)
+    monkeypatch.setattr("pooch.retrieve", unreachable)
     with pytest.raises(UserError, match=r"by hand.*no route"):
         fetch_released(tmp_path)

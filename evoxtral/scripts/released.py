@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pooch
 
 from evoxtral.errors import UserError
 from evoxtral.scripts.script import Script
@@ -52,6 +51,8 @@ def fetch_released(cache_dir: Path) -> Path:
     Raises:
         UserError: The file cannot be downloaded, or is not the pinned one.
     """
+    import pooch  # only here: it loads tqdm's notebook bar, which warns where widgets are missing
+
     try:
         path = pooch.retrieve(
             RELEASED_URL,
