@@ -9,32 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral import tags
+from evoxtral import published, tags
 from evoxtral.errors import UserError
 from evoxtral.scripts import bench_rows, fetch_released, read_released, split_released
 from evoxtral.scripts.released import RELEASED_SHA256
 from evoxtral.scripts.script import Script
 
-# Support column of the report's Table 3.
-SUPPORT = {
-    "sighs": 9,
-    "clears throat": 8,
-    "gasps": 12,
-    "pause": 25,
-    "nervous": 13,
-    "stammers": 8,
-    "laughs": 12,
-    "sad": 4,
-    "whispers": 13,
-    "crying": 5,
-    "excited": 5,
-    "shouts": 3,
-    "calm": 6,
-    "frustrated": 3,
-    "angry": 2,
-    "confused": 1,
-    "scared": 1,
-}
+SUPPORT = published.load().per_tag.set_index("tag")["support"].to_dict()
+"""The report's Table 3."""
 STRAY = {
     "curious",
     "curious tone",
