@@ -8,6 +8,7 @@ whether the voice shows it too is decided elsewhere, on purpose only half of the
 from __future__ import annotations
 
 from evoxtral.scripts.lexicon import CLASSES
+from evoxtral.tags import GROUPS
 
 __all__ = ["DOMAIN_CLASSES", "MOODS", "MOOD_CLASSES", "PHRASES"]
 
@@ -180,16 +181,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "clears the {room}",
         "clears {poss} throat",
     ),
-    "moody": (
-        "excited",
-        "sad",
-        "angry",
-        "nervous",
-        "calm",
-        "frustrated",
-        "confused",
-        "scared",
-    ),
+    "moody": GROUPS["emotion"],
     "fact": (
         "{one} is {pred}",
         "{one} was {pred}",
