@@ -106,8 +106,10 @@ def _outputs(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _damage(folder: Path) -> str | None:
-    """What is wrong with a finished folder, or None; sizes are compared, not contents."""
+def _lacking(folder: Path) -> str | None:
+    """Why a stage has to be built, or None; sizes are compared, not contents."""
+    if not (folder / STAMP).is_file():
+        return "not made yet"
     for name, facts in artifacts.read_json(folder / STAMP)["outputs"].items():
         file = folder / name
         if not file.is_file():
@@ -144,13 +146,15 @@ def stage(
         key["code"] = code_digest(code)
     full = artifacts.digest(key)
     folder = paths.runs_dir() / profile / f"{name}-{full[:12]}"
-    reason = "not made yet"
-    if (folder / STAMP).is_file():
-        reason = _damage(folder)
-    if reason is not None:
+    executed = False
+    if _lacking(folder) is not None:
         with exclusive(folder):
-            _build(folder, key, full, make, reason)
-    result = StageResult(name, folder, full, executed=reason is not None)
+            # Another run may have finished it between the look and the lock.
+            reason = _lacking(folder)
+            if reason is not None:
+                _build(folder, key, full, make, reason)
+                executed = True
+    result = StageResult(name, folder, full, executed)
     known = _used.get(folder)
     _used[folder] = known if known is not None and known.executed else result
     return result

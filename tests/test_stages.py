@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,22 @@ def test_a_damaged_stage_is_rebuilt_and_says_why(capsys: pytest.CaptureFixture[s
     (made.path / "data" / "a.txt").write_text("longer")
     assert stages.stage("s", "smoke", {}, fill).executed
     assert "(data/a.txt has changed size)" in capsys.readouterr().out
+
+
+def test_what_another_run_finished_meanwhile_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = stages.exclusive
+
+    def late(target: Path) -> AbstractContextManager[None]:
+        monkeypatch.setattr(stages, "exclusive", lock)
+        stages.stage("s", "smoke", {}, fill)
+        return lock(target)
+
+    def never(folder: Path) -> None:
+        raise AssertionError(f"{folder} is there already")
+
+    monkeypatch.setattr(stages, "exclusive", late)
+    made = stages.stage("s", "smoke", {}, never)
+    assert (made.path / "data" / "a.txt").read_text() == "a"
 
 
 def test_a_failed_stage_leaves_no_result_and_resumes() -> None:
