@@ -1,12 +1,13 @@
 """Tagged scripts: what the speakers of the synthetic world say, and the released scripts.
 
 `generate` writes scripts offline from a seeded grammar over a closed vocabulary, `plain_sentences`
-writes neutral text for the base model, and `read_released` reads the 1,010 released ones.
+and `word_lists` write neutral text for the base model, and `read_released` reads the 1,010
+released ones.
 """
 
 from evoxtral.scripts.generator import generate
 from evoxtral.scripts.lexicon import EMPHASIS_WORDS, LEXICON
-from evoxtral.scripts.plain import plain_sentences
+from evoxtral.scripts.plain import plain_sentences, word_lists
 from evoxtral.scripts.released import (
     bench_rows,
     fetch_released,
@@ -28,4 +29,5 @@ __all__ = [
     "plain_sentences",
     "read_released",
     "split_released",
+    "word_lists",
 ]

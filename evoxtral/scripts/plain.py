@@ -14,11 +14,11 @@ from evoxtral.scripts.script import DOMAINS
 from evoxtral.tags import text_key
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from evoxtral.scripts.family import Family
 
-__all__ = ["MAX_PLAIN_WORDS", "plain_sentences"]
+__all__ = ["MAX_PLAIN_WORDS", "plain_sentences", "word_lists"]
 
 MAX_PLAIN_WORDS = 14
 
@@ -68,11 +68,31 @@ def plain_sentences(
     """
     rng = random.Random(f"evoxtral plain sentences {seed}")
     choice = families(held_out)
+    return _distinct(n, lambda: _plain(rng, choice), exclude)
+
+
+def word_lists(n: int, seed: int, longest: int, *, exclude: Collection[str] = ()) -> list[str]:
+    """Generate distinct lists of 1 to `longest` words in random order, written as a sentence.
+
+    Args:
+        n: Number of texts.
+        seed: Names the random stream.
+        longest: Most words in a list.
+        exclude: Plain texts that must not come again, compared by their words.
+
+    Raises:
+        UserError: No new text was found.
+    """
+    rng = random.Random(f"evoxtral word lists {seed}")
+    return _distinct(n, lambda: _as_sentence(_random_words(rng, rng.randint(1, longest))), exclude)
+
+
+def _distinct(n: int, draw: Callable[[], str], exclude: Collection[str]) -> list[str]:
     seen = {text_key(text) for text in exclude}
-    texts = []
+    texts: list[str] = []
     for _ in range(n):
         for _ in range(_ATTEMPTS):
-            text = _plain(rng, choice)
+            text = draw()
             key = text_key(text)
             if text and key not in seen:
                 break
@@ -95,8 +115,12 @@ def _plain(rng: random.Random, choice: tuple[Family, ...]) -> str:
         while len(words) < n_words:
             words += expand(pick(rng, _LOOSE_PHRASES), table(domain, mood), rng)
     else:
-        words = [SURFACE[pick(rng, _WORDS)] for _ in range(n_words)]
+        words = _random_words(rng, n_words)
     return _as_sentence(words[:n_words])
+
+
+def _random_words(rng: random.Random, n_words: int) -> list[str]:
+    return [SURFACE[pick(rng, _WORDS)] for _ in range(n_words)]
 
 
 def _as_sentence(words: list[str]) -> str:

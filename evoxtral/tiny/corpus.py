@@ -69,7 +69,10 @@ def _batched(rows: Iterable[Utterance], size: int) -> Iterator[list[Utterance]]:
 
 
 def make(folder: Path, utterances: Sequence[Utterance], shape: Architecture, workers: int) -> None:
-    """Synthesise the utterances and write their features in shards; resumes after a kill."""
+    """Synthesise the utterances and write their features in shards; resumes after a kill.
+
+    Utterances longer than the window are left out: half a clip has the wrong transcript.
+    """
     shards = {
         folder / f"{kind.replace(':', '-').replace(' ', '_')}-{number:04d}.npz": rows
         for kind, group in groupby(utterances, lambda row: row.kind)
@@ -90,7 +93,9 @@ def make(folder: Path, utterances: Sequence[Utterance], shape: Architecture, wor
         for path, rows in missing.items():
             described = []
             for row in rows:
-                described.append(_describe(row, next(rendered)[1], extractor))
+                clip = next(rendered)[1]
+                if len(clip.audio) <= shape.window_seconds * SAMPLE_RATE:
+                    described.append(_describe(row, clip, extractor))
                 bar.update()
             _write_shard(path, described)
 

@@ -30,6 +30,8 @@ __all__ = ["MIN_DISTANCE", "CorpusSizes", "Utterance", "plan"]
 MIN_DISTANCE = 0.7
 """No test sentence has this ROUGE-L or more to a training sentence."""
 
+_LIST_SHARE, _LONGEST_LIST = 1 / 3, 6
+
 
 @dataclass(frozen=True)
 class CorpusSizes:
@@ -59,18 +61,25 @@ def plan(sizes: CorpusSizes, seed: int) -> list[Utterance]:
     """Decide every utterance: text, voice and seed; deterministic.
 
     Test sentences come first, half of them from template families that training never sees;
-    training sentences too close to any of them (ROUGE-L) are dropped.
+    training sentences too close to any of them (ROUGE-L) are dropped. A third of the training
+    texts are short lists of words: without a grammar to lean on, the language model must listen.
     """
     wanted = sizes.dev + sizes.test + sizes.test_voices
     half = wanted // 2
     test = scripts.plain_sentences(half, seed + 1, held_out=True)
     test += scripts.plain_sentences(wanted - half, seed + 2, held_out=False, exclude=test)
-    drawn = scripts.plain_sentences(
-        int(sizes.neutral * 1.5) + 1000, seed + 3, held_out=False, exclude=test
-    )
-    near = neardup.near_duplicates_between(drawn, test, threshold=MIN_DISTANCE)
-    close = {first for first, *_ in near}
-    neutral = [text for i, text in enumerate(drawn) if i not in close][: sizes.neutral]
+    listed = int(sizes.neutral * _LIST_SHARE)
+    neutral = [
+        *_far_from(test, scripts.word_lists(_spare(listed), seed + 8, _LONGEST_LIST, exclude=test))[
+            :listed
+        ],
+        *_far_from(
+            test,
+            scripts.plain_sentences(
+                _spare(sizes.neutral - listed), seed + 3, held_out=False, exclude=test
+            ),
+        )[: sizes.neutral - listed],
+    ]
     expressive = [
         script.tagged_text
         for script in scripts.generate(sizes.expressive, seed + 4, held_out=False, exclude=test)
@@ -95,6 +104,17 @@ def plan(sizes: CorpusSizes, seed: int) -> list[Utterance]:
         *_probes("probe_test", sizes.probe // 2, held_out, seed + 6),
         *_utterances("neutral", neutral, training, seed),
     ]
+
+
+def _spare(count: int) -> int:
+    """Texts to draw so that `count` remain after those close to the test are dropped."""
+    return count * 3 // 2 + 1000
+
+
+def _far_from(test: Sequence[str], drawn: list[str]) -> list[str]:
+    near = neardup.near_duplicates_between(drawn, test, threshold=MIN_DISTANCE)
+    close = {first for first, *_ in near}
+    return [text for i, text in enumerate(drawn) if i not in close]
 
 
 def _probes(kind: str, count: int, voices: Sequence[str], seed: int) -> Iterator[Utterance]:
