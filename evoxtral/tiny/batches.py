@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,11 +50,20 @@ class Pool:
         return self.order[start + rng.choice(span, size, replace=False)].tolist()
 
     def tensors(
-        self, index: Sequence[int], rng: np.random.Generator, full: bool, device: torch.device
+        self, index: Sequence[int], rng: np.random.Generator, room: float, device: torch.device
     ) -> tuple[Tensor, Labels]:
-        """Features with SpecAugment, shape (batch, bands, mel frames), and frame targets."""
+        """Features with SpecAugment, shape (batch, bands, mel frames), and frame targets.
+
+        Args:
+            index: row numbers.
+            rng: source of the masks.
+            room: length of the window between that of the longest utterance (0) and the window
+                of inference (1).
+            device: where the tensors go.
+        """
         rows, longest = self.rows, max(len(self.rows.mels[i]) for i in index)
-        length = self.full if full else min(self.full, -(-longest // _MULTIPLE) * _MULTIPLE)
+        wanted = longest + room * (self.full - longest)
+        length = min(self.full, math.ceil(wanted / _MULTIPLE) * _MULTIPLE)
         bands = rows.mels[0].shape[1]
         mels = np.empty((len(index), length, bands), np.float32)
         phonemes = np.zeros((len(index), length // 2), np.int64)

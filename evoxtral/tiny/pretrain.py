@@ -2,8 +2,9 @@
 
 Training on the transcription loss alone, or with CTC, stays on its plateau for a model this
 small; asking the encoder for a phoneme in every 20 ms frame makes it listen within a few hundred
-steps, after which the language model aligns. Easiest (shortest) utterances come first, in windows
-as short as the batch allows; the last part of training uses the full window of inference.
+steps, after which the language model aligns. Easiest (shortest) utterances come first. Windows
+are mostly as short as the batch allows, sometimes longer by chance, and full, as at inference, in
+the last part of training.
 
 Every random choice is drawn from (seed, step), so a run that was killed and resumed sees the same
 batches as one that was not.
@@ -45,8 +46,9 @@ class Recipe:
         expressive_every: every n-th step the encoder also hears an expressive batch.
         text_every: every n-th step the language model also reads a batch of text.
         text_batch: lines per batch of text.
-        full_window: share of training after which windows have full length half of the time;
-            in the second half of what is left, always.
+        loose_window: share of steps whose window ends at a random point between the longest
+            utterance and the full window; the others end with the longest utterance.
+        full_window: share of training after which all windows are full.
         seed: all randomness derives from it.
         checkpoint_seconds: time between checkpoints.
         log_every: steps between rows of the log.
@@ -58,7 +60,8 @@ class Recipe:
     expressive_every: int = 2
     text_every: int = 4
     text_batch: int = 32
-    full_window: float = 0.6
+    loose_window: float = 0.3
+    full_window: float = 0.88
     seed: int = 0
     checkpoint_seconds: float = 180.0
     log_every: int = 50
@@ -115,7 +118,11 @@ class _Trainer:
         parameters = [p for p in model.parameters() if p.requires_grad]
         self.parameters = [*parameters, *self.heads.parameters()]
         self.optimiser = torch.optim.AdamW(
-            self.parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+            self.parameters,
+            lr=recipe.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=0.01,
+            fused=True,
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.1
@@ -148,13 +155,13 @@ class _Trainer:
         """One optimiser step; returns its losses."""
         recipe, done = self.recipe, self.step / self.recipe.steps
         rng = np.random.default_rng([recipe.seed, self.step])
-        full_share = 0.1 if done < recipe.full_window else 0.5
-        full = rng.random() < full_share or done > (1 + recipe.full_window) / 2
+        loose, extent = rng.random() < recipe.loose_window, rng.random()
+        room = 1.0 if done >= recipe.full_window else extent * loose
         share = min(1.0, 0.25 + 1.5 * done)
         with torch.autocast(self.device.type, torch.bfloat16):
-            losses = self._transcribe(rng, share, full)
+            losses = self._transcribe(rng, share, room)
             if self.step % recipe.expressive_every == 0:
-                losses["expressive"] = self._listen(rng, share, full)
+                losses["expressive"] = self._listen(rng, share, room)
             if self.step % recipe.text_every == 0:
                 losses["text"] = self._read(rng)
         total = sum(losses.values())
@@ -171,9 +178,9 @@ class _Trainer:
         self.step += 1
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def _transcribe(self, rng: np.random.Generator, share: float, full: bool) -> dict[str, Tensor]:
+    def _transcribe(self, rng: np.random.Generator, share: float, room: float) -> dict[str, Tensor]:
         index = self.neutral.draw(rng, self.recipe.batch, share)
-        mels, labels = self.neutral.tensors(index, rng, full, self.device)
+        mels, labels = self.neutral.tensors(index, rng, room, self.device)
         features = encode(self.model, mels)
         frames = self.heads.loss(features.float(), labels)
         stacked = features.reshape(len(index), -1, 4 * features.shape[-1])
@@ -183,9 +190,9 @@ class _Trainer:
         loss = self._language_loss(ids, skip=len(prompt), audio=audio)
         return {"transcription": loss, "frames": frames}
 
-    def _listen(self, rng: np.random.Generator, share: float, full: bool) -> Tensor:
+    def _listen(self, rng: np.random.Generator, share: float, room: float) -> Tensor:
         index = self.expressive.draw(rng, self.recipe.batch, share)
-        mels, labels = self.expressive.tensors(index, rng, full, self.device)
+        mels, labels = self.expressive.tensors(index, rng, room, self.device)
         return self.heads.loss(encode(self.model, mels).float(), labels)
 
     def _read(self, rng: np.random.Generator) -> Tensor:
