@@ -24,7 +24,9 @@ __all__ = [
     "PROFILES",
     "Benchmark",
     "DataMix",
+    "FineTuning",
     "Parameters",
+    "Sft",
     "TinyBase",
     "load",
     "profile",
@@ -127,8 +129,49 @@ class DataMix(Parameters):
     workers: int = Field(ge=0, description="synthesis processes; 0 takes one per processor")
 
 
+class FineTuning(Parameters):
+    """What every fine-tuning notebook takes: the report's Table 1."""
+
+    base: str = Field(min_length=1, description="base model: tiny, a folder, or an id on the hub")
+    device: Literal["auto", "cpu", "cuda"] = Field(description="auto takes a GPU if there is one")
+    precision: Literal["float32", "bfloat16"] = Field(description="of the arithmetic in training")
+    epochs: int = Field(ge=1, description="passes over the training mix")
+    learning_rate: float = Field(gt=0, le=0.1, description="its peak")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        description="of the learning rate, after the warm-up"
+    )
+    warmup: float = Field(ge=0, lt=1, description="share of steps in which it rises")
+    batch: int = Field(ge=1, description="examples per optimiser step")
+    micro_batch: int = Field(ge=1, description="examples per forward pass; divides batch")
+    weight_decay: float = Field(ge=0, description="of AdamW")
+    neftune_alpha: float = Field(ge=0, description="noise on the embeddings of text; 0 for none")
+    checkpointing: bool = Field(description="recompute activations, to save memory")
+    plain_limit: float = Field(
+        gt=0, description="rise of the word error rate on plain speech that stops training"
+    )
+    plain_patience: int = Field(ge=0, description="epochs in a row beyond it that are borne")
+    decode_batch: int = Field(ge=1, description="clips transcribed at once")
+    tracker: Literal["disabled", "offline", "online"] = Field(
+        description="Weights & Biases; online needs its key in the environment"
+    )
+
+
+class Sft(FineTuning):
+    """Parameters of `02_sft.ipynb`."""
+
+    notebook: ClassVar[str] = "02_sft"
+
+    lora_rank: int = Field(ge=1, description="rank of the adapters")
+    lora_alpha: int = Field(ge=1, description="adapters are scaled by alpha / rank")
+    lora_dropout: float = Field(ge=0, lt=1, description="on the adapters' input")
+    encoder_lora: bool = Field(
+        description="adapt the audio encoder too, as the published run did; no feature cache then"
+    )
+    shown: int = Field(ge=1, description="clips whose transcripts are shown before and after")
+
+
 NOTEBOOKS: dict[str, type[Parameters]] = {
-    model.notebook: model for model in (TinyBase, DataMix, Benchmark)
+    model.notebook: model for model in (TinyBase, DataMix, Sft, Benchmark)
 }
 
 AnyParameters = TypeVar("AnyParameters", bound=Parameters)

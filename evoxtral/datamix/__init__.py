@@ -22,7 +22,7 @@ from evoxtral.datamix.overview import duration_figure, findings_summary, split_s
 from evoxtral.datamix.probes import audible
 from evoxtral.datamix.results import mix_summary, results, verdicts
 from evoxtral.datamix.six import plan_six
-from evoxtral.datamix.source import Source, corpus, open_source
+from evoxtral.datamix.source import Source, corpus, open_clips, open_source
 from evoxtral.datamix.training import (
     Drawn,
     class_weights,
@@ -53,6 +53,7 @@ __all__ = [
     "meet_targets",
     "missed",
     "mix_summary",
+    "open_clips",
     "open_source",
     "own_ratios",
     "page",

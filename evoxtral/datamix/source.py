@@ -25,7 +25,7 @@ from evoxtral.mix.items import Item
 from evoxtral.params import DataMix
 from evoxtral.scripts import Script
 
-__all__ = ["GENERATED", "RELEASED", "TRAIN", "Source", "corpus", "open_source"]
+__all__ = ["GENERATED", "RELEASED", "TRAIN", "Source", "corpus", "open_clips", "open_source"]
 
 GENERATED, RELEASED, TRAIN = "generated", "released", "train"
 
@@ -101,6 +101,25 @@ def open_source(cfg: DataMix) -> Source:
         return _scripts(cfg, scripts.fetch_released(paths.runs_dir() / "released"))
     path = _path(cfg.source)
     return _scripts(cfg, path) if path.suffix == ".json" else _ingested(cfg, path, policy)
+
+
+def open_clips(cfg: DataMix) -> Source:
+    """The same for notebooks that come after 01: built or reused, not judged again.
+
+    Raises:
+        UserError: as for `open_source`, or the source has no sound.
+    """
+    if cfg.source == GENERATED:
+        made = corpus(cfg)
+        clips, none = dataset.load(made.path), pd.DataFrame(columns=_COLUMNS)
+        return Source(GENERATED, clips.splits, clips, made, speech.WINDOW_SECONDS, none, 0)
+    source = open_source(cfg)
+    if source.clips is None:
+        raise UserError(
+            f"source {cfg.source!r} of 01_data_mix has scripts but no sound, and fine-tuning needs "
+            "both: give it a folder or a manifest of clips"
+        )
+    return source
 
 
 def corpus(cfg: DataMix) -> stages.StageResult:

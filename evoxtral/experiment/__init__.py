@@ -1,0 +1,6 @@
+"""The experiment around the models: clips, base, cached features, transcripts of a system."""
+
+from evoxtral.experiment.setup import HEADLINE, TOKEN_MARGIN, Setup, open_setup
+from evoxtral.experiment.transcripts import transcripts
+
+__all__ = ["HEADLINE", "TOKEN_MARGIN", "Setup", "open_setup", "transcripts"]

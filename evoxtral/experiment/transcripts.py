@@ -1,0 +1,63 @@
+"""Greedy transcripts of a split by the base or by an adapter on it, as a stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evoxtral import artifacts, stages
+from evoxtral.experiment.setup import Setup
+from evoxtral.model import adapter_digest, merge, read_cached
+from evoxtral.sample import transcribe
+
+__all__ = ["FILE", "transcripts"]
+
+FILE = "predictions.jsonl"
+_CODE = ("evoxtral.model", "evoxtral.sample")
+
+
+def transcripts(setup: Setup, split: str, adapter: Path | None = None) -> list[str]:
+    """What a system writes for each clip of a split, in the clips' order.
+
+    Decoding is greedy, in float32 on a CPU, with the adapter merged into the weights.
+
+    Args:
+        setup: clips and base.
+        split: its name.
+        adapter: folder of an adapter; None is the base alone.
+    """
+    clips = setup.clips(split)
+    params = {
+        "base": setup.base.digest,
+        "adapter": adapter_digest(adapter) if adapter else "",
+        "clips": artifacts.digest([[clip.id, clip.sha256] for clip in clips]),
+        "max_new_tokens": setup.max_new_tokens,
+        "batch": setup.cfg.decode_batch,
+    }
+
+    def make(folder: Path) -> None:
+        features = setup.features(split)
+        model = read_cached(setup.fresh().model)
+        model = merge(model, adapter) if adapter else model
+        seconds = [clip.seconds or 0.0 for clip in clips]
+        heard = transcribe(
+            model,
+            setup.prompter,
+            features,
+            seconds,
+            setup.max_new_tokens,
+            setup.cfg.decode_batch,
+            split,
+        )
+        rows = [
+            {
+                "id": clip.id,
+                "text": setup.prompter.text(one.ids),
+                "tokens": len(one.ids),
+                "finished": one.finished,
+            }
+            for clip, one in zip(clips, heard, strict=True)
+        ]
+        artifacts.write_jsonl(folder / FILE, rows)
+
+    made = stages.stage("transcripts", setup.cfg.profile, params, make, code=_CODE)
+    return [row["text"] for row in artifacts.read_jsonl(made.path / FILE)]

@@ -1,0 +1,37 @@
+"""The model: a frozen Voxtral, adapters on it, and its encoder's features kept on disk."""
+
+from evoxtral.model.features import (
+    CachedEncoder,
+    Features,
+    Listened,
+    LogMels,
+    cache_features,
+    encode,
+    read_cached,
+)
+from evoxtral.model.loading import TINY, Precision, Voxtral, device, open_base, weights_digest
+from evoxtral.model.lora import LoraShape, adapter_digest, attach, count_parameters, load, merge
+from evoxtral.model.prompts import Prompter
+
+__all__ = [
+    "TINY",
+    "CachedEncoder",
+    "Features",
+    "Listened",
+    "LogMels",
+    "LoraShape",
+    "Precision",
+    "Prompter",
+    "Voxtral",
+    "adapter_digest",
+    "attach",
+    "cache_features",
+    "count_parameters",
+    "device",
+    "encode",
+    "load",
+    "merge",
+    "open_base",
+    "read_cached",
+    "weights_digest",
+]

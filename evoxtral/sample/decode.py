@@ -1,0 +1,190 @@
+"""Decode completions: prefill once per clip, fork it k-fold, drop what has ended.
+
+Every row draws its random numbers from its own seed, so a completion depends on (seed, clip,
+index) and on nothing else that is in the batch, up to the rounding of batched arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from evoxtral.errors import UserError
+
+__all__ = ["Decoded", "Decoding", "decode"]
+
+_DROP_AT = 0.25
+"""Share of ended rows at which the cache is compacted: each compaction copies what stays."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How tokens are chosen.
+
+    Attributes:
+        max_new_tokens: most tokens of a completion, the end included.
+        temperature: 0 takes the likeliest token; otherwise logits are divided by it.
+        top_p: sample from the smallest set of tokens with at least this probability.
+
+    Raises:
+        UserError: a value is out of range.
+    """
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise UserError(f"max_new_tokens is {self.max_new_tokens}: it must be 1 or more")
+        if self.temperature < 0:
+            raise UserError(f"temperature is {self.temperature}: it must be 0 or more")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"top_p is {self.top_p}: it must be in (0, 1]")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One completion: its tokens without the end, and whether it came to its end."""
+
+    ids: list[int]
+    finished: bool
+
+
+@torch.inference_mode()
+def decode(
+    model: nn.Module,
+    prompt: Sequence[int],
+    features: Tensor,
+    settings: Decoding,
+    eos: int,
+    seeds: Sequence[Sequence[Collection[int] | int]] | None = None,
+    k: int = 1,
+) -> list[list[Decoded]]:
+    """Completions of a batch of clips that share one prompt.
+
+    Args:
+        model: a Voxtral, with merged or attached adapters.
+        prompt: token ids of the request, the same for all clips of the batch.
+        features: what the model's encoder takes, all windows of all clips, clip by clip.
+        settings: greedy or sampled.
+        eos: id that ends a completion.
+        seeds: what seeds each completion's random numbers, shape (clips, k); greedy needs none.
+        k: completions per clip.
+
+    Returns:
+        For each clip, its k completions.
+    """
+    device = next(model.parameters()).device
+    clips = _clips(model, prompt, features)
+    draws = None
+    if settings.temperature > 0:
+        if seeds is None:
+            raise ValueError("sampling needs seeds")
+        rows = [np.random.default_rng(seed) for own in seeds for seed in own]
+        draws = torch.from_numpy(np.stack([r.random(settings.max_new_tokens) for r in rows]))
+    cache = DynamicCache(config=model.config.text_config)
+    ids = torch.tensor([prompt], device=device).expand(clips, -1)
+    out = model(
+        input_ids=ids,
+        input_features=features.to(device, model.dtype),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    logits = out.logits[:, -1].float()
+    if k > 1:
+        cache.batch_repeat_interleave(k)
+        logits = logits.repeat_interleave(k, dim=0)
+    rows = _Rows(clips * k, settings, eos, draws, device)
+    while rows.step(logits):
+        keep = rows.compact()
+        if keep is not None:
+            cache.batch_select_indices(keep)
+        out = model(input_ids=rows.last[:, None], past_key_values=cache, use_cache=True)
+        logits = out.logits[:, -1].float()
+    made = rows.decoded()
+    return [made[i : i + k] for i in range(0, len(made), k)]
+
+
+def _clips(model: nn.Module, prompt: Sequence[int], features: Tensor) -> int:
+    config = model.config
+    per_window = config.audio_config.max_source_positions // 4
+    windows = sum(token == config.audio_token_id for token in prompt) // per_window
+    return len(features) // windows
+
+
+class _Rows:
+    """The completions under way: who is alive, what has been written."""
+
+    def __init__(
+        self,
+        count: int,
+        settings: Decoding,
+        eos: int,
+        draws: Tensor | None,
+        device: torch.device,
+    ) -> None:
+        self.settings, self.eos, self.draws, self.device = settings, eos, draws, device
+        self.written: list[list[int]] = [[] for _ in range(count)]
+        self.finished = [False] * count
+        self.places = list(range(count))  # row of the model's batch -> completion
+        self.last = torch.empty(0, dtype=torch.long)
+        self.steps = 0
+
+    def step(self, logits: Tensor) -> bool:
+        """Choose one token per row; False when all have ended or the limit is reached."""
+        if self.draws is None:
+            chosen = logits.argmax(dim=-1)
+        else:
+            chosen = sample(logits, self.draws[self.places, self.steps], self.settings)
+        self.steps += 1
+        for place, token in zip(self.places, chosen.tolist(), strict=True):
+            if not self.finished[place]:
+                self.finished[place] = token == self.eos
+                if token != self.eos:
+                    self.written[place].append(token)
+        self.last = chosen
+        return self.steps < self.settings.max_new_tokens and not all(
+            self.finished[place] for place in self.places
+        )
+
+    def compact(self) -> Tensor | None:
+        """Forget ended rows once they are many; returns the rows that stay, or None for all."""
+        alive = [row for row, place in enumerate(self.places) if not self.finished[place]]
+        if len(alive) > (1 - _DROP_AT) * len(self.places):
+            return None
+        self.places = [self.places[row] for row in alive]
+        keep = torch.tensor(alive, device=self.device)
+        self.last = self.last[keep]
+        return keep
+
+    def decoded(self) -> list[Decoded]:
+        return [Decoded(ids, done) for ids, done in zip(self.written, self.finished, strict=True)]
+
+
+def sample(logits: Tensor, uniform: Tensor, settings: Decoding) -> Tensor:
+    """Draw one token per row by inverting the cumulative distribution.
+
+    Args:
+        logits: shape (rows, vocabulary), float32.
+        uniform: a random number in [0, 1) per row.
+        settings: temperature above 0, and top_p.
+
+    Returns:
+        Token ids, shape (rows,).
+    """
+    probabilities = (logits / settings.temperature).softmax(dim=-1).double()
+    ordered, ids = probabilities.sort(dim=-1, descending=True, stable=True)
+    mass = ordered.cumsum(dim=-1)
+    if settings.top_p < 1:
+        kept = mass - ordered < settings.top_p
+        mass = (ordered * kept).cumsum(dim=-1)
+    wanted = uniform.to(mass.device)[:, None] * mass[:, -1:]
+    place = (mass <= wanted).sum(dim=-1, keepdim=True).clamp(max=mass.shape[-1] - 1)
+    return ids.gather(1, place)[:, 0]

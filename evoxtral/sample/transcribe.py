@@ -1,0 +1,70 @@
+"""Greedy transcripts of many clips: clips of like length share a batch, the order is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from evoxtral.model import Listened, Prompter
+from evoxtral.progress import progress
+from evoxtral.sample.decode import Decoded, Decoding, decode
+
+__all__ = ["Batch", "plan_batches", "transcribe"]
+
+Batch = tuple[int, ...]
+"""Row numbers of the clips decoded together."""
+
+
+def plan_batches(windows: Sequence[int], seconds: Sequence[float], size: int) -> list[Batch]:
+    """Group clips that take equally many windows, long with long, so that few rows wait.
+
+    Args:
+        windows: of each clip; clips of a batch share their prompt.
+        seconds: duration of each clip, from which the length of its transcript is expected.
+        size: most clips of a batch.
+
+    Returns:
+        Row numbers, each once; the longest clips first, so that a lack of memory shows at once.
+    """
+    order = sorted(range(len(windows)), key=lambda i: (-windows[i], -seconds[i], i))
+    batches: list[list[int]] = []
+    for i in order:
+        full = not batches or len(batches[-1]) == size
+        if full or windows[batches[-1][0]] != windows[i]:
+            batches.append([])
+        batches[-1].append(i)
+    return [tuple(batch) for batch in batches]
+
+
+def transcribe(
+    model: nn.Module,
+    prompter: Prompter,
+    features: Listened,
+    seconds: Sequence[float],
+    max_new_tokens: int,
+    batch: int,
+    what: str,
+) -> list[Decoded]:
+    """Greedy transcripts, one per clip, in the clips' order.
+
+    Args:
+        model: reads cached features (`model.read_cached`).
+        prompter: of the same base.
+        features: of the clips.
+        seconds: their durations.
+        max_new_tokens: most tokens of a transcript.
+        batch: clips decoded at once.
+        what: named in the progress bar.
+    """
+    made: dict[int, Decoded] = {}
+    settings = Decoding(max_new_tokens)
+    with progress(len(features), f"transcripts of {what}", unit="clip") as bar:
+        for rows in plan_batches(features.windows, seconds, batch):
+            heard = torch.cat([features[i] for i in rows])
+            prompt = prompter.prompt(features.windows[rows[0]])
+            texts = decode(model, prompt, heard, settings, prompter.eos)
+            made |= {i: own[0] for i, own in zip(rows, texts, strict=True)}
+            bar.update(len(rows))
+    return [made[i] for i in range(len(features))]

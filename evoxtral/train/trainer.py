@@ -1,0 +1,202 @@
+"""The Hugging Face Trainer, for adapters on cached features.
+
+It brings gradient accumulation, NEFTune, data parallelism, checkpoints and trackers. What is
+ours: the loss over transcripts only, batches of like length, validation that transcribes, and
+randomness that depends on (seed, step) alone, so that a resumed run sees what an uninterrupted
+one would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+from transformers import (
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from evoxtral.errors import UserError
+from evoxtral.progress import progress
+from evoxtral.train.examples import IGNORED, Examples
+from evoxtral.train.listen import Watched
+
+__all__ = ["FineTuner", "LengthSampler", "Seeded", "Shown", "token_loss"]
+
+
+def token_loss(
+    logits: Tensor, labels: Tensor, weights: Tensor, tokens: Tensor | int | None
+) -> Tensor:
+    """Cross-entropy of the label tokens, each clip times its weight, per token.
+
+    Args:
+        logits: shape (batch, kept, vocabulary); column i predicts label i + 1.
+        labels: shape (batch, kept), -100 where nothing is learnt.
+        weights: factor per clip, shape (batch,).
+        tokens: label tokens of the optimiser step, over all its micro-batches; None for those
+            of this batch.
+
+    Returns:
+        A scalar.
+    """
+    wanted = labels[:, 1:]
+    losses = nn.functional.cross_entropy(
+        logits[:, :-1].float().flatten(0, 1),
+        wanted.flatten(),
+        ignore_index=IGNORED,
+        reduction="none",
+    )
+    total = (losses.view_as(wanted).sum(dim=1) * weights).sum()
+    return total / (wanted.ne(IGNORED).sum() if tokens is None else tokens)
+
+
+class LengthSampler(Sampler[int]):
+    """Examples in random order, like with like in length; the order is one of (seed, epoch)."""
+
+    def __init__(self, lengths: Sequence[int], batch: int, seed: int) -> None:
+        self.lengths, self.batch, self.seed, self.epoch = list(lengths), batch, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the data loader before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator()
+        generator.manual_seed(_mixed(self.seed, self.epoch))
+        return iter(get_length_grouped_indices(self.lengths, self.batch, generator=generator))
+
+
+def _mixed(*numbers: int) -> int:
+    """One 63-bit seed of several numbers."""
+    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "big") >> 1
+
+
+class Seeded(TrainerCallback):
+    """Seeds dropout and NEFTune anew in each step from (seed, step, process)."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Called before the first micro-batch of a step."""
+        torch.manual_seed(_mixed(self.seed, state.global_step, args.process_index))
+
+
+class Shown(TrainerCallback):
+    """Progress in our own bar."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Open the bar where the run goes on."""
+        self.bar = progress(state.max_steps, self.what, unit="step", done=state.global_step)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """One step more."""
+        self.bar.update()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Close the bar."""
+        self.bar.close()
+
+
+class FineTuner(Trainer):
+    """Trainer over `Examples`.
+
+    Args:
+        watched: splits transcribed after every epoch; the first is validation, whose scores are
+            logged as `eval_*`; of the others the word error rate as `eval_<name>_wer`.
+        limits: by name of a watched split, the highest word error rate allowed above the first
+            one measured; training stops where it is passed in more than `patience` epochs in a row.
+        patience: epochs.
+        max_new_tokens: most tokens of a validation transcript.
+        batch_heard: clips transcribed at once.
+        options: of `Trainer`.
+    """
+
+    def __init__(
+        self,
+        *,
+        watched: Sequence[Watched],
+        limits: Mapping[str, float],
+        patience: int,
+        max_new_tokens: int,
+        batch_heard: int,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.watched, self.limits, self.patience = list(watched), dict(limits), patience
+        self.max_new_tokens, self.batch_heard = max_new_tokens, batch_heard
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthSampler:
+        examples: Examples = self.train_dataset
+        together = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return LengthSampler(examples.lengths, together * self.args.world_size, int(self.args.seed))
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Loss over the transcripts; the output layer runs on their positions only.
+
+        Raises:
+            UserError: it is not finite. The last checkpoint is whole and stays.
+        """
+        inputs = dict(inputs)
+        labels, weights = inputs.pop("labels"), inputs.pop("weights")
+        outputs = model(**inputs, use_cache=False)
+        loss = token_loss(outputs.logits, labels, weights, num_items_in_batch)
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"the loss is not finite at step {self.state.global_step + 1}: lower "
+                "learning_rate; the last checkpoint is kept"
+            )
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
+        """Validation loss, and what greedy transcripts of the watched splits score."""
+        measured = super().evaluate(*args, **options)
+        self.model.eval()
+        prompter = self.train_dataset.prompter
+        heard: dict[str, float] = {}
+        for i, split in enumerate(self.watched):
+            texts = split.heard(self.model, prompter, self.max_new_tokens, self.batch_heard)
+            scores = split.scores(texts)
+            prefix = "eval_" if i == 0 else f"eval_{split.name}_"
+            heard |= {prefix + name: value for name, value in scores.items() if value == value}
+        self.log(heard)
+        self._stop_if_degraded()
+        return measured | heard
+
+    def _stop_if_degraded(self) -> None:
+        for name, limit in self.limits.items():
+            key = f"eval_{name}_wer"
+            measured = [row[key] for row in self.state.log_history if key in row]
+            beyond = [value - measured[0] > limit for value in measured[-1 - self.patience :]]
+            if len(beyond) > self.patience and all(beyond):
+                self.control.should_training_stop = True
