@@ -26,6 +26,7 @@ __all__ = [
     "DataMix",
     "FineTuning",
     "Parameters",
+    "Raft",
     "Sft",
     "TinyBase",
     "load",
@@ -170,8 +171,46 @@ class Sft(FineTuning):
     shown: int = Field(ge=1, description="clips whose transcripts are shown before and after")
 
 
+class Raft(FineTuning):
+    """Parameters of `03_raft.ipynb`; fine-tuning's own are those of its last step."""
+
+    notebook: ClassVar[str] = "03_raft"
+
+    adapter: str = Field(
+        description="folder of the SFT adapter to start from; empty takes that of 02_sft"
+    )
+    prompts: Literal["raft_prompts", "train"] = Field(
+        description="split that is sampled: unseen in SFT, or SFT's own as in the report"
+    )
+    k: int = Field(ge=1, le=1024, description="completions per clip")
+    temperature: float = Field(gt=0, le=10, description="of sampling")
+    top_p: float = Field(gt=0, le=1, description="nucleus of sampling")
+    sample_batch: int = Field(ge=1, description="clips sampled at once")
+    accuracy_weight: float = Field(ge=0, le=1, description="of 1 - WER in the reward")
+    tag_weight: float = Field(ge=0, le=1, description="of Tag F1 in the reward")
+    hallucination_weight: float = Field(
+        ge=0, le=1, description="of the absence of hallucinated tags in the reward"
+    )
+    convention: Literal["report", "strict"] = Field(
+        description="of the reward: tags anywhere, or tags at their place"
+    )
+    curation: Literal["report", "exact"] = Field(
+        description="rule by which the worst clips are dropped"
+    )
+    drop_share: float = Field(ge=0, lt=1, description="share of clips it drops")
+    drop_flat: bool = Field(description="leave out clips whose completions all earn the same")
+    untagged: float = Field(
+        ge=0, lt=1, description="share of untagged clips with their references; 0 leaves it be"
+    )
+    rounds: int = Field(ge=1, description="times to sample, select and fine-tune")
+    compare: Literal["none", "controls", "grid"] = Field(
+        description="what else to train: nothing, the report's recipe and controls, the whole grid"
+    )
+    shown: int = Field(ge=1, description="clips whose transcripts are shown before and after")
+
+
 NOTEBOOKS: dict[str, type[Parameters]] = {
-    model.notebook: model for model in (TinyBase, DataMix, Sft, Benchmark)
+    model.notebook: model for model in (TinyBase, DataMix, Sft, Raft, Benchmark)
 }
 
 AnyParameters = TypeVar("AnyParameters", bound=Parameters)

@@ -23,6 +23,7 @@ _TEXT, _NUMBER, _COUNT = "text", "number", "count"
 _COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "table1_hyperparameters": {"hyperparameter": _TEXT, "value": _TEXT},
+        "sft_advice": {"hyperparameter": _TEXT, "advice": _TEXT, "quote": _TEXT},
         "table2_core": {
             "key": _TEXT,
             "metric": _TEXT,
@@ -77,6 +78,7 @@ class Published:
 
     Attributes:
         hyperparameters: Table 1; columns `hyperparameter`, `value` (text as printed).
+        sft_advice: the composition note on the same; `hyperparameter`, `advice`, `quote`.
         core: Table 2; `key`, `metric`, `direction` (`lower` or `higher` is better), fractions
             `base`, `sft`, `rl`, and `best`, the system the report names.
         per_tag: Table 3; `tag`, F1 in [0, 1] `sft` and `rl`, `delta` as printed, `support`.
@@ -88,6 +90,7 @@ class Published:
     """
 
     hyperparameters: pd.DataFrame
+    sft_advice: pd.DataFrame
     core: pd.DataFrame
     per_tag: pd.DataFrame
     rl_settings: pd.DataFrame
@@ -115,6 +118,7 @@ def load(path: Path | None = None) -> Published:
     quotes = _unique(_read(place, "text_numbers"), "key")
     return Published(
         hyperparameters=_unique(_read(place, "table1_hyperparameters"), "hyperparameter"),
+        sft_advice=_unique(_read(place, "sft_advice"), "hyperparameter"),
         core=_core(_read(place, "table2_core")),
         per_tag=_per_tag(_read(place, "table3_per_tag")),
         rl_settings=_unique(_read(place, "rl_settings"), "parameter"),

@@ -22,7 +22,7 @@ from evoxtral.datamix.overview import duration_figure, findings_summary, split_s
 from evoxtral.datamix.probes import audible
 from evoxtral.datamix.results import mix_summary, results, verdicts
 from evoxtral.datamix.six import plan_six
-from evoxtral.datamix.source import Source, corpus, open_clips, open_source
+from evoxtral.datamix.source import TRAIN, Source, corpus, open_clips, open_source
 from evoxtral.datamix.training import (
     Drawn,
     class_weights,
@@ -38,6 +38,7 @@ from evoxtral.datamix.training import (
 )
 
 __all__ = [
+    "TRAIN",
     "Drawn",
     "Source",
     "audible",

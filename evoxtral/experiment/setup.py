@@ -31,11 +31,13 @@ class Setup:
         cfg: of the notebook: base, device, profile.
         mix_cfg: of `01_data_mix.ipynb` in the same profile.
         source: its clips.
+        encoder_learns: adapters reach into the encoder, so its features cannot be cached.
     """
 
     cfg: FineTuning
     mix_cfg: DataMix
     source: Source
+    encoder_learns: bool = False
 
     @property
     def sounds(self) -> Dataset:
@@ -84,13 +86,18 @@ class Setup:
             raise UserError(f"the data has no test split: name one {' or '.join(HEADLINE)}")
         return found[0]
 
+    @property
+    def balanced(self) -> str:
+        """The split in which rare tags can be judged; the headline split where there is none."""
+        return "balanced" if self.has("balanced") else self.headline
+
     def features(self, split: str) -> Features:
         """What the base's encoder hears in a split, from the cache."""
         return cache_features(self.base, self.clips(split), self.sounds, self.cfg.profile, split)
 
     def heard(self, split: str) -> Listened:
         """What fine-tuning reads of a split: cached features, or log-mels if the encoder learns."""
-        if not getattr(self.cfg, "encoder_lora", False):
+        if not self.encoder_learns:
             return self.features(split)
         return LogMels(self.sounds, self.clips(split), self.prompter)
 
@@ -101,12 +108,16 @@ class Setup:
         return math.ceil(TOKEN_MARGIN * longest)
 
 
-def open_setup(cfg: FineTuning) -> Setup:
+def open_setup(cfg: FineTuning, *, encoder_learns: bool = False) -> Setup:
     """Build or reuse the clips of the profile.
+
+    Args:
+        cfg: of the notebook.
+        encoder_learns: adapters reach into the encoder.
 
     Raises:
         UserError: the profile's data has no sound, or the base cannot be loaded.
     """
     mix_cfg = params.profile(DataMix.notebook, cfg.profile)
     assert isinstance(mix_cfg, DataMix)
-    return Setup(cfg, mix_cfg, datamix.open_clips(mix_cfg))
+    return Setup(cfg, mix_cfg, datamix.open_clips(mix_cfg), encoder_learns)

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from transformers import VoxtralForConditionalGeneration
+
 from evoxtral import artifacts, stages
 from evoxtral.experiment.setup import Setup
-from evoxtral.model import adapter_digest, merge, read_cached
+from evoxtral.model import Listened, LogMels, adapter_digest, merge, read_cached, shape_of
 from evoxtral.sample import transcribe
 
-__all__ = ["FILE", "transcripts"]
+__all__ = ["FILE", "listener", "transcripts"]
 
 FILE = "predictions.jsonl"
 _CODE = ("evoxtral.model", "evoxtral.sample")
+
+
+def listener(
+    setup: Setup, split: str, adapter: Path | None
+) -> tuple[VoxtralForConditionalGeneration, Listened]:
+    """A system ready to decode a split: its model, adapter merged, and what it is fed."""
+    model = setup.fresh().model
+    if adapter is not None and shape_of(adapter).encoder_lora:
+        return merge(model, adapter), LogMels(setup.sounds, setup.clips(split), setup.prompter)
+    model = read_cached(model)
+    return merge(model, adapter) if adapter else model, setup.features(split)
 
 
 def transcripts(setup: Setup, split: str, adapter: Path | None = None) -> list[str]:
@@ -35,9 +48,7 @@ def transcripts(setup: Setup, split: str, adapter: Path | None = None) -> list[s
     }
 
     def make(folder: Path) -> None:
-        features = setup.features(split)
-        model = read_cached(setup.fresh().model)
-        model = merge(model, adapter) if adapter else model
+        model, features = listener(setup, split, adapter)
         seconds = [clip.seconds or 0.0 for clip in clips]
         heard = transcribe(
             model,

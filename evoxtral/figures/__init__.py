@@ -1,6 +1,8 @@
 """Data in, matplotlib figure out; no file is read or written."""
 
 from evoxtral.figures.base import pretraining_curve, probe_ceiling
+from evoxtral.figures.bench import confusion_matrix, label_noise, tag_numbers
+from evoxtral.figures.completions import completions
 from evoxtral.figures.diagrams import (
     PipelineFacts,
     RaftFacts,
@@ -17,8 +19,17 @@ from evoxtral.figures.mix import (
     valence,
 )
 from evoxtral.figures.pertag import per_tag_dumbbell
+from evoxtral.figures.raft import (
+    best_of_k,
+    group_spread,
+    raft_differences,
+    reward_distribution,
+)
 from evoxtral.figures.results import core_metrics, wer_f1_plane
+from evoxtral.figures.scores import system_scores, tag_f1_with_ceiling
+from evoxtral.figures.sft import masked_example, training_curves
 from evoxtral.figures.style import FORMATS, SYSTEMS, System, save_figure
+from evoxtral.figures.transcripts import Transcribed, transcripts
 from evoxtral.figures.uncertainty import score_uncertainty
 
 __all__ = [
@@ -28,21 +39,35 @@ __all__ = [
     "RaftFacts",
     "Shown",
     "System",
+    "Transcribed",
     "audibility",
+    "best_of_k",
     "checklist",
     "clips",
+    "completions",
+    "confusion_matrix",
     "core_metrics",
     "density",
     "durations",
+    "group_spread",
+    "label_noise",
+    "masked_example",
     "missing",
     "near_duplicate_time",
     "per_tag_dumbbell",
     "pretraining_curve",
     "probe_ceiling",
+    "raft_differences",
     "raft_pipeline",
+    "reward_distribution",
     "save_figure",
     "score_uncertainty",
+    "system_scores",
+    "tag_f1_with_ceiling",
+    "tag_numbers",
     "tag_shares",
+    "training_curves",
+    "transcripts",
     "two_stage_pipeline",
     "valence",
     "wer_f1_plane",

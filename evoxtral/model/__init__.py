@@ -10,7 +10,16 @@ from evoxtral.model.features import (
     read_cached,
 )
 from evoxtral.model.loading import TINY, Precision, Voxtral, device, open_base, weights_digest
-from evoxtral.model.lora import LoraShape, adapter_digest, attach, count_parameters, load, merge
+from evoxtral.model.lora import (
+    LoraShape,
+    adapter_digest,
+    attach,
+    count_parameters,
+    load,
+    merge,
+    shape_of,
+)
+from evoxtral.model.probe import pooled, probe
 from evoxtral.model.prompts import Prompter
 
 __all__ = [
@@ -32,6 +41,9 @@ __all__ = [
     "load",
     "merge",
     "open_base",
+    "pooled",
+    "probe",
     "read_cached",
+    "shape_of",
     "weights_digest",
 ]

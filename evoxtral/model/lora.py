@@ -7,6 +7,7 @@ expressions; `encoder_lora` brings the published variant back.
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterable
@@ -136,6 +137,20 @@ def adapter_digest(folder: Path) -> str:
     if not path.is_file():
         raise UserError(f"{folder} holds no {ADAPTER_FILE}: give the folder of a LoRA adapter")
     return artifacts.digest_file(path)
+
+
+def shape_of(folder: Path) -> LoraShape:
+    """Hyperparameters of a saved adapter.
+
+    Raises:
+        UserError: the folder holds no adapter.
+    """
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        raise UserError(f"{folder} holds no {path.name}: give the folder of a LoRA adapter")
+    saved = artifacts.read_json(path)
+    reaches_encoder = "audio_tower" in json.dumps(saved["target_modules"])
+    return LoraShape(saved["r"], saved["lora_alpha"], saved["lora_dropout"], reaches_encoder)
 
 
 def count_parameters(config: VoxtralConfig, shape: LoraShape) -> pd.DataFrame:

@@ -111,20 +111,12 @@ def adapter(cfg: Sft, setup: Setup) -> Tuned:
 def _train(folder: Path, cfg: Sft, setup: Setup) -> None:
     training, validation = training_examples(setup), validation_examples(setup)
     split = watched(setup)
+    chosen = recipe(cfg, lora_shape(cfg))
     with tracker(cfg, folder, "SFT") as report_to:
-        finetune(
-            folder,
-            setup.fresh(),
-            recipe(cfg, lora_shape(cfg)),
-            training,
-            validation,
-            split,
-            what="SFT",
-            report_to=report_to,
-        )
+        finetune(folder, setup.fresh(), chosen, training, validation, split, report_to=report_to)
 
 
-def sft_parameters(profile: str) -> Sft:
+def parameters_of(profile: str) -> Sft:
     """The parameters of 02 in a profile, from which 03 and 04 build what they need."""
     cfg = params.profile(Sft.notebook, profile)
     assert isinstance(cfg, Sft)

@@ -1,6 +1,17 @@
 """Data in, table out: raw values, printing rules, and renderings."""
 
 from evoxtral.tables.base import architecture, corpus, probes, transcription
+from evoxtral.tables.bench import (
+    against_paper,
+    bench_per_tag,
+    bench_scores,
+    choices,
+    confused,
+    counterparts,
+    label_noise,
+    stage_changes,
+    tag_bias,
+)
 from evoxtral.tables.mix import (
     audibility,
     class_weights,
@@ -28,38 +39,63 @@ from evoxtral.tables.paper import (
     sources,
     uncertainty,
 )
+from evoxtral.tables.raft import GRID_METRICS, curation, grid
 from evoxtral.tables.render import to_csv, to_html, to_latex, to_markdown
+from evoxtral.tables.scores import MEASURES, Measure, scores, tag_scores
+from evoxtral.tables.sft import parameter_counts, recipe
+from evoxtral.tables.tuning import epochs, learnt, takeaways
 
 __all__ = [
     "COUNT",
+    "GRID_METRICS",
+    "MEASURES",
     "SYSTEM_LABELS",
     "TEXT",
     "Best",
     "Direction",
     "Format",
+    "Measure",
     "Table",
+    "against_paper",
     "architecture",
     "audibility",
+    "bench_per_tag",
+    "bench_scores",
     "best_in_row",
+    "choices",
     "claims",
     "class_weights",
     "composition",
+    "confused",
     "core",
     "corpus",
+    "counterparts",
+    "curation",
     "dataset_draws",
     "dataset_mixes",
     "dataset_splits",
     "deltas",
+    "epochs",
     "factors",
     "findings",
+    "grid",
+    "label_noise",
     "leakage",
+    "learnt",
     "near_duplicates",
+    "parameter_counts",
     "per_tag",
     "probes",
     "ratios",
+    "recipe",
+    "scores",
     "settings",
     "sources",
     "splits",
+    "stage_changes",
+    "tag_bias",
+    "tag_scores",
+    "takeaways",
     "targets",
     "to_csv",
     "to_html",

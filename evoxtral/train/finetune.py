@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,14 @@ from typing import Any
 
 import pandas as pd
 import torch
-from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer import TRAINER_STATE_NAME
 
 from evoxtral import artifacts
 from evoxtral.errors import UserError
@@ -65,7 +73,7 @@ def finetune(
     """Train adapters and leave the best epoch's in `folder/adapter`; resumes after a kill.
 
     Args:
-        folder: to fill; may hold what a killed run left.
+        folder: to fill; may hold what a killed run left. A finished one is left as it is.
         base: the model. Its own weights stay; its encoder is replaced by the cache unless the
             adapters reach into it.
         recipe: the hyperparameters.
@@ -80,13 +88,18 @@ def finetune(
     Raises:
         UserError: the loss is not finite, or the batch does not divide.
     """
+    checkpoints = folder / _CHECKPOINTS
+    if (folder / SUMMARY).exists():  # the last file written; a kill came between it and the end
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return
+    found = newest_whole(checkpoints)
+    arguments = _arguments(recipe, checkpoints, report_to, resumed=found is not None)
     model = base.model if recipe.lora.encoder_lora else read_cached(base.model)
     peft = load(model, start, trainable=True) if start else attach(model, recipe.lora, recipe.seed)
-    checkpoints = folder / _CHECKPOINTS
     longest = max(training.longest_target, validation.longest_target)
     trainer = FineTuner(
         model=peft,
-        args=_arguments(recipe, checkpoints, report_to),
+        args=arguments,
         train_dataset=training,
         eval_dataset=validation,
         data_collator=partial(collate, pad=training.prompter.pad),
@@ -99,14 +112,25 @@ def finetune(
     )
     for ours in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(ours)
-    found = newest_whole(checkpoints)
-    trainer.train(resume_from_checkpoint=str(found) if found else None)
+    state = _train(trainer, found)
     if trainer.is_world_process_zero():
-        _finish(folder, trainer, recipe.plain_limit)
+        _finish(folder, state, recipe.plain_limit)
 
 
-def _arguments(recipe: Recipe, folder: Path, report_to: str) -> TrainingArguments:
-    processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+def _train(trainer: FineTuner, found: Path | None) -> TrainerState:
+    """Train on from a checkpoint, unless the run it is of had stopped itself there."""
+    if found:
+        state = TrainerState.load_from_json(str(found / TRAINER_STATE_NAME))
+        if trainer.degraded(state.log_history):
+            return state
+    trainer.train(resume_from_checkpoint=str(found) if found else None)
+    return trainer.state
+
+
+def _arguments(
+    recipe: Recipe, folder: Path, report_to: str, *, resumed: bool
+) -> TrainingArguments:
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as `accelerate launch` sets it
     share, rest = divmod(recipe.batch, recipe.micro_batch * processes)
     if rest or not share:
         raise UserError(
@@ -129,7 +153,7 @@ def _arguments(recipe: Recipe, folder: Path, report_to: str) -> TrainingArgument
         activation_checkpointing=recipe.checkpointing,
         bf16=recipe.precision == "bfloat16",
         eval_strategy="epoch",
-        eval_on_start=True,
+        eval_on_start=not resumed,
         save_strategy="epoch",
         logging_steps=5,
         logging_nan_inf_filter=False,
@@ -144,15 +168,15 @@ def _arguments(recipe: Recipe, folder: Path, report_to: str) -> TrainingArgument
     )
 
 
-def _finish(folder: Path, trainer: FineTuner, plain_limit: float) -> None:
+def _finish(folder: Path, state: TrainerState, plain_limit: float) -> None:
     """Keep the best epoch's adapter and the log; drop the checkpoints."""
-    history = pd.DataFrame(trainer.state.log_history)
+    history = pd.DataFrame(state.log_history)
     artifacts.write_text(folder / LOG, history.to_csv(index=False))
     best = _best(_epochs(history), plain_limit)
     source = folder / _CHECKPOINTS / f"checkpoint-{int(best['step'])}"
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         artifacts.write_bytes(folder / ADAPTER / name, (source / name).read_bytes())
-    stopped = trainer.state.global_step < trainer.state.max_steps
+    stopped = state.global_step < state.max_steps
     summary = {"best_epoch": round(float(best["epoch"])), "stopped": stopped}
     artifacts.write_json(folder / SUMMARY, summary)
     shutil.rmtree(folder / _CHECKPOINTS)
@@ -170,12 +194,11 @@ def _best(epochs: pd.DataFrame, plain_limit: float) -> pd.Series:
 def read_log(folder: Path) -> Tuned:
     """What a finished run left in its folder."""
     history = pd.read_csv(folder / LOG)
-    steps = history[history["loss"].notna()] if "loss" in history else history.iloc[:0]
+    steps = history.reindex(columns=["step", "epoch", "loss", "learning_rate"])
     summary = artifacts.read_json(folder / SUMMARY)
-    columns = ["step", "epoch", "loss", "learning_rate"]
     return Tuned(
         folder / ADAPTER,
-        steps[columns].reset_index(drop=True),
+        steps.dropna(subset="loss").reset_index(drop=True),
         _epochs(history),
         summary["best_epoch"],
         summary["stopped"],

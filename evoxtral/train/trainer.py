@@ -190,13 +190,27 @@ class FineTuner(Trainer):
             prefix = "eval_" if i == 0 else f"eval_{split.name}_"
             heard |= {prefix + name: value for name, value in scores.items() if value == value}
         self.log(heard)
-        self._stop_if_degraded()
+        if self.degraded(self.state.log_history):
+            self.control.should_training_stop = True
         return measured | heard
 
-    def _stop_if_degraded(self) -> None:
+    def degraded(self, history: Sequence[Mapping[str, float]]) -> bool:
+        """Whether a split with a limit has been beyond it for longer than is borne.
+
+        Args:
+            history: rows of the Trainer's log, the validation before training among them.
+        """
         for name, limit in self.limits.items():
             key = f"eval_{name}_wer"
-            measured = [row[key] for row in self.state.log_history if key in row]
+            measured = [row[key] for row in history if key in row]
             beyond = [value - measured[0] > limit for value in measured[-1 - self.patience :]]
             if len(beyond) > self.patience and all(beyond):
-                self.control.should_training_stop = True
+                return True
+        return False
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Write the adapter; peft's default asks the hub what the base's vocabulary was."""
+        if self.args.should_save:
+            self.model.save_pretrained(
+                output_dir, state_dict=state_dict, save_embedding_layers=False
+            )

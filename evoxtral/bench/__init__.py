@@ -1,0 +1,68 @@
+"""Evoxtral-Bench: predictions and scores of systems on a split.
+
+* `predictions`: what a system wrote, one JSON line for each clip.
+* `scores`: both protocols of `evoxtral.metrics` with intervals, as frames.
+* `confusion`, `counts`: which tag is written for which, and how many.
+* `position`, `nvv`: scores in the style of public benchmarks of vocal events.
+* `noise`: hallucination against the share of labels that are missing.
+* `compare_paper`, `choice`: beside the published numbers, and which model for which use.
+* `protocol`: names and versions of the protocols.
+"""
+
+from evoxtral.bench.choice import NO_DIFFERENCE, USES, Use, choose
+from evoxtral.bench.compare_paper import changes, core_comparison, per_tag_comparison, verdict
+from evoxtral.bench.confusion import INVENTED, MISSED, OTHER, confusion, pair_tags
+from evoxtral.bench.counts import count_bias, count_pairs
+from evoxtral.bench.noise import NOISE_SHARES, drop_tags, missing_labels, noise_curve
+from evoxtral.bench.position import SCHEMES, coverage, mapping, position_scores
+from evoxtral.bench.predictions import Prediction, read_predictions, write_predictions
+from evoxtral.bench.protocol import NVV, PAPER, STRICT, WESR
+from evoxtral.bench.scores import (
+    NO_TAGS,
+    Scores,
+    core_frame,
+    evaluate,
+    no_tags,
+    per_tag_frame,
+    score,
+)
+
+__all__ = [
+    "INVENTED",
+    "MISSED",
+    "NOISE_SHARES",
+    "NO_DIFFERENCE",
+    "NO_TAGS",
+    "NVV",
+    "OTHER",
+    "PAPER",
+    "SCHEMES",
+    "STRICT",
+    "USES",
+    "WESR",
+    "Prediction",
+    "Scores",
+    "Use",
+    "changes",
+    "choose",
+    "confusion",
+    "core_comparison",
+    "core_frame",
+    "count_bias",
+    "count_pairs",
+    "coverage",
+    "drop_tags",
+    "evaluate",
+    "mapping",
+    "missing_labels",
+    "no_tags",
+    "noise_curve",
+    "pair_tags",
+    "per_tag_comparison",
+    "per_tag_frame",
+    "position_scores",
+    "read_predictions",
+    "score",
+    "verdict",
+    "write_predictions",
+]

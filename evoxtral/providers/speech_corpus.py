@@ -1,0 +1,53 @@
+"""Bought audio as a dataset: an AudioFolder like that of the synthetic corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from evoxtral import artifacts
+from evoxtral.dataset.audio import audio_digest, decode
+from evoxtral.dataset.clip import Clip
+from evoxtral.dataset.folder import folder_of, write_card, write_split
+from evoxtral.providers.casting import Line, SpeechSettings
+from evoxtral.providers.speech_cache import SpeechCache
+
+__all__ = ["write_corpus"]
+
+
+def write_corpus(
+    folder: Path,
+    lines: Sequence[Line],
+    settings: SpeechSettings,
+    store: SpeechCache,
+    failed: set[str],
+) -> dict[str, int]:
+    """Write audio, metadata and card.
+
+    Args:
+        folder: Where to.
+        lines: What was asked for.
+        settings: How.
+        store: Where the audio is.
+        failed: Keys without audio; their clips are left out.
+
+    Returns:
+        Clips by split.
+    """
+    splits: dict[str, list[Clip]] = {}
+    for line in lines:
+        key = line.key(settings)
+        if key in failed:
+            continue
+        decoded = decode(store.path(key))
+        measured = {"seconds": decoded.seconds, "sha256": audio_digest(decoded.samples)}
+        clip = line.clip().model_copy(update=measured)
+        target = folder / folder_of(line.split) / clip.file_name
+        data = store.path(key).read_bytes()
+        if not target.is_file() or target.read_bytes() != data:
+            artifacts.write_bytes(target, data)
+        splits.setdefault(line.split, []).append(clip)
+    for split, clips in splits.items():
+        write_split(folder, split, clips)
+    write_card(folder, splits)
+    return {split: len(clips) for split, clips in splits.items()}

@@ -1,0 +1,47 @@
+"""What `02_sft.ipynb` calls: supervised fine-tuning as a stage, and what is shown of it."""
+
+from evoxtral.sft.run import (
+    TUNING_CODE,
+    adapter,
+    lora_shape,
+    parameters_of,
+    recipe,
+    training_examples,
+    validation_examples,
+    watched,
+)
+from evoxtral.sft.shown import (
+    before_after,
+    ceiling,
+    evaluate,
+    example,
+    learnt,
+    one_more_epoch,
+    parameters,
+    settings,
+    sound,
+)
+from evoxtral.sft.tracking import Sample, log_outcome, tracker
+
+__all__ = [
+    "TUNING_CODE",
+    "Sample",
+    "adapter",
+    "before_after",
+    "ceiling",
+    "evaluate",
+    "example",
+    "learnt",
+    "log_outcome",
+    "lora_shape",
+    "one_more_epoch",
+    "parameters",
+    "parameters_of",
+    "recipe",
+    "settings",
+    "sound",
+    "tracker",
+    "training_examples",
+    "validation_examples",
+    "watched",
+]

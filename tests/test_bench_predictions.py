@@ -1,0 +1,83 @@
+"""A file of predictions holds exactly one for every clip, or is refused with its line."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evoxtral.bench import Prediction, read_predictions, write_predictions
+from evoxtral.bench.predictions import MAX_TEXT
+from evoxtral.errors import UserError
+
+GOOD = ['{"id": "a", "text": "x"}', '{"id": "b", "text": ""}']
+
+
+def _file(folder: Path, lines: list[str]) -> Path:
+    path = folder / "predictions.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_written_predictions_are_read_back_in_the_order_of_the_split(tmp_path: Path) -> None:
+    rows = [Prediction("b", "[sad] oh", 3, True), Prediction("a", "é\u2028x", 9, False)]
+    path = write_predictions(tmp_path / "p.jsonl", rows)
+    assert set(json.loads(path.read_text().splitlines()[0])) == {"id", "text", "tokens", "finished"}
+    assert read_predictions(path, ["a", "b"]) == [rows[1], rows[0]]
+
+
+def test_a_foreign_file_needs_id_and_text_only(tmp_path: Path) -> None:
+    path = _file(tmp_path, ["\ufeff" + GOOD[0], "", '{"id":"b","text":"","tokens":null,"x":[1]}'])
+    assert read_predictions(path, ["b", "a"]) == [Prediction("b", ""), Prediction("a", "x")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "said"),
+    [
+        ([*GOOD, '{"id": "c", "text": "x"}'], 3, "no clip 'c'"),
+        ([GOOD[0], "", GOOD[0], GOOD[1]], 3, "stands in line 1 already"),
+        (["[1]", *GOOD], 1, "expected a JSON object"),
+        ([GOOD[0], "{", GOOD[1]], 2, "not a JSON object"),
+        (["[" * 100_000], 1, "not a JSON object"),
+        (['{"id": 7, "text": "x"}'], 1, "id must be text, not 7"),
+        (['{"id": "a"}'], 1, "text must be text, not None"),
+        (['{"id": "a", "text": "x", "tokens": -1}'], 1, "tokens must be a count"),
+        (['{"id": "a", "text": "x", "tokens": true}'], 1, "tokens must be a count"),
+        (['{"id": "a", "text": "x", "finished": 1}'], 1, "finished must be true or false"),
+        ([json.dumps({"id": "a", "text": "x" * (MAX_TEXT + 1)})], 1, "more than 20,000"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, lines: list[str], line: int, said: str) -> None:
+    path = _file(tmp_path, lines)
+    with pytest.raises(UserError, match=f"^{re.escape(str(path))}:{line}: .*{re.escape(said)}"):
+        read_predictions(path, ["a", "b"])
+
+
+def test_a_missing_clip_is_named(tmp_path: Path) -> None:
+    path = _file(tmp_path, GOOD)
+    with pytest.raises(UserError, match=r"predictions.jsonl: 2 of 4 clips .* first is 'c'"):
+        read_predictions(path, ["a", "c", "b", "d"])
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot read"):
+        read_predictions(tmp_path / "none.jsonl", ["a"])
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(b'{"id": "a", "text": "\xff"}\n')
+    with pytest.raises(UserError, match=r"p\.jsonl:1: not a JSON object"):
+        read_predictions(path, ["a"])
+
+
+@given(st.lists(st.text(max_size=20), max_size=5, unique=True))
+def test_any_id_and_text_survive(tmp_path_factory: pytest.TempPathFactory, names: list) -> None:
+    names = [name.encode("utf-8", "ignore").decode() for name in names]
+    rows = [Prediction(name, name[::-1]) for name in dict.fromkeys(names)]
+    path = write_predictions(tmp_path_factory.mktemp("p") / "p.jsonl", rows)
+    assert read_predictions(path, [row.id for row in rows]) == rows

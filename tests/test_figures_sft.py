@@ -1,0 +1,160 @@
+"""Figures of fine-tuning and of scores draw what their frames hold."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from evoxtral import figures, metrics, tables, tags
+from evoxtral.errors import UserError
+from evoxtral.figures.scores import looks
+
+NAN = math.nan
+STEPS = pd.DataFrame(
+    {
+        "step": [1, 2, 3, 4],
+        "epoch": [0.5, 1.0, 1.5, 2.0],
+        "loss": [2.0, 1.0, 0.5, 0.4],
+        "learning_rate": [2e-4, 1e-4, 5e-5, 0.0],
+    }
+)
+EPOCHS = pd.DataFrame(
+    {
+        "epoch": [1, 2],
+        "validation_loss": [0.9, 0.6],
+        "validation_wer": [0.08, 0.06],
+        "validation_tag_f1": [0.5, NAN],
+        "plain_wer": [0.02, 0.03],
+    }
+)
+REFERENCES = ["[sad] a b c", "a b c d", "[calm] a [pause] b", "x y z"]
+SCORED = {
+    "base": metrics.evaluate(REFERENCES, ["a b", "a b c c", "a b", "x y z"]),
+    "SFT": metrics.evaluate(REFERENCES, ["[sad] a b c", "a b c d", "[calm] a b", "[sad] x y z"]),
+}
+
+
+def titles(figure: Figure) -> list[str]:
+    return [ax.get_title(loc="left") for ax in figure.axes if ax.axison]
+
+
+def test_curves_are_drawn_in_percent_with_limit_and_best_epoch() -> None:
+    figure = figures.training_curves(STEPS, EPOCHS, 1, 0.021)
+    loss, rate, errors, found = figure.axes
+    assert loss.lines[0].get_ydata().tolist() == [2.0, 1.0, 0.5, 0.4]
+    assert rate.lines[0].get_ydata() == pytest.approx([2, 1, 0.5, 0])
+    assert errors.lines[0].get_ydata() == pytest.approx([8, 6])
+    assert errors.lines[1].get_ydata() == pytest.approx([2, 3])
+    assert errors.lines[2].get_ydata() == pytest.approx([4.1, 4.1])
+    assert found.lines[0].get_xydata().tolist() == [[1, 50]]
+    assert [ax.lines[-1].get_xdata() for ax in figure.axes] == [[1, 1]] * 4
+
+
+def test_what_was_not_measured_is_left_out() -> None:
+    bare = EPOCHS.assign(validation_tag_f1=NAN, plain_wer=NAN)
+    figure = figures.training_curves(STEPS.drop(columns="learning_rate"), bare, 2, 0.05)
+    assert titles(figure) == ["Loss, nats per token", "WER, % ↓"]
+    assert len(figure.axes[1].lines) == 2
+    alone = figures.training_curves(STEPS[["step", "epoch", "loss"]], EPOCHS.iloc[:0], 1)
+    assert titles(alone) == ["Loss, nats per token"]
+    with pytest.raises(UserError, match="at least one step"):
+        figures.training_curves(STEPS.iloc[:0], EPOCHS, 1)
+
+
+def text(fragment: str) -> str:
+    return re.sub("<[^>]+>", "", fragment.partition("</style>")[2])
+
+
+def test_masked_example_shows_labels_and_collapses_audio() -> None:
+    tokens = [("<s>", False), *[("[AUDIO]", False)] * 100, (" a", True), *[("ha", True)] * 5]
+    page = figures.masked_example(tokens).data
+    assert "107 tokens: masked 101, label 6" in text(page)
+    assert text(page).endswith("&lt;s&gt;[AUDIO] × 100·ahahahahaha")
+    assert page.count('class="label"') == 7
+    assert page.count('class="masked"') == 3
+
+
+def test_masked_example_is_escaped_and_not_empty() -> None:
+    page = figures.masked_example([("<script>&", True), ("<i>", False), ("\n", True)]).data
+    assert "<script>" not in page
+    assert "<i>" not in page
+    assert "⏎" in page
+    with pytest.raises(UserError, match="has no tokens"):
+        figures.masked_example([])
+
+
+def test_system_scores_draw_dots_and_intervals() -> None:
+    frame = tables.scores(SCORED, ("wer", "tag_f1", "hallucinated_per_untagged")).frame
+    figure = figures.system_scores(frame)
+    assert titles(figure) == ["WER, % ↓", "Tag F1, % ↑", "Tags per untagged clip ↓"]
+    row = frame.iloc[0]
+    base = figure.axes[0].lines
+    assert base[0].get_xdata() == pytest.approx([100 * row["base_low"], 100 * row["base_high"]])
+    assert base[1].get_xdata() == pytest.approx([100 * row["base"]])
+    per_clip = frame.iloc[2]["SFT"]
+    assert figure.axes[2].lines[3].get_xdata() == pytest.approx([per_clip])
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["Base", "SFT"]
+
+
+def test_a_score_that_is_not_defined_has_no_dot() -> None:
+    frame = tables.scores(SCORED, ("tag_precision",)).frame
+    lines = figures.system_scores(frame).axes[0].lines
+    assert {line.get_color() for line in lines} == {looks(["SFT"])["SFT"].color}
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame(), pd.DataFrame({"key": ["wer"]})])
+def test_no_scores_are_refused(frame: pd.DataFrame) -> None:
+    with pytest.raises(UserError, match=r"frame of tables\.scores"):
+        figures.system_scores(frame)
+    with pytest.raises(UserError, match=r"frame of tables\.scores"):
+        figures.tag_f1_with_ceiling(frame, {})
+
+
+def test_ceiling_is_sorted_by_group_then_audibility() -> None:
+    frame = tables.tag_scores(SCORED).frame
+    auc = {tag: 0.5 + 0.02 * k for k, tag in enumerate(tags.TAGS)}
+    left, right = figures.tag_f1_with_ceiling(frame, auc).axes
+    labels = dict(zip(left.get_yticks(), left.get_yticklabels(), strict=True))
+    order = [labels[y].get_text() for y in sorted(labels)]
+    assert order[0] == "nonverbal"
+    assert order[1] == "[crying]  0"
+    assert order.index("[sad]  1") > order.index("emotion")
+    heads = [name for name in order if not name.startswith("[")]
+    assert heads == ["nonverbal", "delivery", "emotion", "pause"]
+    marks = [line for line in right.lines if line.get_marker() == "D"]
+    assert len(marks) == 17
+    drawn = {round(float(line.get_xdata()[0]), 3) for line in marks}
+    assert drawn == {round(a, 3) for a in auc.values()}
+
+
+def test_ceiling_without_a_probe_or_a_score() -> None:
+    frame = tables.tag_scores({"SFT": SCORED["SFT"]}).frame
+    left, right = figures.tag_f1_with_ceiling(frame, {"sad": 0.9}).axes
+    assert len([line for line in right.lines if line.get_marker() == "D"]) == 1
+    dots = [line for line in left.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    assert len(dots) == int(np.isfinite(frame["SFT"]).sum()) == 3
+
+
+def test_unknown_systems_have_looks_of_their_own() -> None:
+    found = looks(["no tags", "base", "RL", "a", "b"])
+    assert len({(look.color, look.marker) for look in found.values()}) == 5
+    assert found["RL"] is figures.SYSTEMS["rl"]
+    assert found["no tags"].label == "No tags"
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: figures.training_curves(STEPS, EPOCHS, 1, 0.021),
+        lambda: figures.tag_f1_with_ceiling(tables.tag_scores(SCORED).frame, {"sad": 0.9}),
+    ],
+)
+def test_figures_are_the_same_bytes_twice(draw) -> None:
+    first, second = draw(), draw()
+    assert figures.save_figure(first) == figures.save_figure(second)
+    assert first.get_label()
