@@ -11,7 +11,7 @@ __all__ = ["progress"]
 _LIVE, _QUIET = 0.5, 20.0  # seconds between refreshes
 
 
-def progress(total: int, what: str, *, unit: str, done: int = 0) -> tqdm:
+def progress(total: int, what: str, *, unit: str, done: int = 0, shown: bool = True) -> tqdm:
     """A bar to `update` and to close (it is a context manager).
 
     An executed notebook keeps every refresh as a line of its output, so there they are rare.
@@ -21,6 +21,7 @@ def progress(total: int, what: str, *, unit: str, done: int = 0) -> tqdm:
         what: what is being done, a word or two.
         unit: name of a unit, singular.
         done: units that an earlier run has finished.
+        shown: False makes a bar that is not drawn, for work inside other work.
     """
     interval = _LIVE if sys.stdout.isatty() else _QUIET
     return tqdm(
@@ -29,6 +30,7 @@ def progress(total: int, what: str, *, unit: str, done: int = 0) -> tqdm:
         desc=what,
         unit=unit,
         file=sys.stdout,
+        disable=not shown,
         mininterval=interval,
         maxinterval=max(10.0, interval),
     )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from evoxtral.errors import UserError
+from evoxtral.sample.constraint import BracketGuard
 
 __all__ = ["Decoded", "Decoding", "decode"]
 
@@ -65,6 +66,7 @@ def decode(
     eos: int,
     seeds: Sequence[Sequence[Collection[int] | int]] | None = None,
     k: int = 1,
+    guard: BracketGuard | None = None,
 ) -> list[list[Decoded]]:
     """Completions of a batch of clips that share one prompt.
 
@@ -76,18 +78,15 @@ def decode(
         eos: id that ends a completion.
         seeds: what seeds each completion's random numbers, shape (clips, k); greedy needs none.
         k: completions per clip.
+        guard: keeps brackets to known tags: a token that would break one is chosen again among
+            those that do not, so that a completion that needs no help is the same without it.
 
     Returns:
         For each clip, its k completions.
     """
     device = next(model.parameters()).device
     clips = _clips(model, prompt, features)
-    draws = None
-    if settings.temperature > 0:
-        if seeds is None:
-            raise ValueError("sampling needs seeds")
-        rows = [np.random.default_rng(seed) for own in seeds for seed in own]
-        draws = torch.from_numpy(np.stack([r.random(settings.max_new_tokens) for r in rows]))
+    draws = _draws(settings, seeds, again=guard is not None)
     cache = DynamicCache(config=model.config.text_config)
     ids = torch.tensor([prompt], device=device).expand(clips, -1)
     out = model(
@@ -101,7 +100,7 @@ def decode(
     if k > 1:
         cache.batch_repeat_interleave(k)
         logits = logits.repeat_interleave(k, dim=0)
-    rows = _Rows(clips * k, settings, eos, draws, device)
+    rows = _Rows(clips * k, settings, eos, draws, device, guard)
     while rows.step(logits):
         keep = rows.compact()
         if keep is not None:
@@ -110,6 +109,22 @@ def decode(
         logits = out.logits[:, -1].float()
     made = rows.decoded()
     return [made[i : i + k] for i in range(0, len(made), k)]
+
+
+def _draws(
+    settings: Decoding, seeds: Sequence[Sequence[Collection[int] | int]] | None, *, again: bool
+) -> Tensor | None:
+    """Random numbers in [0, 1), shape (completions, 1 or 2, steps): the second for a second draw.
+
+    The first are the same with and without the second.
+    """
+    if settings.temperature == 0:
+        return None
+    if seeds is None:
+        raise ValueError("sampling needs seeds")
+    generators = [np.random.default_rng(seed) for own in seeds for seed in own]
+    shape = (1 + again, settings.max_new_tokens)
+    return torch.from_numpy(np.stack([generator.random(shape) for generator in generators]))
 
 
 def _clips(model: nn.Module, prompt: Sequence[int], features: Tensor) -> int:
@@ -129,6 +144,7 @@ class _Rows:
         eos: int,
         draws: Tensor | None,
         device: torch.device,
+        guard: BracketGuard | None,
     ) -> None:
         self.settings, self.eos, self.draws, self.device = settings, eos, draws, device
         self.written: list[list[int]] = [[] for _ in range(count)]
@@ -136,23 +152,42 @@ class _Rows:
         self.places = list(range(count))  # row of the model's batch -> completion
         self.last = torch.empty(0, dtype=torch.long)
         self.steps = 0
+        self.guard = guard
+        self.states = [0] * count  # of the guard
+        self.costs = guard.costs.to(device) if guard else None
 
     def step(self, logits: Tensor) -> bool:
         """Choose one token per row; False when all have ended or the limit is reached."""
-        if self.draws is None:
-            chosen = logits.argmax(dim=-1)
-        else:
-            chosen = sample(logits, self.draws[self.places, self.steps], self.settings)
+        chosen = self._choose(logits, 0)
+        if self.costs is not None:
+            chosen = self._guarded(logits, chosen, self.costs)
         self.steps += 1
         for place, token in zip(self.places, chosen.tolist(), strict=True):
             if not self.finished[place]:
                 self.finished[place] = token == self.eos
                 if token != self.eos:
                     self.written[place].append(token)
+                if self.guard:
+                    self.states[place] = self.guard.after(self.states[place], token)
         self.last = chosen
         return self.steps < self.settings.max_new_tokens and not all(
             self.finished[place] for place in self.places
         )
+
+    def _choose(self, logits: Tensor, draw: int) -> Tensor:
+        if self.draws is None:
+            return logits.argmax(dim=-1)
+        return sample(logits, self.draws[self.places, draw, self.steps], self.settings)
+
+    def _guarded(self, logits: Tensor, chosen: Tensor, costs: Tensor) -> Tensor:
+        """Choose again where the token breaks a bracket or leaves no room to close it."""
+        left = min(self.settings.max_new_tokens - self.steps - 1, BracketGuard.NEVER - 1)
+        states = torch.tensor([self.states[place] for place in self.places], device=self.device)
+        wrong = costs[states, chosen] > left
+        if not wrong.any():
+            return chosen
+        again = self._choose(logits.masked_fill(costs[states] > left, -torch.inf), 1)
+        return torch.where(wrong, again, chosen)
 
     def compact(self) -> Tensor | None:
         """Forget ended rows once they are many; returns the rows that stay, or None for all."""

@@ -45,7 +45,7 @@ def transcribe(
     seconds: Sequence[float],
     max_new_tokens: int,
     batch: int,
-    what: str,
+    what: str | None = None,
 ) -> list[Decoded]:
     """Greedy transcripts, one per clip, in the clips' order.
 
@@ -56,11 +56,13 @@ def transcribe(
         seconds: their durations.
         max_new_tokens: most tokens of a transcript.
         batch: clips decoded at once.
-        what: named in the progress bar.
+        what: named in the progress bar; None shows none, inside other work that has its own.
     """
     made: dict[int, Decoded] = {}
     settings = Decoding(max_new_tokens)
-    with progress(len(features), f"transcripts of {what}", unit="clip") as bar:
+    with progress(
+        len(features), f"transcripts of {what}", unit="clip", shown=what is not None
+    ) as bar:
         for rows in plan_batches(features.windows, seconds, batch):
             heard = torch.cat([features[i] for i in rows])
             prompt = prompter.prompt(features.windows[rows[0]])

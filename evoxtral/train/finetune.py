@@ -127,9 +127,7 @@ def _train(trainer: FineTuner, found: Path | None) -> TrainerState:
     return trainer.state
 
 
-def _arguments(
-    recipe: Recipe, folder: Path, report_to: str, *, resumed: bool
-) -> TrainingArguments:
+def _arguments(recipe: Recipe, folder: Path, report_to: str, *, resumed: bool) -> TrainingArguments:
     processes = int(os.environ.get("WORLD_SIZE", "1"))  # as `accelerate launch` sets it
     share, rest = divmod(recipe.batch, recipe.micro_batch * processes)
     if rest or not share:
@@ -155,7 +153,7 @@ def _arguments(
         eval_strategy="epoch",
         eval_on_start=not resumed,
         save_strategy="epoch",
-        logging_steps=5,
+        logging_steps=1,
         logging_nan_inf_filter=False,
         report_to=report_to,
         seed=recipe.seed,

@@ -34,9 +34,7 @@ class Watched:
         self, model: nn.Module, prompter: Prompter, max_new_tokens: int, batch: int
     ) -> list[str]:
         """Greedy transcripts of the split."""
-        made = transcribe(
-            model, prompter, self.features, self.seconds, max_new_tokens, batch, self.name
-        )
+        made = transcribe(model, prompter, self.features, self.seconds, max_new_tokens, batch)
         return [prompter.text(one.ids) for one in made]
 
     def scores(self, heard: Sequence[str]) -> dict[str, float]:

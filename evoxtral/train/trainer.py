@@ -208,7 +208,9 @@ class FineTuner(Trainer):
                 return True
         return False
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+    def _save(
+        self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
+    ) -> None:
         """Write the adapter; peft's default asks the hub what the base's vocabulary was."""
         if self.args.should_save:
             self.model.save_pretrained(
