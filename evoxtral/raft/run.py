@@ -19,8 +19,8 @@ from evoxtral.raft.sampling import Sampling, sample
 from evoxtral.raft.scoring import score
 from evoxtral.raft.selection import best_of, drop_flat, random_of
 from evoxtral.raft.targets import completion_targets, control_references, mix_untagged
-from evoxtral.sft.tracking import tracker
-from evoxtral.train import Examples, Tuned, finetune, read_log
+from evoxtral.sft.tracking import log_outcome, tracker
+from evoxtral.train import ADAPTER, Examples, Tuned, finetune, read_log
 
 __all__ = ["Refined", "Round", "refine", "start_adapter"]
 
@@ -199,3 +199,4 @@ def _train(
             what=name,
             report_to=report_to,
         )
+        log_outcome(setup, sft.VALIDATION, folder / ADAPTER, "rl-adapter")

@@ -2,6 +2,7 @@
 
 from evoxtral.sft.run import (
     TUNING_CODE,
+    VALIDATION,
     adapter,
     lora_shape,
     parameters_of,
@@ -21,11 +22,11 @@ from evoxtral.sft.shown import (
     settings,
     sound,
 )
-from evoxtral.sft.tracking import Sample, log_outcome, tracker
+from evoxtral.sft.tracking import log_outcome, tracker
 
 __all__ = [
     "TUNING_CODE",
-    "Sample",
+    "VALIDATION",
     "adapter",
     "before_after",
     "ceiling",

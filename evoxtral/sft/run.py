@@ -13,7 +13,9 @@ from evoxtral.sft.tracking import tracker
 from evoxtral.train import Examples, Recipe, Tuned, Watched, finetune, read_log
 
 __all__ = [
+    "PLAIN",
     "TUNING_CODE",
+    "VALIDATION",
     "adapter",
     "recipe",
     "training_examples",

@@ -6,31 +6,21 @@ Everything it writes stays inside the run's folder. `disabled` does not import i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from evoxtral.errors import UserError
+from evoxtral.experiment import Setup, listener
 from evoxtral.params import FineTuning
+from evoxtral.sample import Decoding, decode
 
-__all__ = ["PROJECT", "Sample", "log_outcome", "tracker"]
+__all__ = ["PROJECT", "log_outcome", "tracker"]
 
 PROJECT = "evoxtral"
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """A row of the table of transcripts: audio is 16 kHz mono."""
-
-    id: str
-    audio: npt.NDArray[np.float32]
-    reference: str
-    prediction: str
+_SAMPLES = 8
 
 
 @contextmanager
@@ -63,7 +53,7 @@ def tracker(cfg: FineTuning, folder: Path, name: str) -> Iterator[str]:
         dir=folder,
         mode=cfg.tracker,
         config=cfg.model_dump(mode="json"),
-        settings=wandb.Settings(console="off", disable_git=True, x_disable_stats=True),
+        settings=wandb.Settings(console="off", disable_git=True, silent=True, x_disable_stats=True),
     )
     try:
         yield "wandb"
@@ -71,15 +61,13 @@ def tracker(cfg: FineTuning, folder: Path, name: str) -> Iterator[str]:
         run.finish()
 
 
-def log_outcome(
-    adapter: Path, samples: Sequence[Sample], scores: Mapping[str, float], kind: str
-) -> None:
-    """Add transcripts with audio, final scores and the adapter to the run that is open, if any.
+def log_outcome(setup: Setup, split: str, adapter: Path, kind: str) -> None:
+    """Add transcripts with audio and the adapter to the run that is open; nothing if none is.
 
     Args:
-        adapter: folder to keep as an artefact.
-        samples: rows of the table.
-        scores: numbers by name.
+        setup: clips and base.
+        split: whose first clips are transcribed.
+        adapter: folder of the finished adapter, kept as an artefact.
         kind: name of the artefact.
     """
     run = _open_run()
@@ -87,19 +75,21 @@ def log_outcome(
         return
     import wandb
 
-    rows = [
-        [one.id, wandb.Audio(one.audio, sample_rate=16_000), one.reference, one.prediction]
-        for one in samples
-    ]
-    table = wandb.Table(columns=["id", "audio", "reference", "prediction"], data=rows)
-    run.log({"transcripts": table, **scores})
+    model, heard = listener(setup, split, adapter)
+    rows = []
+    for i, clip in enumerate(setup.clips(split)[:_SAMPLES]):
+        prompt = setup.prompter.prompt(heard.windows[i])
+        settings = Decoding(setup.max_new_tokens)
+        [[made]] = decode(model, prompt, heard[i], settings, setup.prompter.eos)
+        audio = wandb.Audio(setup.sounds.audio(clip), sample_rate=16_000)
+        rows.append([clip.id, audio, clip.tagged_text, setup.prompter.text(made.ids)])
+    columns = ["id", "audio", "reference", "prediction"]
+    run.log({"transcripts": wandb.Table(columns=columns, data=rows)})
     artefact = wandb.Artifact(kind, type="adapter")
     artefact.add_dir(str(adapter))
     run.log_artifact(artefact)
 
 
 def _open_run() -> Any:
-    import sys
-
     module = sys.modules.get("wandb")
     return None if module is None else module.run
