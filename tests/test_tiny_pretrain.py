@@ -81,7 +81,8 @@ def test_training_repeats_bit_for_bit_and_the_loss_falls(
     second, again = run(tmp_path / "b", tokenizer, longer)
     assert log == again
     torch.testing.assert_close(weights(first), weights(second), rtol=0, atol=0)
-    assert log[-1]["transcription"] < 0.8 * log[0]["transcription"]
+    heard = [row["transcription"] for row in log if "transcription" in row]
+    assert heard[-1] < 0.8 * heard[0]
     assert log[-1]["frames"] < 0.8 * log[0]["frames"]
 
 

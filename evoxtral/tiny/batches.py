@@ -72,10 +72,9 @@ class Pool:
         for row, i in enumerate(index):
             n, floor = len(rows.mels[i]), rows.floors[i]
             mels[row, :n], mels[row, n:] = rows.mels[i], floor
-            for _ in range(2):
-                low, start = rng.integers(0, bands - 10), rng.integers(0, max(1, n - 30))
-                mels[row, :, low : low + rng.integers(0, 10)] = floor
-                mels[row, start : start + rng.integers(0, 25)] = floor
+            low, start = rng.integers(0, bands - 10), rng.integers(0, max(1, n - 30))
+            mels[row, :, low : low + rng.integers(0, 10)] = floor
+            mels[row, start : start + rng.integers(0, 25)] = floor
             phonemes[row, : n // 2] = rows.phonemes[i]
             sounds[row, : n // 2] = rows.sounds[i]
             prosody[row, : n // 2] = rows.prosody[i]

@@ -2,9 +2,12 @@
 
 Training on the transcription loss alone, or with CTC, stays on its plateau for a model this
 small; asking the encoder for a phoneme in every 20 ms frame makes it listen within a few hundred
-steps, after which the language model aligns. Easiest (shortest) utterances come first. Windows
-are mostly as short as the batch allows, sometimes longer by chance, and full, as at inference, in
-the last part of training.
+steps. The encoder starts alone, so that the language model never learns to do without it.
+
+Easiest (shortest) utterances come first. Windows are mostly as short as the batch allows,
+sometimes longer by chance, and full, as at inference, in the last part of training. The text
+always stands at the positions it has after a full window: what is where in the audio can then be
+learnt by distance, and short windows teach what full ones need.
 
 Every random choice is drawn from (seed, step), so a run that was killed and resumed sees the same
 batches as one that was not.
@@ -46,6 +49,7 @@ class Recipe:
         expressive_every: every n-th step the encoder also hears an expressive batch.
         text_every: every n-th step the language model also reads a batch of text.
         text_batch: lines per batch of text.
+        alone: share of steps in which the encoder is trained without transcription.
         loose_window: share of steps whose window ends at a random point between the longest
             utterance and the full window; the others end with the longest utterance.
         full_window: share of training after which all windows are full.
@@ -60,6 +64,7 @@ class Recipe:
     expressive_every: int = 2
     text_every: int = 4
     text_batch: int = 32
+    alone: float = 0.12
     loose_window: float = 0.3
     full_window: float = 0.88
     seed: int = 0
@@ -159,9 +164,10 @@ class _Trainer:
         room = 1.0 if done >= recipe.full_window else extent * loose
         share = min(1.0, 0.25 + 1.5 * done)
         with torch.autocast(self.device.type, torch.bfloat16):
-            losses = self._transcribe(rng, share, room)
-            if self.step % recipe.expressive_every == 0:
-                losses["expressive"] = self._listen(rng, share, room)
+            alone = done < recipe.alone
+            losses = self._hear(rng, share, room) if alone else self._transcribe(rng, share, room)
+            if alone or self.step % recipe.expressive_every == 0:
+                losses["expressive"] = self._framewise(self.expressive, rng, share, room)
             if self.step % recipe.text_every == 0:
                 losses["text"] = self._read(rng)
         total = sum(losses.values())
@@ -190,9 +196,12 @@ class _Trainer:
         loss = self._language_loss(ids, skip=len(prompt), audio=audio)
         return {"transcription": loss, "frames": frames}
 
-    def _listen(self, rng: np.random.Generator, share: float, room: float) -> Tensor:
-        index = self.expressive.draw(rng, self.recipe.batch, share)
-        mels, labels = self.expressive.tensors(index, rng, room, self.device)
+    def _hear(self, rng: np.random.Generator, share: float, room: float) -> dict[str, Tensor]:
+        return {"frames": self._framewise(self.neutral, rng, share, room)}
+
+    def _framewise(self, pool: Pool, rng: np.random.Generator, share: float, room: float) -> Tensor:
+        index = pool.draw(rng, self.recipe.batch, share)
+        mels, labels = pool.tensors(index, rng, room, self.device)
         return self.heads.loss(encode(self.model, mels).float(), labels)
 
     def _read(self, rng: np.random.Generator) -> Tensor:
@@ -208,10 +217,19 @@ class _Trainer:
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row, device=self.device)
         embedded = self.model.get_input_embeddings()(ids)
+        positions = torch.arange(longest, device=self.device)
         if audio is not None:
+            heard = audio.shape[1]
+            positions[rows[0].index(AUDIO) + heard :] += self.shape.audio_tokens - heard
             where = (ids == AUDIO)[..., None].expand_as(embedded)
             embedded = embedded.masked_scatter(where, audio.to(embedded.dtype))
-        hidden = self.model.model.language_model(inputs_embeds=embedded).last_hidden_state
+        language_model = self.model.model.language_model
+        hidden = language_model(
+            inputs_embeds=embedded,
+            # Without a mask, transformers takes the step in positions for a second sequence.
+            attention_mask=torch.ones_like(ids),
+            position_ids=positions[None].expand_as(ids),
+        )[0]
         wanted = ids[:, skip:]
         logits = self.model.lm_head(hidden[:, skip - 1 : -1])
         return nn.functional.cross_entropy(

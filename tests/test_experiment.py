@@ -1,0 +1,290 @@
+"""02 and 03 below their notebooks: the smoke profile's clips, the embedded base, real stages."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from evoxtral import datamix, metrics, params, sft, stages, tags
+from evoxtral.errors import UserError
+from evoxtral.experiment import Setup, open_setup, transcripts
+from evoxtral.metrics import RewardWeights
+from evoxtral.params import DataMix, Raft, Sft
+from evoxtral.raft import recipes, run, views
+from evoxtral.raft.sampling import COMPLETIONS, Sampling, sample
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder for stages, which the tests of this module share."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(autouse=True)
+def _own_runs(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVOXTRAL_RUNS", str(runs))
+
+
+@pytest.fixture(scope="module")
+def setup(runs: Path) -> Setup:
+    """The smoke profile's clips and the embedded base."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVOXTRAL_RUNS", str(runs))
+        return open_setup(_sft())
+
+
+def _sft(**changed: object) -> Sft:
+    return params.profile("02_sft", "smoke").model_copy(update=changed)
+
+
+def _raft(**changed: object) -> Raft:
+    return params.profile("03_raft", "smoke").model_copy(update=changed)
+
+
+def test_examples_are_drawn_as_often_as_the_mix_says(setup: Setup) -> None:
+    """Every clip of the mix, with its number of draws and its weight."""
+    examples = sft.training_examples(setup)
+    mix = datamix.read_mix(datamix.training_mix(setup.mix_cfg, setup.source).path)
+    clips = setup.clips("train")
+    drawn = pd.Series([clips[i].id for i in examples.draws]).value_counts().to_dict()
+    assert drawn == {row.id: row.draws for row in mix}
+    assert {clips[i].id: examples.weights[i] for i in examples.draws} == {
+        row.id: row.weight for row in mix
+    }
+
+
+def test_sft_learns_keeps_the_best_epoch_and_is_reused(setup: Setup) -> None:
+    """The loss falls, the adapter is the best epoch's, and nothing is built twice."""
+    cfg = _sft(epochs=3)
+    tuned = sft.adapter(cfg, setup)
+    first, last = tuned.steps["loss"].iloc[0], tuned.steps["loss"].iloc[-1]
+    assert last < first
+    assert list(tuned.epochs["epoch"].round()) == [0, 1, 2, 3]
+    losses = tuned.epochs.set_index(tuned.epochs["epoch"].round())["validation_loss"]
+    assert losses[tuned.best_epoch] == losses.loc[1:].min()
+    before = len(stages.used_stages())
+    assert sft.adapter(cfg, setup).adapter == tuned.adapter
+    assert not any(stage.executed for stage in stages.used_stages()[before:])
+
+
+def test_the_tables_of_02_say_what_was_done(setup: Setup) -> None:
+    """Settings, counts and the masked example agree with parameters and clips."""
+    cfg = _sft()
+    settings = sft.settings(cfg, setup)
+    assert settings["Learning rate"] == cfg.learning_rate
+    assert settings["Training clips"] == len(set(sft.training_examples(setup).draws))
+    counts = sft.parameters(cfg, setup).set_index("part")
+    assert counts.loc["audio encoder", "trainable"] == 0
+    assert counts.loc["all", "trainable"] == counts["trainable"].iloc[:-1].sum() > 0
+    tokens = sft.example(setup)
+    learnt = "".join(text for text, label in tokens if label)
+    texts = {clip.tagged_text for clip in setup.clips("train")}
+    assert any(text in learnt and tags.find_tags(text) for text in texts)
+    assert not any(label for _, label in tokens[: setup.prompter.tokens_per_window])
+
+
+def test_transcripts_of_the_base_are_scored_in_the_clips_order(setup: Setup) -> None:
+    """Row i of the transcripts belongs to clip i: scores fall when the order is broken."""
+    heard = transcripts(setup, "natural")
+    references = [clip.tagged_text for clip in setup.clips("natural")]
+    right = metrics.evaluate(references, heard).strict()["wer"].value
+    turned = metrics.evaluate(references, heard[1:] + heard[:1]).strict()["wer"].value
+    assert right < turned
+    assert sft.evaluate(setup, "natural", {"base": None})["base"].strict()["wer"].value == right
+
+
+def test_before_and_after_show_the_same_clips_with_sound(setup: Setup) -> None:
+    """Every row has a reference, a transcript per system and a playable sound."""
+    rows = sft.before_after(setup, "natural", {"base": None}, 3)
+    assert len(rows) == 3
+    assert len({row.id for row in rows}) == 3
+    for row in rows:
+        assert set(row.predictions) == {"base"}
+        assert row.audio is not None
+        assert row.audio.startswith("data:audio/mpeg;base64,")
+
+
+def test_the_ceiling_has_a_row_per_tag(setup: Setup) -> None:
+    """An AUC in [0, 1] wherever both splits have enough clips, and nothing elsewhere."""
+    ceiling = sft.ceiling(setup, "balanced")
+    assert list(ceiling["tag"]) == list(tags.TAGS)
+    known = ceiling["auc"].dropna()
+    assert known.between(0, 1).all()
+    assert ceiling.loc[ceiling["clips"] < 5, "auc"].isna().all()
+
+
+def test_a_split_that_is_missing_is_named(setup: Setup) -> None:
+    """The message lists what there is."""
+    with pytest.raises(UserError, match="no split 'nowhere': it has"):
+        setup.clips("nowhere")
+
+
+def test_scripts_without_sound_stop_fine_tuning() -> None:
+    """A source of scripts cannot be fine-tuned on, and the message says what to give instead."""
+    cfg = params.profile("01_data_mix", "smoke").model_copy(update={"source": "missing.json"})
+    assert isinstance(cfg, DataMix)
+    with pytest.raises(UserError, match=r"missing\.json.* does not exist"):
+        datamix.open_clips(cfg)
+
+
+# RAFT
+
+
+@pytest.fixture(scope="module")
+def start(setup: Setup, runs: Path) -> Path:
+    """The smoke profile's SFT adapter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVOXTRAL_RUNS", str(runs))
+        return run.start_adapter(_raft(), setup)
+
+
+def test_k_completions_of_every_prompt_in_order(setup: Setup, start: Path) -> None:
+    """Sorted by clip and index, each once, and another seed draws others."""
+    ids = [clip.id for clip in setup.clips("raft_prompts")]
+    rows = sample(setup, "raft_prompts", ids, start, Sampling(3, 1.0, 0.9, 8, 0))
+    assert [(row.clip, row.index) for row in rows] == [(i, j) for i in ids for j in range(3)]
+    again = sample(setup, "raft_prompts", ids, start, Sampling(3, 1.0, 0.9, 8, 1))
+    assert [row.text for row in rows] != [row.text for row in again]
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"), [({"k": 0}, "k is 0"), ({"temperature": 0.0}, "temperature is 0.0")]
+)
+def test_sampling_refuses_what_makes_no_sense(bad: dict[str, float], said: str) -> None:
+    """One sentence, before anything is loaded."""
+    with pytest.raises(UserError, match=said):
+        Sampling(**{"k": 4, "temperature": 0.7, "top_p": 0.9, "batch": 8, "seed": 0} | bad)
+
+
+def test_raft_runs_its_rounds_and_curates(setup: Setup, start: Path) -> None:
+    """Two rounds split the prompts; each adapter starts from the one before."""
+    cfg = _raft(rounds=2, temperature=1.5, top_p=1.0, k=3)
+    refined = run.refine(cfg, setup, start, recipes.of_parameters(cfg), "RAFT")
+    first, second = refined.rounds
+    clips = {clip.id for clip in setup.clips("raft_prompts")}
+    parts = [set(one.scored["clip"]) for one in (first, second)]
+    assert parts[0] | parts[1] == clips
+    assert not parts[0] & parts[1]
+    assert first.curated.kept == 12 - 1
+    assert first.curated.dropped == 1
+    assert refined.adapter == second.tuned.adapter != first.tuned.adapter
+    assert (first.chosen["reward"] >= first.scored.groupby("clip")["reward"].max().to_numpy()).all()
+
+
+@pytest.mark.parametrize("name", ["SFT continued", "random of k", "report's recipe"])
+def test_controls_differ_in_one_thing(name: str) -> None:
+    """A control takes the same clips with other texts, or the report's settings."""
+    own = recipes.of_parameters(_raft(untagged=0.1))
+    made = recipes.controls(own)[name]
+    same = replace(
+        own, select=made.select, prompts=made.prompts, convention=made.convention,
+        curation=made.curation, drop_flat=made.drop_flat, untagged=made.untagged,
+    )  # fmt: skip
+    assert made == same != own
+
+
+def test_training_sets_of_the_recipes() -> None:
+    """Best, random and reference learn the clips that curation by reward keeps."""
+    rows = [
+        {"clip": f"c{i}", "index": j, "text": f"[sad] t{i}{j}", "tokens": 3, "finished": True,
+         "reward": 0.1 * i + 0.01 * j, "wer": 0.0, "tag_f1": 1.0, "hallucination": 0.0}
+        for i in range(10) for j in range(3)
+    ]  # fmt: skip
+    scored = pd.DataFrame(rows)
+    references = {f"c{i}": f"[sad] reference {i}" for i in range(10)}
+    own = recipes.of_parameters(_raft(drop_share=0.2))
+    made = {}
+    for select in ("best", "random", "reference"):
+        recipe = replace(own, select=select)
+        curated = run.select(scored, recipe, 0)[1]
+        made[select] = run.training_set(curated, references, recipe, 0)
+    kept = [f"c{i}" for i in range(2, 10)]
+    assert all(list(targets["clip"]) == kept for targets in made.values())
+    assert list(made["best"]["text"]) == [f"[sad] t{i}2" for i in range(2, 10)]
+    assert list(made["reference"]["text"]) == [references[clip] for clip in kept]
+    assert list(made["random"]["text"]) != list(made["best"]["text"])
+
+
+def test_validation_chooses_and_sft_may_win(setup: Setup, start: Path) -> None:
+    """With SFT alone there is nothing else to choose."""
+    chosen, scored = views.best_by_validation(setup, {"SFT": start})
+    assert chosen == "SFT"
+    assert set(scored) == {"SFT"}
+
+
+def test_reward_weights_are_checked_before_any_work() -> None:
+    """Weights that do not sum to 1 stop when the recipe is made."""
+    with pytest.raises(UserError, match="must sum to 1"):
+        recipes.of_parameters(_raft(tag_weight=0.9))
+    assert recipes.of_parameters(_raft()).weights == RewardWeights()
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+from evoxtral import params
+from evoxtral.experiment import open_setup
+from evoxtral.raft.sampling import Sampling, sample
+cfg = params.profile("03_raft", "smoke")
+setup = open_setup(cfg)
+ids = [clip.id for clip in setup.clips("raft_prompts")]
+print("ready", flush=True)
+sample(setup, "raft_prompts", ids, Path(sys.argv[1]), Sampling(4, 1.0, 0.9, 2, 7))
+"""
+
+
+def _kill_and_resume(start: Path, runs: Path, delays: list[float]) -> list[dict[str, object]]:
+    """Kill sampling after each delay, then let it end; its completions."""
+    command = [sys.executable, "-c", _KILLED, str(start)]
+    environment = {**os.environ, "EVOXTRAL_RUNS": str(runs), "OMP_NUM_THREADS": "1"}
+    for delay in delays:
+        child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        assert child.stdout.readline().strip() == "ready"
+        time.sleep(delay)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    [made] = [p for p in (runs / "smoke").glob("completions-*") if p.is_dir()]
+    return [json.loads(line) for line in (made / COMPLETIONS).read_text().splitlines()]
+
+
+def _without_completions(runs: Path, copy: Path) -> Path:
+    """The same stages, linked, without completions."""
+    target = copy / "smoke"
+    target.mkdir(parents=True)
+    for path in (runs / "smoke").iterdir():
+        if path.is_dir() and not path.name.startswith("completions-"):
+            (target / path.name).symlink_to(path)
+    return copy
+
+
+@pytest.mark.slow
+def test_killed_sampling_ends_with_the_same_bytes(
+    setup: Setup, start: Path, runs: Path, tmp_path: Path
+) -> None:
+    """Three kills at different points; no completion is lost or there twice."""
+    setup.features("raft_prompts")
+    whole = _kill_and_resume(start, _without_completions(runs, tmp_path / "a"), [])
+    killed = _kill_and_resume(start, _without_completions(runs, tmp_path / "b"), [0.3, 0.9, 1.6])
+    assert killed == whole
+    assert len({(row["clip"], row["index"]) for row in whole}) == len(whole) == 24 * 4
+
+
+@pytest.mark.check
+def test_twenty_kills_of_sampling(setup: Setup, start: Path, runs: Path, tmp_path: Path) -> None:
+    """The long series."""
+    setup.features("raft_prompts")
+    whole = _kill_and_resume(start, _without_completions(runs, tmp_path / "a"), [])
+    delays = [0.15 * i for i in range(20)]
+    assert _kill_and_resume(start, _without_completions(runs, tmp_path / "b"), delays) == whole
