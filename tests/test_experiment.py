@@ -76,6 +76,36 @@ def test_sft_learns_keeps_the_best_epoch_and_is_reused(setup: Setup) -> None:
     assert not any(stage.executed for stage in stages.used_stages()[before:])
 
 
+def test_an_online_tracker_without_a_key_says_what_to_do(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Before any training."""
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    with (
+        pytest.raises(UserError, match="wandb login"),
+        sft.tracker(_sft(tracker="online"), tmp_path, "SFT"),
+    ):
+        pass
+
+
+@pytest.mark.slow
+def test_the_tracker_keeps_its_run_inside_the_stage(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offline: configuration, curves, transcripts with audio and the adapter, and no key."""
+    monkeypatch.setenv("WANDB_API_KEY", "canary" + 40 * "0")
+    tuned = sft.adapter(_sft(tracker="offline", learning_rate=5e-4), setup)
+    [own] = (tuned.adapter.parent / "wandb").glob("offline-run-*")
+    names = {path.name for path in own.rglob("*") if path.is_file()}
+    assert any(name.startswith("transcripts") for name in names)
+    assert any(path.suffix == ".wav" for path in own.rglob("*"))
+    logged = b"".join(path.read_bytes() for path in own.rglob("*") if path.is_file())
+    assert b"lora_rank" in logged
+    assert b"eval/wer" in logged
+    assert b"canary" not in logged
+
+
 def test_the_tables_of_02_say_what_was_done(setup: Setup) -> None:
     """Settings, counts and the masked example agree with parameters and clips."""
     cfg = _sft()

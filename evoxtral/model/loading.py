@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoProcessor, VoxtralForConditionalGeneration, VoxtralProcessor
+from transformers import (
+    AutoConfig,
+    VoxtralConfig,
+    VoxtralForConditionalGeneration,
+    VoxtralProcessor,
+)
 from transformers.utils import logging
 
 from evoxtral.errors import UserError
@@ -51,12 +59,14 @@ def device(name: str) -> torch.device:
     """The device a parameter names; `auto` takes a GPU if there is one.
 
     Raises:
-        UserError: a GPU is asked for and there is none.
+        UserError: a GPU is asked for and there is none, or the name means nothing.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device 'cuda' was asked for and torch finds no GPU: set device to auto")
+    if not re.fullmatch(r"cpu|cuda(?::\d+)?", name):
+        raise UserError(f"device {name!r} is not known: give auto, cpu or cuda")
+    if name != "cpu" and not torch.cuda.is_available():
+        raise UserError(f"device {name!r} was asked for and torch finds no GPU: set device to auto")
     return torch.device(name)
 
 
@@ -77,12 +87,9 @@ def open_base(name: str, device_name: str = "auto", precision: Precision = "auto
     folder = checkpoint_dir() if name == TINY else name
     with _Quiet():
         try:
-            processor = AutoProcessor.from_pretrained(folder)
-            model = VoxtralForConditionalGeneration.from_pretrained(
-                folder, dtype=getattr(torch, precision)
-            )
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
+            model, processor = _load(folder, getattr(torch, precision))
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(
                 f"base model {name!r} cannot be loaded ({reason}): give {TINY!r}, a folder, or "
                 "the id of a Voxtral that this machine can reach"
@@ -92,14 +99,32 @@ def open_base(name: str, device_name: str = "auto", precision: Precision = "auto
     return Voxtral(name, model, processor, _encoder_digest(model, processor), _digest(model))
 
 
+def _load(
+    folder: Path | str, dtype: torch.dtype
+) -> tuple[VoxtralForConditionalGeneration, VoxtralProcessor]:
+    config = AutoConfig.from_pretrained(folder)
+    if not isinstance(config, VoxtralConfig):
+        # the class of Voxtral would be filled with random weights of its default size
+        raise ValueError(f"it is a model of type {config.model_type!r}")
+    processor = VoxtralProcessor.from_pretrained(folder)
+    model, report = VoxtralForConditionalGeneration.from_pretrained(
+        folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True
+    )
+    if report["missing_keys"]:
+        raise ValueError(f"{len(report['missing_keys'])} of its weights are missing")
+    return model, processor
+
+
 class _Quiet:
-    """Without transformers' own bars: ours say what takes long."""
+    """Without transformers' own bars and reports: ours say what takes long and what is wrong."""
 
     def __enter__(self) -> None:
-        self.shown = logging.is_progress_bar_enabled()
+        self.shown, self.level = logging.is_progress_bar_enabled(), logging.get_verbosity()
         logging.disable_progress_bar()
+        logging.set_verbosity_error()
 
     def __exit__(self, *_: object) -> None:
+        logging.set_verbosity(self.level)
         if self.shown:
             logging.enable_progress_bar()
 

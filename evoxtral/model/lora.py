@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import safetensors
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import SafetensorError
 from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
 from evoxtral import artifacts
@@ -32,7 +35,7 @@ __all__ = [
     "merge",
 ]
 
-ADAPTER_FILE = "adapter_model.safetensors"
+ADAPTER_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
 
 _LANGUAGE = r"language_model\.layers\.\d+\.(?:self_attn|mlp)\.(?:q|k|v|o|gate|up|down)_proj"
 _PROJECTOR = r"multi_modal_projector\.linear_[12]"
@@ -73,8 +76,9 @@ def attach(model: VoxtralForConditionalGeneration, shape: LoraShape, seed: int) 
     """Add fresh adapters, float32, to a frozen model; at first they change nothing.
 
     Raises:
-        UserError: no layer carries a name of a Voxtral.
+        UserError: no layer carries a name of a Voxtral, or an adapter is there already.
     """
+    _check_bare(model)
     if not any(re.fullmatch(shape.targets, name) for name, _ in model.named_modules()):
         raise UserError("no layer of the base model can carry an adapter: is it a Voxtral?")
     torch.manual_seed(seed)
@@ -83,7 +87,7 @@ def attach(model: VoxtralForConditionalGeneration, shape: LoraShape, seed: int) 
         lora_alpha=shape.alpha,
         lora_dropout=shape.dropout,
         target_modules=shape.targets,
-        base_model_name_or_path=model.config.name_or_path,
+        base_model_name_or_path=model.config.name_or_path or None,
         task_type="CAUSAL_LM",
     )
     return _adapted(model, config)
@@ -101,19 +105,38 @@ def load(
     """Put the adapter of a folder on a model.
 
     Raises:
-        UserError: the folder holds no adapter, or one for another model.
+        UserError: the folder holds no adapter, a damaged one or one for another model, or the
+            model carries one already.
     """
-    if not (folder / ADAPTER_FILE).is_file():
-        raise UserError(f"{folder} holds no {ADAPTER_FILE}: give the folder of a LoRA adapter")
+    _check_bare(model)
+    if not (folder / ADAPTER_FILE).is_file() or not (folder / CONFIG_FILE).is_file():
+        raise UserError(
+            f"{folder} lacks {ADAPTER_FILE} or {CONFIG_FILE}: give the folder of a LoRA adapter"
+        )
     try:
+        with safetensors.safe_open(folder / ADAPTER_FILE, "pt") as file:
+            stored = set(file.keys())
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-            return PeftModel.from_pretrained(model, folder, is_trainable=trainable)
-    except (RuntimeError, ValueError) as error:
-        raise UserError(
-            f"the adapter in {folder} does not fit the base model {model.config.name_or_path!r}: "
-            "give the base it was trained on"
-        ) from error
+            warnings.filterwarnings("ignore", "Found missing adapter keys", UserWarning)
+            loaded = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+    except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise _unfit(model, folder) from error
+    if stored != set(get_peft_model_state_dict(loaded, save_embedding_layers=False)):
+        raise _unfit(model, folder)
+    return loaded
+
+
+def _check_bare(model: VoxtralForConditionalGeneration) -> None:
+    if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+        raise UserError("the model carries an adapter already: open it anew")
+
+
+def _unfit(model: VoxtralForConditionalGeneration, folder: Path) -> UserError:
+    return UserError(
+        f"the adapter in {folder} is damaged or does not fit the base model "
+        f"{model.config.name_or_path!r}: give the base it was trained on"
+    )
 
 
 def merge(model: VoxtralForConditionalGeneration, folder: Path) -> VoxtralForConditionalGeneration:

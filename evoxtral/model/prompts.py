@@ -35,6 +35,7 @@ class Prompter:
         self.window = int(self.extractor.chunk_length * self.extractor.sampling_rate)
         self.frames = 2 * base.model.config.audio_config.max_source_positions
         self.tokens_per_window = self.frames // 8
+        self._check(base)
         self.eos = int(base.model.generation_config.eos_token_id)
         self.pad = int(base.model.generation_config.pad_token_id)
         self.audio = int(base.model.config.audio_token_id)
@@ -80,6 +81,16 @@ class Prompter:
         """Each token by itself, special ones by name; for display."""
         decode = self.processor.tokenizer.decode
         return [decode([i], skip_special_tokens=False) for i in ids]
+
+    def _check(self, base: Voxtral) -> None:
+        made = self.extractor.feature_size, self.window // self.extractor.hop_length
+        wanted = base.model.config.audio_config.num_mel_bins, self.frames
+        if made != wanted:
+            raise UserError(
+                f"the processor makes windows of {made[0]} bands and {made[1]} frames and the "
+                f"model expects {wanted[0]} and {wanted[1]}: give the processor that belongs to "
+                "the model"
+            )
 
     def _request(self, name: str, language: str) -> tuple[list[int], list[int]]:
         """Token ids before and after the audio, as the processor writes them."""

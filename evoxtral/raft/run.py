@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from evoxtral import artifacts, sft, stages
+from evoxtral import artifacts, processes, sft, stages
 from evoxtral.errors import UserError
 from evoxtral.experiment import Setup
 from evoxtral.model import adapter_digest, shape_of
@@ -147,8 +147,9 @@ def _tune(
     name: str,
 ) -> Tuned:
     excluded = set(asdict(recipe)) | {
-        "accuracy_weight", "tag_weight", "hallucination_weight", "adapter", "compare",
-        "decode_batch", "device", "profile", "sample_batch", "shown", "tracker",
+        "accuracy_weight", "tag_weight", "hallucination_weight", "adapter", "checkpointing",
+        "compare", "decode_batch", "device", "micro_batch", "profile", "sample_batch", "shown",
+        "tracker",
     }  # fmt: skip
     rows = targets[["clip", "text"]].to_dict("records")
     made = stages.stage(
@@ -158,6 +159,7 @@ def _tune(
         lambda folder: _train(folder, cfg, setup, adapter, targets, recipe.prompts, name),
         inputs={"base": setup.base.digest, "adapter": adapter_digest(adapter)},
         code=_CODE,
+        together=True,
     )
     return read_log(made.path)
 
@@ -171,7 +173,9 @@ def _train(
     split: str,
     name: str,
 ) -> None:
-    artifacts.write_jsonl(folder / TARGETS, targets.to_dict("records"))
+    if processes.is_main():
+        artifacts.write_jsonl(folder / TARGETS, targets.to_dict("records"))
+    setup = setup.hearing(encoder_learns=shape_of(adapter).encoder_lora)
     texts = dict(zip(targets["clip"], targets["text"], strict=True))
     clips = setup.clips(split)
     rows = [i for i, clip in enumerate(clips) if clip.id in texts]
@@ -187,7 +191,7 @@ def _train(
         [1.0] * len(clips),
     )
     recipe = sft.recipe(cfg, shape_of(adapter))
-    with tracker(cfg, folder, name) as report_to:
+    with tracker(cfg, folder, name) as tracked:
         finetune(
             folder,
             setup.fresh(),
@@ -197,6 +201,6 @@ def _train(
             sft.watched(setup),
             start=adapter,
             what=name,
-            report_to=report_to,
+            report_to="none" if tracked is None else "wandb",
         )
-        log_outcome(setup, sft.VALIDATION, folder / ADAPTER, "rl-adapter")
+        log_outcome(tracked, setup, sft.VALIDATION, folder / ADAPTER, "rl-adapter")

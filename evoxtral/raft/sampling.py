@@ -2,28 +2,31 @@
 
 Batches are planned from the full list of clips, so that a resumed run, or another process, takes
 whole batches of the same plan; each completion's random numbers come from (seed, clip, index).
+Each process appends to a part of its own; the parts become one file, in the order of clips. In
+float32 on one thread per process that file is the same, byte for byte, however many there were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
-from evoxtral import artifacts, stages
+from evoxtral import artifacts, processes, stages
 from evoxtral.errors import UserError
 from evoxtral.experiment import Setup, listener
 from evoxtral.model import adapter_digest
 from evoxtral.progress import progress
 from evoxtral.raft.records import Completion, append_completions, read_completions
-from evoxtral.sample import Decoding, decode, plan_batches
+from evoxtral.sample import Batch, Decoding, decode, plan_batches
 
 __all__ = ["COMPLETIONS", "Sampling", "sample"]
 
 COMPLETIONS = "completions.jsonl"
-_PART = "part.jsonl"
+_PARTS = "part-*.jsonl"
 _CODE = ("evoxtral.model", "evoxtral.raft.sampling", "evoxtral.sample")
 
 
@@ -83,6 +86,7 @@ def sample(
         params,
         lambda folder: _sample_all(folder, setup, split, rows, adapter, how),
         code=_CODE,
+        together=True,
     )
     return read_completions(made.path / COMPLETIONS, [clip.id for clip in chosen])
 
@@ -92,46 +96,67 @@ def _sample_all(
 ) -> None:
     clips = [setup.clips(split)[i] for i in rows]
     ids = [clip.id for clip in clips]
-    part = folder / _PART
-    found = read_completions(part, ids) if part.exists() else []
-    have = {(row.clip, row.index) for row in found}
     model, heard = listener(setup, split, adapter)
     windows = [heard.windows[i] for i in rows]
-    settings = Decoding(setup.max_new_tokens, how.temperature, how.top_p)
     plan = plan_batches(windows, [clip.seconds or 0.0 for clip in clips], how.batch)
-    total = len(clips) * how.k
-    with progress(total, "completions", unit="completion", done=len(have)) as bar:
-        for batch in plan:
-            missing = [
-                (ids[i], index)
-                for i in batch
-                for index in range(how.k)
-                if (ids[i], index) not in have
-            ]
-            if not missing:
-                continue
-            seeds = [[_seed(how.seed, ids[i], index) for index in range(how.k)] for i in batch]
-            made = decode(
-                model,
-                setup.prompter.prompt(windows[batch[0]]),
-                torch.cat([heard[rows[i]] for i in batch]),
-                settings,
-                setup.prompter.eos,
-                seeds,
-                how.k,
-            )
-            new = [
-                Completion(ids[i], j, setup.prompter.text(one.ids), len(one.ids), one.finished)
-                for i, group in zip(batch, made, strict=True)
-                for j, one in enumerate(group)
-                if (ids[i], j) not in have
-            ]
-            append_completions(part, new)
-            bar.update(len(new))
+    have = {(row.clip, row.index) for row in _parts(folder, ids)}
+    mine = processes.share([batch for batch in plan if _lacks(batch, ids, how.k, have)])
+    processes.barrier()  # nobody writes before everybody has read
+    part = folder / _PARTS.replace("*", f"{processes.index():03d}")
+    total = how.k * sum(map(len, mine))
+    with progress(total, "completions", unit="completion") as bar:
+        for batch in mine:
+            features = torch.cat([heard[rows[i]] for i in batch])
+            chosen = [ids[i] for i in batch]
+            made = _complete(setup, model, windows[batch[0]], features, chosen, how)
+            append_completions(part, [one for one in made if (one.clip, one.index) not in have])
+            bar.update(len(made))
+    processes.barrier()
+    if processes.is_main():
+        _join(folder, ids)
+
+
+def _complete(
+    setup: Setup,
+    model: nn.Module,
+    windows: int,
+    features: Tensor,
+    clips: Sequence[str],
+    how: Sampling,
+) -> list[Completion]:
+    """All completions of a batch."""
+    made = decode(
+        model,
+        setup.prompter.prompt(windows),
+        features,
+        Decoding(setup.max_new_tokens, how.temperature, how.top_p),
+        setup.prompter.eos,
+        [[_seed(how.seed, clip, index) for index in range(how.k)] for clip in clips],
+        how.k,
+    )
+    return [
+        Completion(clip, index, setup.prompter.text(one.ids), len(one.ids), one.finished)
+        for clip, group in zip(clips, made, strict=True)
+        for index, one in enumerate(group)
+    ]
+
+
+def _lacks(batch: Batch, ids: Sequence[str], k: int, have: Container[tuple[str, int]]) -> bool:
+    return any((ids[i], index) not in have for i in batch for index in range(k))
+
+
+def _parts(folder: Path, ids: Sequence[str]) -> Iterator[Completion]:
+    """What is there already, by however many processes it was written."""
+    for part in sorted(folder.glob(_PARTS)):
+        yield from read_completions(part, ids)
+
+
+def _join(folder: Path, ids: Sequence[str]) -> None:
     place = {name: i for i, name in enumerate(ids)}
-    everything = sorted(read_completions(part, ids), key=lambda row: (place[row.clip], row.index))
+    everything = sorted(_parts(folder, ids), key=lambda row: (place[row.clip], row.index))
     artifacts.write_jsonl(folder / COMPLETIONS, [asdict(row) for row in everything])
-    part.unlink()
+    for part in folder.glob(_PARTS):
+        part.unlink()
 
 
 def _seed(seed: int, clip: str, index: int) -> int:

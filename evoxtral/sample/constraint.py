@@ -52,8 +52,8 @@ class BracketGuard:
             vocabulary: names of the tags.
         """
         names = set(vocabulary)
-        prefixes = sorted({name[:end] for name in names for end in range(len(name) + 1)})
-        self._inside = {prefix: state for state, prefix in enumerate(prefixes, start=1)}
+        self._prefixes = sorted({name[:end] for name in names for end in range(len(name) + 1)})
+        self._inside = {prefix: state for state, prefix in enumerate(self._prefixes, start=1)}
         self._closed = {self._inside[name] for name in names}
         self._next = self._transitions(pieces)
         self._next[1:, eos] = _BROKEN
@@ -90,14 +90,13 @@ class BracketGuard:
 
     def _walk(self, state: int, piece: str) -> int:
         """Where a piece of text leads; most pieces have no bracket and are not walked."""
-        prefixes = ["", *self._inside]  # of each state; the first is not inside
         for char in piece:
             if state == _OUTSIDE:
                 state = {"[": self._inside[""], "]": _BROKEN}.get(char, _OUTSIDE)
             elif char == "]":
                 state = _OUTSIDE if state in self._closed else _BROKEN
             else:
-                state = self._inside.get(prefixes[state] + char, _BROKEN)
+                state = self._inside.get(self._prefixes[state - 1] + char, _BROKEN)
             if state == _BROKEN:
                 break
         return state

@@ -43,7 +43,7 @@ class Decoding:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise UserError(f"max_new_tokens is {self.max_new_tokens}: it must be 1 or more")
-        if self.temperature < 0:
+        if not self.temperature >= 0:
             raise UserError(f"temperature is {self.temperature}: it must be 0 or more")
         if not 0 < self.top_p <= 1:
             raise UserError(f"top_p is {self.top_p}: it must be in (0, 1]")

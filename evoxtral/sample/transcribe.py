@@ -1,4 +1,7 @@
-"""Greedy transcripts of many clips: clips of like length share a batch, the order is kept."""
+"""Greedy transcripts of many clips: clips of like length share a batch, the order is kept.
+
+Of several processes each decodes whole batches of one plan, and all get all transcripts.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from evoxtral import processes
 from evoxtral.model import Listened, Prompter
 from evoxtral.progress import progress
 from evoxtral.sample.decode import Decoded, Decoding, decode
@@ -60,13 +64,14 @@ def transcribe(
     """
     made: dict[int, Decoded] = {}
     settings = Decoding(max_new_tokens)
-    with progress(
-        len(features), f"transcripts of {what}", unit="clip", shown=what is not None
-    ) as bar:
-        for rows in plan_batches(features.windows, seconds, batch):
+    mine = processes.share(plan_batches(features.windows, seconds, batch))
+    clips = sum(map(len, mine))
+    with progress(clips, f"transcripts of {what}", unit="clip", shown=what is not None) as bar:
+        for rows in mine:
             heard = torch.cat([features[i] for i in rows])
             prompt = prompter.prompt(features.windows[rows[0]])
             texts = decode(model, prompt, heard, settings, prompter.eos)
             made |= {i: own[0] for i, own in zip(rows, texts, strict=True)}
             bar.update(len(rows))
-    return [made[i] for i in range(len(features))]
+    everything = {i: one for share in processes.gather(made) for i, one in share.items()}
+    return [everything[i] for i in range(len(features))]

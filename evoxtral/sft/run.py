@@ -9,8 +9,8 @@ from evoxtral.errors import UserError
 from evoxtral.experiment import Setup
 from evoxtral.model import LoraShape
 from evoxtral.params import FineTuning, Sft
-from evoxtral.sft.tracking import tracker
-from evoxtral.train import Examples, Recipe, Tuned, Watched, finetune, read_log
+from evoxtral.sft.tracking import log_outcome, tracker
+from evoxtral.train import ADAPTER, Examples, Recipe, Tuned, Watched, finetune, read_log
 
 __all__ = [
     "PLAIN",
@@ -90,15 +90,18 @@ def adapter(cfg: Sft, setup: Setup) -> Tuned:
 
     Args:
         cfg: the recipe.
-        setup: clips and base; opened with the same parameters.
+        setup: clips and base.
 
     Raises:
         UserError: the data has no validation split, or training failed; one sentence.
     """
+    setup = setup.hearing(encoder_learns=cfg.encoder_lora)
+    excluded = {"checkpointing", "decode_batch", "device", "micro_batch", "profile", "shown",
+                "tracker"}  # fmt: skip
     made = stages.stage(
         "sft",
         cfg.profile,
-        cfg.model_dump(exclude={"profile", "decode_batch", "shown", "tracker", "device"}),
+        cfg.model_dump(exclude=excluded),
         lambda folder: _train(folder, cfg, setup),
         inputs={
             "base": setup.base.digest,
@@ -106,6 +109,7 @@ def adapter(cfg: Sft, setup: Setup) -> Tuned:
             "mix": datamix.training_mix(setup.mix_cfg, setup.source).digest,
         },
         code=TUNING_CODE,
+        together=True,
     )
     return read_log(made.path)
 
@@ -114,8 +118,17 @@ def _train(folder: Path, cfg: Sft, setup: Setup) -> None:
     training, validation = training_examples(setup), validation_examples(setup)
     split = watched(setup)
     chosen = recipe(cfg, lora_shape(cfg))
-    with tracker(cfg, folder, "SFT") as report_to:
-        finetune(folder, setup.fresh(), chosen, training, validation, split, report_to=report_to)
+    with tracker(cfg, folder, "SFT") as tracked:
+        finetune(
+            folder,
+            setup.fresh(),
+            chosen,
+            training,
+            validation,
+            split,
+            report_to="none" if tracked is None else "wandb",
+        )
+        log_outcome(tracked, setup, VALIDATION, folder / ADAPTER, "sft-adapter")
 
 
 def parameters_of(profile: str) -> Sft:

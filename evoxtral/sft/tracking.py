@@ -5,17 +5,19 @@ Everything it writes stays inside the run's folder. `disabled` does not import i
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from evoxtral import processes
 from evoxtral.errors import UserError
 from evoxtral.experiment import Setup, listener
 from evoxtral.params import FineTuning
 from evoxtral.sample import Decoding, decode
+
+if TYPE_CHECKING:
+    from wandb import Run
 
 __all__ = ["PROJECT", "log_outcome", "tracker"]
 
@@ -24,7 +26,7 @@ _SAMPLES = 8
 
 
 @contextmanager
-def tracker(cfg: FineTuning, folder: Path, name: str) -> Iterator[str]:
+def tracker(cfg: FineTuning, folder: Path, name: str) -> Iterator[Run | None]:
     """Open a run of the tracker around some training.
 
     Args:
@@ -33,17 +35,17 @@ def tracker(cfg: FineTuning, folder: Path, name: str) -> Iterator[str]:
         name: of the run.
 
     Yields:
-        What the Trainer's `report_to` takes.
+        The run, None if the tracker is disabled.
 
     Raises:
         UserError: it is to be online and no key is in the environment or netrc.
     """
-    if cfg.tracker == "disabled":
-        yield "none"
+    if cfg.tracker == "disabled" or not processes.is_main():
+        yield None
         return
     import wandb
 
-    if cfg.tracker == "online" and not (os.environ.get("WANDB_API_KEY") or wandb.api.api_key):
+    if cfg.tracker == "online" and not wandb.login(prompt=False, verify=False):
         raise UserError(
             "tracker is 'online' and no key was found: run `wandb login`, or set it to offline"
         )
@@ -56,21 +58,21 @@ def tracker(cfg: FineTuning, folder: Path, name: str) -> Iterator[str]:
         settings=wandb.Settings(console="off", disable_git=True, silent=True, x_disable_stats=True),
     )
     try:
-        yield "wandb"
+        yield run
     finally:
         run.finish()
 
 
-def log_outcome(setup: Setup, split: str, adapter: Path, kind: str) -> None:
-    """Add transcripts with audio and the adapter to the run that is open; nothing if none is.
+def log_outcome(run: Run | None, setup: Setup, split: str, adapter: Path, kind: str) -> None:
+    """Add transcripts with audio and the adapter to a run.
 
     Args:
+        run: of `tracker`; nothing is done with None.
         setup: clips and base.
         split: whose first clips are transcribed.
         adapter: folder of the finished adapter, kept as an artefact.
         kind: name of the artefact.
     """
-    run = _open_run()
     if run is None:
         return
     import wandb
@@ -88,8 +90,3 @@ def log_outcome(setup: Setup, split: str, adapter: Path, kind: str) -> None:
     artefact = wandb.Artifact(kind, type="adapter")
     artefact.add_dir(str(adapter))
     run.log_artifact(artefact)
-
-
-def _open_run() -> Any:
-    module = sys.modules.get("wandb")
-    return None if module is None else module.run
