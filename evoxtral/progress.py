@@ -6,6 +6,8 @@ import sys
 
 from tqdm import tqdm
 
+from evoxtral import processes
+
 __all__ = ["progress"]
 
 _LIVE, _QUIET = 0.5, 20.0  # seconds between refreshes
@@ -14,7 +16,8 @@ _LIVE, _QUIET = 0.5, 20.0  # seconds between refreshes
 def progress(total: int, what: str, *, unit: str, done: int = 0, shown: bool = True) -> tqdm:
     """A bar to `update` and to close (it is a context manager).
 
-    An executed notebook keeps every refresh as a line of its output, so there they are rare.
+    An executed notebook keeps every refresh as a line of its output, so there they are rare. Of
+    several processes only the main one draws.
 
     Args:
         total: units of work.
@@ -30,7 +33,7 @@ def progress(total: int, what: str, *, unit: str, done: int = 0, shown: bool = T
         desc=what,
         unit=unit,
         file=sys.stdout,
-        disable=not shown,
+        disable=not (shown and processes.is_main()),
         mininterval=interval,
         maxinterval=max(10.0, interval),
     )

@@ -3,6 +3,9 @@
 A stage's result lives in `runs/<profile>/<stage>-<digest>/`. It is built in a folder beside,
 stamped with the hashes of what went in and what came out, and renamed into place: a finished
 folder is whole. A killed stage leaves its `.partial` folder, from which its maker may resume.
+
+Where several processes do one run's work (`evoxtral.processes`), all ask for the same stages in
+the same order; the main process looks, locks, stamps and renames.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +25,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from evoxtral import artifacts, paths
+from evoxtral import artifacts, paths, processes
 from evoxtral.errors import UserError
 
 __all__ = ["StageResult", "code_digest", "exclusive", "stage", "used_stages"]
@@ -127,6 +130,7 @@ def stage(
     *,
     inputs: Mapping[str, str] | None = None,
     code: Sequence[str] = (),
+    together: bool = False,
 ) -> StageResult:
     """Return the result of a stage, building it if it is missing or damaged.
 
@@ -137,9 +141,11 @@ def stage(
         make: called with the folder to fill; may find there what a killed run left.
         inputs: digests of upstream stages by name.
         code: modules whose source decides the result.
+        together: of several processes, all call `make` with the same folder and share the work;
+            otherwise the main process does and the others wait.
 
     Raises:
-        UserError: another process is building the same stage.
+        UserError: another run is building the same stage.
     """
     key = {"name": name, "params": dict(params), "inputs": dict(inputs or {})}
     if code:
@@ -147,12 +153,12 @@ def stage(
     full = artifacts.digest(key)
     folder = paths.runs_dir() / profile / f"{name}-{full[:12]}"
     executed = False
-    if _lacking(folder) is not None:
-        with exclusive(folder):
+    if processes.told(lambda: _lacking(folder)) is not None:
+        with exclusive(folder) if processes.is_main() else nullcontext():
             # Another run may have finished it between the look and the lock.
-            reason = _lacking(folder)
+            reason = processes.told(lambda: _lacking(folder))
             if reason is not None:
-                _build(folder, key, full, make, reason)
+                _build(folder, key, full, make, reason, together=together)
                 executed = True
     result = StageResult(name, folder, full, executed)
     known = _used.get(folder)
@@ -166,17 +172,31 @@ def _build(
     full: str,
     make: Callable[[Path], None],
     reason: str,
+    *,
+    together: bool,
 ) -> None:
-    sys.stdout.write(f"building {folder.name} ({reason})\n")
-    sys.stdout.flush()
     partial = folder.with_name(f"{folder.name}.partial")
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    make(partial)
-    stamp = {**key, "digest": full, "outputs": _outputs(partial)}
-    artifacts.write_json(partial / STAMP, stamp)
-    partial.replace(folder)
-    sys.stdout.write(f"built {folder.name} in {time.monotonic() - start:.0f} s\n")
+    if processes.is_main():
+        _say(f"building {folder.name} ({reason})")
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.mkdir(parents=True, exist_ok=True)
+    processes.barrier()
+    if together:
+        make(partial)
+    elif processes.is_main():
+        with processes.alone():
+            make(partial)
+    processes.barrier()
+    if processes.is_main():
+        stamp = {**key, "digest": full, "outputs": _outputs(partial)}
+        artifacts.write_json(partial / STAMP, stamp)
+        partial.replace(folder)
+        _say(f"built {folder.name} in {time.monotonic() - start:.0f} s")
+    processes.barrier()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Set before torch loads: tensors this small only make threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+
+if TYPE_CHECKING:  # most tests need no deep-learning framework
+    from torch import Tensor
+
+    from evoxtral.dataset import Dataset
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -32,3 +39,48 @@ def shared_dir() -> Path:
 def released_path(shared_dir: Path) -> Path:
     """The 1,010 released scripts as published."""
     return shared_dir / "data" / "evoxtral_scripts.json"
+
+
+@pytest.fixture(scope="session")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Sixteen clips of 3 to 7 seconds, rendered once: twelve of `train`, four of `natural`."""
+    from evoxtral.dataset import CorpusSizes, build_corpus, load
+
+    folder = tmp_path_factory.mktemp("spoken")
+    build_corpus(folder, CorpusSizes(12, 0, 0, 4, 0, 0, 0, 0), seed=5, workers=1)
+    return load(folder)
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What a model hears, kept in memory: stands where a cache or log-mels stand elsewhere."""
+
+    tensors: list[Tensor]
+
+    @property
+    def windows(self) -> list[int]:
+        return [len(one) for one in self.tensors]
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __getitem__(self, clip: int) -> Tensor:
+        return self.tensors[clip]
+
+
+@pytest.fixture(scope="session")
+def spoken_mels(spoken: Dataset) -> Heard:
+    """Log-mels of the spoken clips for the embedded base."""
+    from evoxtral.model import Prompter, open_base
+
+    prompter = Prompter(open_base("tiny", "cpu"))
+    return Heard([prompter.mels(spoken.audio(clip)) for clip in spoken.clips])
+
+
+@pytest.fixture(scope="session")
+def spoken_features(spoken_mels: Heard) -> Heard:
+    """The embedded base's encoder features of the spoken clips."""
+    from evoxtral.model import encode, open_base
+
+    model = open_base("tiny", "cpu").model
+    return Heard([encode(model, mels).clone() for mels in spoken_mels])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from evoxtral import datamix, params
@@ -45,10 +45,24 @@ class Setup:
         assert self.source.clips is not None
         return self.source.clips
 
+    def hearing(self, *, encoder_learns: bool) -> Setup:
+        """The same clips and base for adapters that reach into the encoder, or do not."""
+        if encoder_learns == self.encoder_learns:
+            return self
+        other = replace(self, encoder_learns=encoder_learns)
+        vars(other).update(base=self.base)
+        return other
+
     @cached_property
     def base(self) -> Voxtral:
-        """The base model with its encoder; loaded once, never changed."""
-        return self.fresh()
+        """The base model, loaded once, never changed; only its encoder listens.
+
+        The rest of it waits in main memory: a GPU holds one language model, the one in use.
+        """
+        opened = self.fresh()
+        opened.model.model.language_model.to("cpu")
+        opened.model.lm_head.to("cpu")
+        return opened
 
     def fresh(self) -> Voxtral:
         """The base model, loaded anew: merging or detaching the encoder changes a model."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers import VoxtralForConditionalGeneration
 
-from evoxtral import artifacts, stages
+from evoxtral import artifacts, processes, stages
 from evoxtral.experiment.setup import Setup
 from evoxtral.model import Listened, LogMels, adapter_digest, merge, read_cached, shape_of
 from evoxtral.sample import transcribe
@@ -68,7 +68,8 @@ def transcripts(setup: Setup, split: str, adapter: Path | None = None) -> list[s
             }
             for clip, one in zip(clips, heard, strict=True)
         ]
-        artifacts.write_jsonl(folder / FILE, rows)
+        if processes.is_main():
+            artifacts.write_jsonl(folder / FILE, rows)
 
-    made = stages.stage("transcripts", setup.cfg.profile, params, make, code=_CODE)
+    made = stages.stage("transcripts", setup.cfg.profile, params, make, code=_CODE, together=True)
     return [row["text"] for row in artifacts.read_jsonl(made.path / FILE)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from evoxtral import artifacts
+from evoxtral import artifacts, processes
 
 __all__ = ["MARKER", "Marker", "newest_whole", "step_of"]
 
@@ -37,10 +37,12 @@ def newest_whole(folder: Path) -> Path | None:
 
 def _is_whole(folder: Path) -> bool:
     marker = folder / MARKER
-    if not marker.is_file():
-        return False
-    expected = artifacts.read_json(marker)
-    return expected == _contents(folder)
+    return marker.is_file() and marker.read_bytes() == _seal(folder)
+
+
+def _seal(folder: Path) -> bytes:
+    """What the marker of a whole checkpoint says: compared as it is, a damaged one is no error."""
+    return artifacts.json_text(_contents(folder)).encode()
 
 
 def _contents(folder: Path) -> dict[str, str]:
@@ -59,6 +61,7 @@ class Marker(TrainerCallback):
         **_: Any,
     ) -> None:
         """Write the marker; called by the Trainer after the last file."""
+        processes.barrier()  # each process has a file of its own in the checkpoint
         if state.is_world_process_zero:
             folder = Path(str(args.output_dir)) / f"{_PREFIX}{state.global_step}"
-            artifacts.write_json(folder / MARKER, _contents(folder))
+            artifacts.write_bytes(folder / MARKER, _seal(folder))

@@ -12,10 +12,13 @@ from torch.utils.data import Dataset
 from evoxtral.errors import UserError
 from evoxtral.model import Listened, Prompter
 
-__all__ = ["IGNORED", "Examples", "collate", "masked"]
+__all__ = ["FILLER", "IGNORED", "Examples", "collate", "masked"]
 
 IGNORED = -100
 """Label of a position that is not learnt."""
+
+FILLER = -1
+"""Stands for an example in which nothing is learnt: it evens out the batches of processes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +43,9 @@ class Examples(Dataset[dict[str, Any]]):
         return len(self.draws)
 
     def __getitem__(self, example: int) -> dict[str, Any]:
-        clip = self.draws[example]
+        clip = self.draws[0 if example == FILLER else example]
         prompt = self.prompter.prompt(self.heard.windows[clip])
-        target = self.prompter.target(self.texts[clip])
+        target = [] if example == FILLER else self.prompter.target(self.texts[clip])
         return {
             "input_features": self.heard[clip],
             "prompt": prompt,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +20,13 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME
 
-from evoxtral import artifacts
+from evoxtral import artifacts, processes
 from evoxtral.errors import UserError
 from evoxtral.model import Voxtral, attach, load, read_cached
 from evoxtral.train.checkpoints import Marker, newest_whole
 from evoxtral.train.examples import Examples, collate
 from evoxtral.train.listen import Watched
+from evoxtral.train.memory import at_once, exhausted, reopened, smaller
 from evoxtral.train.recipe import Recipe
 from evoxtral.train.trainer import FineTuner, Seeded, Shown
 
@@ -72,6 +72,9 @@ def finetune(
 ) -> None:
     """Train adapters and leave the best epoch's in `folder/adapter`; resumes after a kill.
 
+    Where the memory is exhausted it says so and goes on from the last whole checkpoint with half
+    as many examples at a time; the optimiser's steps stay what they were.
+
     Args:
         folder: to fill; may hold what a killed run left. A finished one is left as it is.
         base: the model. Its own weights stay; its encoder is replaced by the cache unless the
@@ -86,14 +89,39 @@ def finetune(
         report_to: the Trainer's trackers.
 
     Raises:
-        UserError: the loss is not finite, or the batch does not divide.
+        UserError: the loss is not finite, the batch does not divide, or one example at a time is
+            too much for the memory.
     """
     checkpoints = folder / _CHECKPOINTS
     if (folder / SUMMARY).exists():  # the last file written; a kill came between it and the end
         shutil.rmtree(checkpoints, ignore_errors=True)
         return
-    found = newest_whole(checkpoints)
-    arguments = _arguments(recipe, checkpoints, report_to, resumed=found is not None)
+    while True:
+        found = newest_whole(checkpoints)
+        arguments = _arguments(recipe, checkpoints, report_to, resumed=found is not None)
+        trainer = _trainer(base, recipe, start, arguments, training, validation, watched)
+        shown = Shown(what)
+        for callback in (shown, *callbacks):
+            trainer.add_callback(callback)
+        state = _train(trainer, found)
+        if state is not None:
+            break
+        shown.bar.close()
+        del trainer
+        recipe, base = smaller(recipe), reopened(base)
+    if processes.is_main():
+        _finish(folder, state, recipe.plain_limit)
+
+
+def _trainer(
+    base: Voxtral,
+    recipe: Recipe,
+    start: Path | None,
+    arguments: TrainingArguments,
+    training: Examples,
+    validation: Examples,
+    watched: Sequence[Watched],
+) -> FineTuner:
     model = base.model if recipe.lora.encoder_lora else read_cached(base.model)
     peft = load(model, start, trainable=True) if start else attach(model, recipe.lora, recipe.seed)
     longest = max(training.longest_target, validation.longest_target)
@@ -108,38 +136,45 @@ def finetune(
         patience=recipe.plain_patience,
         max_new_tokens=2 * longest,
         batch_heard=max(64, recipe.batch),
-        callbacks=[Marker(), Seeded(recipe.seed), Shown(what), *callbacks],
+        callbacks=[Marker(), Seeded(recipe.seed)],
     )
-    for ours in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(ours)
-    state = _train(trainer, found)
-    if trainer.is_world_process_zero():
-        _finish(folder, state, recipe.plain_limit)
+    for theirs in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(theirs)
+    return trainer
 
 
-def _train(trainer: FineTuner, found: Path | None) -> TrainerState:
-    """Train on from a checkpoint, unless the run it is of had stopped itself there."""
+def _train(trainer: FineTuner, found: Path | None) -> TrainerState | None:
+    """Train on from a checkpoint, unless the run it is of had stopped itself there.
+
+    Returns:
+        The last state, or None if the memory was exhausted.
+    """
     if found:
         state = TrainerState.load_from_json(str(found / TRAINER_STATE_NAME))
         if trainer.degraded(state.log_history):
             return state
-    trainer.train(resume_from_checkpoint=str(found) if found else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(found) if found else None)
+    except RuntimeError as error:
+        if not exhausted(error):
+            raise
+        return None
     return trainer.state
 
 
 def _arguments(recipe: Recipe, folder: Path, report_to: str, *, resumed: bool) -> TrainingArguments:
-    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as `accelerate launch` sets it
-    share, rest = divmod(recipe.batch, recipe.micro_batch * processes)
+    micro = at_once(recipe)
+    share, rest = divmod(recipe.batch, micro * processes.count())
     if rest or not share:
         raise UserError(
             f"batch {recipe.batch} is no multiple of micro_batch {recipe.micro_batch} times "
-            f"{processes} processes: change one of them"
+            f"{processes.count()} processes: change one of them"
         )
     kinds = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
     return TrainingArguments(
         output_dir=str(folder),
-        per_device_train_batch_size=recipe.micro_batch,
-        per_device_eval_batch_size=recipe.micro_batch,
+        per_device_train_batch_size=micro,
+        per_device_eval_batch_size=micro,
         gradient_accumulation_steps=share,
         num_train_epochs=recipe.epochs,
         learning_rate=recipe.learning_rate,
@@ -149,6 +184,7 @@ def _arguments(recipe: Recipe, folder: Path, report_to: str, *, resumed: bool) -
         max_grad_norm=recipe.max_grad_norm,
         neftune_noise_alpha=recipe.neftune_alpha or None,
         activation_checkpointing=recipe.checkpointing,
+        ddp_find_unused_parameters=False,
         bf16=recipe.precision == "bfloat16",
         eval_strategy="epoch",
         eval_on_start=not resumed,

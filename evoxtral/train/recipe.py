@@ -21,7 +21,8 @@ class Recipe:
         warmup: share of the steps in which the learning rate rises.
         epochs: passes over the training mix; whole ones.
         batch: examples per optimiser step, over all processes.
-        micro_batch: examples per forward pass and process.
+        micro_batch: most examples per forward pass and process; bounds the memory. Several
+            processes take fewer if the batch is too small for it.
         weight_decay: of AdamW.
         max_grad_norm: gradients are clipped to it.
         neftune_alpha: noise on the embeddings of text, 0 for none. Its scale follows the padded

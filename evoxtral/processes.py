@@ -1,0 +1,154 @@
+"""Several processes that do the work of one run together, as `accelerate launch` starts them.
+
+Without such a launch there is one process, every function here is trivial, and torch is not
+imported. With it, every process runs the same program; what is told, gathered or waited for must
+be so in all of them, in the same order. These few words go over a channel of their own that
+waits as long as it takes: one process may synthesise a corpus for an hour while the others wait.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from evoxtral.errors import UserError
+
+__all__ = ["alone", "barrier", "count", "gather", "index", "is_main", "share", "together", "told"]
+
+_PATIENCE = timedelta(days=30)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Team:
+    """Which of how many processes this is, and the channel between them."""
+
+    index: int = 0
+    count: int = 1
+    channel: Any = None
+
+
+_team = _Team()
+
+
+def index() -> int:
+    """Which process this is, from 0."""
+    return _team.index
+
+
+def count() -> int:
+    """How many processes share the work."""
+    return _team.count
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return _team.index == 0
+
+
+@contextmanager
+def together(*, cpu: bool) -> Iterator[None]:
+    """Join the other processes of the launch, if there are any; ends with the block.
+
+    A process that fails leaves without a word; the others notice and stop, each with an error,
+    and so does the launcher.
+
+    Args:
+        cpu: the work is done on processors, not on GPUs.
+
+    Raises:
+        UserError: the launch is of a kind that this project does not know.
+    """
+    _check(os.environ)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    from accelerate import PartialState
+    from torch import distributed
+
+    state = PartialState(cpu=cpu)  # one GPU for each process
+    channel = distributed.new_group(backend="gloo", timeout=_PATIENCE)
+    with _as(_Team(state.process_index, state.num_processes, channel)):
+        yield
+    distributed.destroy_process_group()
+
+
+def _check(environment: Mapping[str, str]) -> None:
+    for kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        if environment.get(f"ACCELERATE_USE_{kind}", "").lower() in ("1", "true"):
+            raise UserError(
+                f"accelerate is configured for {kind}, which splits a model that fits one GPU of "
+                "24 GB: configure plain data parallelism (--multi_gpu)"
+            )
+    # With --cpu accelerate sets where to meet, and starts one process whatever it was asked for.
+    several = "ACCELERATE_USE_CPU" in environment and "MASTER_ADDR" in environment
+    if several and "WORLD_SIZE" not in environment:
+        raise UserError(
+            "accelerate has started one process of several: replace --cpu by --multi_gpu, its "
+            "word for several processes, also where there is no GPU"
+        )
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Work that one process does without the others: inside, there is only this one."""
+    with _as(_Team()):
+        yield
+
+
+@contextmanager
+def _as(team: _Team) -> Iterator[None]:
+    global _team
+    before, _team = _team, team
+    try:
+        yield
+    finally:
+        _team = before
+
+
+def share(items: Sequence[T]) -> Sequence[T]:
+    """What this process does of a list of work; the shares are disjoint and cover the list."""
+    return items[_team.index :: _team.count]
+
+
+def gather(value: T) -> list[T]:
+    """The values of all processes, in their order; the values must be picklable.
+
+    Raises:
+        UserError: another process has failed.
+    """
+    if _team.count == 1:
+        return [value]
+    from torch import distributed
+
+    values: list[Any] = [None] * _team.count
+    try:
+        distributed.all_gather_object(values, value, group=_team.channel)
+    except RuntimeError as error:
+        raise UserError(
+            "another process of this run has ended: its message says why; mend that and run again"
+        ) from error
+    return values
+
+
+def told(ask: Callable[[], T]) -> T:
+    """The answer that the main process finds, for all to act on; the others do not ask.
+
+    Raises:
+        UserError: another process has failed.
+    """
+    return gather(ask() if is_main() else None)[0]  # type: ignore[return-value]
+
+
+def barrier() -> None:
+    """Wait until every process is here.
+
+    Raises:
+        UserError: another process has failed.
+    """
+    gather(None)

@@ -1,0 +1,200 @@
+"""Examples: what is learnt, and that the short way to its loss is the long one's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import VoxtralForConditionalGeneration
+
+from evoxtral.errors import UserError
+from evoxtral.model import LoraShape, Prompter, attach, open_base, read_cached
+from evoxtral.train import Examples, collate, masked
+from evoxtral.train.examples import IGNORED
+from evoxtral.train.trainer import token_loss
+
+TEXTS = (
+    "[sighs] Fine.",
+    "Nobody ran past the hospital on Sunday, and nobody will read his book.",
+    "[whispers] It's a secret. [pause] Go!",
+    "No.",
+)
+
+
+def two_windows(features):
+    """The features, the third clip with a second window."""
+
+    class Longer:
+        windows = (1, 1, 2, 1)
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, clip):
+            own = features[clip]
+            return torch.cat([own, features[clip + 4]]) if clip == 2 else own
+
+    return Longer()
+
+
+@pytest.fixture
+def base():
+    return open_base("tiny", "cpu")
+
+
+@pytest.fixture
+def examples(base, spoken_features):
+    heard = two_windows(spoken_features)
+    return Examples(heard, TEXTS, (0, 1, 2, 3), Prompter(base), (1.0, 0.5, 2.0, 1.0))
+
+
+def batch_of(examples, rows=None):
+    rows = range(len(examples)) if rows is None else rows
+    batch = collate([examples[row] for row in rows], examples.prompter.pad)
+    return batch | {"input_features": batch["input_features"].double()}
+
+
+def test_an_example_is_request_transcript_and_end(examples):
+    prompter = examples.prompter
+    for i, text in enumerate(TEXTS):
+        row = examples[i]
+        assert row["prompt"] == prompter.prompt(examples.heard.windows[i])
+        assert row["target"][-1] == prompter.eos
+        assert prompter.text(row["target"]) == text
+        assert len(row["prompt"]) + len(row["target"]) == examples.lengths[i]
+    assert examples.longest_target == max(len(prompter.target(text)) for text in TEXTS)
+
+
+def test_a_clip_is_learnt_as_often_as_it_is_drawn(base, spoken_features):
+    drawn = Examples(spoken_features, TEXTS * 4, (3, 0, 3), Prompter(base), range(16))
+    assert len(drawn) == len(drawn.lengths) == 3
+    assert [row["weight"] for row in map(drawn.__getitem__, range(3))] == [3, 0, 3]
+    assert drawn[0]["target"] == drawn[2]["target"] != drawn[1]["target"]
+
+
+def test_an_empty_split_is_refused(base, spoken_features):
+    with pytest.raises(UserError, match="the split is empty"):
+        _ = Examples(spoken_features, (), (), Prompter(base), ()).longest_target
+
+
+def test_transcripts_start_in_one_column_and_labels_are_they(examples):
+    batch = batch_of(examples)
+    prompter = examples.prompter
+    ids, seen, labels = batch["input_ids"], batch["attention_mask"], batch["labels"]
+    longest = max(len(prompter.target(text)) for text in TEXTS)
+    column = ids.shape[1] - longest
+    assert batch["logits_to_keep"] == labels.shape[1] == longest + 1
+    for i, text in enumerate(TEXTS):
+        target = prompter.target(text)
+        assert ids[i, column : column + len(target)].tolist() == target
+        assert labels[i].tolist() == [IGNORED, *target, *[IGNORED] * (longest - len(target))]
+        own = ids[i][seen[i].bool()].tolist()
+        assert own == prompter.prompt(examples.heard.windows[i]) + target
+        assert (ids[i][~seen[i].bool()] == prompter.pad).all()
+    assert batch["input_features"].shape[0] == 5
+    assert batch["weights"].tolist() == [1.0, 0.5, 2.0, 1.0]
+
+
+def test_what_is_masked_can_be_shown(examples):
+    shown = masked(examples, 0)
+    assert "".join(piece for piece, learnt in shown if learnt) == "[sighs] Fine.</s>"
+    assert sum(not learnt for _, learnt in shown) == len(examples.prompter.prompt(1))
+
+
+def tuned(base, examples):
+    model = attach(read_cached(base.model), LoraShape(rank=4, dropout=0.0), seed=1)
+    torch.manual_seed(2)
+    for name, value in model.named_parameters():
+        if "lora_B" in name:
+            value.data.normal_(std=0.05)
+    return model.double()  # so that a difference is one of arithmetic, not of rounding
+
+
+def short_loss(model, batch, tokens=None):
+    """What training computes: the output layer on the transcripts' columns only."""
+    inputs = {k: v for k, v in batch.items() if k not in ("labels", "weights")}
+    logits = model(**inputs, use_cache=False).logits
+    return token_loss(logits, batch["labels"], batch["weights"], tokens)
+
+
+def long_loss(model, batch, tokens=None):
+    """The same by its definition: all logits, one token after the other."""
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "input_features")}
+    logits = model(**inputs, use_cache=False).logits
+    kept = batch["labels"].shape[1]
+    labels = torch.full_like(batch["input_ids"], IGNORED)
+    labels[:, -kept:] = batch["labels"]
+    total, count = torch.zeros(()), 0
+    for row, weight in enumerate(batch["weights"]):
+        for place in range(1, labels.shape[1]):
+            label = labels[row, place]
+            if label != IGNORED:
+                total = total - weight * logits[row, place - 1].log_softmax(dim=-1)[label]
+                count += 1
+    return total / (count if tokens is None else tokens)
+
+
+def gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+def assert_same(model, one, other):
+    torch.testing.assert_close(one.double(), other.double(), rtol=1e-6, atol=1e-6)
+    mine, theirs = gradients(model, one), gradients(model, other)
+    assert mine.keys() == theirs.keys()
+    assert len(mine) == 60
+    for name, value in mine.items():
+        assert value.abs().max() > 0
+        torch.testing.assert_close(value, theirs[name], rtol=1e-4, atol=1e-4 * value.abs().max())
+
+
+@pytest.mark.parametrize("tokens", [None, 77])
+def test_the_short_head_gives_the_long_heads_loss_and_gradients(base, examples, tokens):
+    model, batch = tuned(base, examples), batch_of(examples)
+    assert_same(model, short_loss(model, batch, tokens), long_loss(model, batch, tokens))
+
+
+def test_without_weights_it_is_voxtrals_own_loss(base, examples):
+    model, batch = tuned(base, examples), batch_of(examples)
+    batch["weights"] = torch.ones(4)
+    labels = torch.full_like(batch["input_ids"], IGNORED)
+    labels[:, -batch["labels"].shape[1] :] = batch["labels"]
+    own = {name: batch[name] for name in ("input_ids", "attention_mask", "input_features")}
+    assert isinstance(model.get_base_model(), VoxtralForConditionalGeneration)
+    assert_same(model, short_loss(model, batch), model(**own, labels=labels).loss)
+
+
+def test_two_unequal_micro_batches_are_one_batch(base, examples):
+    model = tuned(base, examples)
+    whole, parts = batch_of(examples), [batch_of(examples, r) for r in ((1, 2, 3), (0,))]
+    tokens = int(whole["labels"].ne(IGNORED).sum())
+    assert sum(int(part["labels"].ne(IGNORED).sum()) for part in parts) == tokens
+    assert_same(
+        model, sum(short_loss(model, part, tokens) for part in parts), short_loss(model, whole)
+    )
+
+
+def test_padding_is_not_seen(base, examples):
+    """Each clip's loss in company is its loss alone, left-padded request included."""
+    model = tuned(base, examples)
+    with torch.inference_mode():
+        batch = batch_of(examples)
+        tokens = batch["labels"].ne(IGNORED).sum()
+        alone = [short_loss(model, batch_of(examples, (row,)), int(tokens)) for row in range(4)]
+        torch.testing.assert_close(sum(alone), short_loss(model, batch), rtol=1e-5, atol=1e-6)
+
+
+def test_a_weight_is_a_factor_of_a_clips_loss():
+    torch.manual_seed(0)
+    logits, labels = (
+        torch.randn(2, 4, 7),
+        torch.tensor([[IGNORED, 1, 2, 3], [IGNORED, 4, -100, -100]]),
+    )
+    each = [
+        token_loss(logits, labels, torch.tensor(weights), 1) for weights in ([1.0, 0.0], [0.0, 1.0])
+    ]
+    both = token_loss(logits, labels, torch.tensor([0.5, 3.0]), 1)
+    torch.testing.assert_close(both, 0.5 * each[0] + 3 * each[1])
+    mean = token_loss(logits, labels, torch.ones(2), None)
+    torch.testing.assert_close(mean, (each[0] + each[1]) / 4)
