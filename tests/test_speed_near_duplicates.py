@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from evoxtral.mix.benchmark import near_duplicate_curve, swap_words
 from evoxtral.mix.rouge import words
+from evoxtral.speed.near_duplicates import near_duplicate_curve, swap_words
 
 TEXTS = ["one two three four five six", "seven eight nine ten eleven twelve"]
 

@@ -28,6 +28,7 @@ from evoxtral.figures.raft import (
 from evoxtral.figures.results import core_metrics, wer_f1_plane
 from evoxtral.figures.scores import system_scores, tag_f1_with_ceiling
 from evoxtral.figures.sft import masked_example, training_curves
+from evoxtral.figures.speed import speed_ups
 from evoxtral.figures.style import FORMATS, SYSTEMS, System, save_figure
 from evoxtral.figures.transcripts import Transcribed, transcripts
 from evoxtral.figures.uncertainty import score_uncertainty
@@ -62,6 +63,7 @@ __all__ = [
     "reward_distribution",
     "save_figure",
     "score_uncertainty",
+    "speed_ups",
     "system_scores",
     "tag_f1_with_ceiling",
     "tag_numbers",

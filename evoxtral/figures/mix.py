@@ -197,7 +197,7 @@ def near_duplicate_time(curve: pd.DataFrame) -> Figure:
     """Seconds to find near-duplicates against the number of texts, on logarithmic axes.
 
     Args:
-        curve: `benchmark.near_duplicate_curve`.
+        curve: `speed.near_duplicates.near_duplicate_curve`.
     """
     figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
     ax = figure.subplots()

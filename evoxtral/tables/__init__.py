@@ -12,6 +12,7 @@ from evoxtral.tables.bench import (
     stage_changes,
     tag_bias,
 )
+from evoxtral.tables.forecast import forecast
 from evoxtral.tables.mix import (
     audibility,
     class_weights,
@@ -43,6 +44,7 @@ from evoxtral.tables.raft import GRID_METRICS, curation, grid
 from evoxtral.tables.render import to_csv, to_html, to_latex, to_markdown
 from evoxtral.tables.scores import MEASURES, Measure, scores, tag_scores
 from evoxtral.tables.sft import parameter_counts, recipe
+from evoxtral.tables.speed import speed_ups
 from evoxtral.tables.tuning import epochs, learnt, takeaways
 
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "epochs",
     "factors",
     "findings",
+    "forecast",
     "grid",
     "label_noise",
     "leakage",
@@ -91,6 +94,7 @@ __all__ = [
     "scores",
     "settings",
     "sources",
+    "speed_ups",
     "splits",
     "stage_changes",
     "tag_bias",
