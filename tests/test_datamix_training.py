@@ -56,7 +56,8 @@ def test_leakage_counts_texts_not_pairs() -> None:
         "test": items(["a b c d g", "nothing like it"]),
     }
     found = training.leakage(Source("s", rows, None, None, None, NO_FINDINGS, 4), 0.7)
-    assert found.to_dict("records") == [{"split": "test", "texts": 2, "pairs": 2, "alike": 1}]
+    expected = {"split": "test", "texts": 2, "pairs": 2, "alike": 1, "heard": 0}
+    assert found.to_dict("records") == [expected]
 
 
 def test_targets_are_met_and_their_verdicts_agree_with_the_numbers() -> None:

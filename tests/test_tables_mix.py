@@ -82,8 +82,10 @@ def test_the_remaining_tables_have_a_column_for_each_fact() -> None:
     assert "Effective, β = 0.5" in weights.headers.values()
     ratios = tables.ratios(training.own_ratios(ITEMS, 0))
     assert ratios.cells()[0][:4] == ["1:1", "2", "2", "4"]
-    leaks = pd.DataFrame({"split": ["test"], "texts": [8], "pairs": [3], "alike": [2]})
-    assert tables.leakage(leaks, 0.7).cells()[0] == ["test", "8", "3", "2", "25.0%"]
+    leaks = pd.DataFrame(
+        {"split": ["test"], "texts": [8], "pairs": [3], "alike": [2], "heard": [1]}
+    )
+    assert tables.leakage(leaks, 0.7).cells()[0] == ["test", "8", "3", "2", "25.0%", "1"]
     factors = tables.factors(datamix.factors(ITEMS, ITEMS))
     assert factors.cells()[1] == ["[sad]", "high", "1x", "1.00x", "1.00x", "2", "1", "—"]
     findings = pd.DataFrame({"kind": ["reject"], "rows": [2], "share": [0.05], "examples": ["x"]})

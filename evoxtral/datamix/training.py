@@ -13,6 +13,7 @@ import pandas as pd
 from evoxtral import artifacts, stages, tags
 from evoxtral.datamix.source import TRAIN, Source
 from evoxtral.errors import UserError
+from evoxtral.heard import heard_by_base
 from evoxtral.mix.goals import MAX_DRAWS, RARE, all_goals
 from evoxtral.mix.items import Features, Item
 from evoxtral.mix.neardup import keep_first, near_duplicates, near_duplicates_between
@@ -102,8 +103,8 @@ def filter_alike(items: Sequence[Item], threshold: float, workers: int | None = 
 def leakage(source: Source, threshold: float, workers: int | None = None) -> pd.DataFrame:
     """Texts of other splits that a training text is like, on plain text.
 
-    Columns: `split | texts | pairs | alike`: pairs at the threshold or above, and the number of
-    texts of the split in one of them.
+    Columns: `split | texts | pairs | alike | heard`: pairs at the threshold or above, the number
+    of texts of the split in one of them, and of those whose words the embedded base was trained on.
     """
     train = [item.plain_text for item in source.items]
     rows = []
@@ -112,8 +113,9 @@ def leakage(source: Source, threshold: float, workers: int | None = None) -> pd.
             continue
         texts = [clip.plain_text for clip in clips]
         found = near_duplicates_between(train, texts, threshold, workers)
-        rows.append((split, len(texts), len(found), found["second"].nunique()))
-    return pd.DataFrame(rows, columns=["split", "texts", "pairs", "alike"])
+        alike, known = found["second"].nunique(), sum(heard_by_base(texts))
+        rows.append((split, len(texts), len(found), alike, known))
+    return pd.DataFrame(rows, columns=["split", "texts", "pairs", "alike", "heard"])
 
 
 def meet_targets(

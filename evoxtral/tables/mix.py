@@ -164,8 +164,9 @@ def leakage(frame: pd.DataFrame, threshold: float) -> Table:
         "pairs": "Pairs with a training text",
         "alike": "Texts alike",
         "share": "Share",
+        "heard": "Words the embedded base has heard",
     }
-    formats = {**dict.fromkeys(("texts", "pairs", "alike"), COUNT), "share": _SHARE}
+    formats = {**dict.fromkeys(("texts", "pairs", "alike", "heard"), COUNT), "share": _SHARE}
     caption = (
         f"Texts of other splits at ROUGE-L {threshold:g} or more to a training text, untagged."
     )

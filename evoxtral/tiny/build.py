@@ -8,9 +8,9 @@ profile, copied by `ship`.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from transformers import AutoProcessor, VoxtralForConditionalGeneration, VoxtralProcessor
 
-from evoxtral import artifacts, metrics, stages
+from evoxtral import artifacts, heard, metrics, stages
 from evoxtral.params import TinyBase
 from evoxtral.tiny import corpus, listen, plan, pretrain, reading
 from evoxtral.tiny.architecture import Architecture, build_model, build_processor
@@ -31,7 +31,6 @@ __all__ = [
     "make_corpus",
     "read_corpus",
     "ship",
-    "text_fingerprints",
     "train_base",
 ]
 
@@ -51,7 +50,7 @@ MODEL_CODE = (
     "evoxtral.tiny.tokenizer",
 )
 SHAPE = Architecture()
-LOG, TEXTS = "log.csv", "texts.npy"
+LOG = "log.csv"
 
 
 def checkpoint_dir() -> Path:
@@ -63,11 +62,6 @@ def load_model(folder: Path) -> tuple[VoxtralForConditionalGeneration, VoxtralPr
     """Model (fp32, evaluation mode) and processor of a checkpoint folder; no network."""
     model = VoxtralForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     return model.eval(), AutoProcessor.from_pretrained(folder)
-
-
-def text_fingerprints(texts: Sequence[str]) -> np.ndarray:
-    """Sorted 64-bit fingerprints of texts, to check that a test set shares none with training."""
-    return np.unique(np.array([int(artifacts.digest(t)[:16], 16) for t in texts], np.uint64))
 
 
 def make_corpus(cfg: TinyBase) -> stages.StageResult:
@@ -134,16 +128,24 @@ def _train(folder: Path, cfg: TinyBase, source: stages.StageResult) -> None:
     artifacts.write_text(folder / LOG, pd.DataFrame(log).to_csv(index=False))
     model.to("cpu").save_pretrained(folder)
     processor.save_pretrained(folder)
-    trained_on = [*kinds["neutral"].texts, *kinds["expressive"].texts]
-    np.save(folder / TEXTS, text_fingerprints(trained_on))
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def ship(source: stages.StageResult, card: str) -> Path:
-    """Make a model stage, with its card, the checkpoint that ships with the package."""
+def ship(source: stages.StageResult, card: str, kinds: dict[str, corpus.Utterances]) -> Path:
+    """Make a model stage the checkpoint that ships with the package.
+
+    Args:
+        source: the model stage.
+        card: its README.
+        kinds: the corpus; fingerprints of what was trained on go with the model (`heard`).
+    """
     target = checkpoint_dir()
     target.mkdir(exist_ok=True)
     for file in sorted(source.path.iterdir()):
         artifacts.write_bytes(target / file.name, file.read_bytes())
+    trained_on = [*kinds["neutral"].texts, *kinds["expressive"].texts]
+    buffer = io.BytesIO()
+    np.save(buffer, heard.fingerprints(trained_on))
+    artifacts.write_bytes(target / heard.FILE, buffer.getvalue())
     artifacts.write_text(target / "README.md", card)
     return target
