@@ -68,8 +68,22 @@ class Benchmark(Parameters):
 
     notebook: ClassVar[str] = "04_benchmark"
 
-    source: Literal["paper"] = Field(
-        description="where the numbers come from; `paper` draws the published ones"
+    source: Literal["measured", "paper"] = Field(
+        description="measured runs the systems, and trains what is missing; paper only draws the "
+        "published numbers"
+    )
+    split: str = Field(
+        description="test split of the headline numbers; empty takes natural, or test"
+    )
+    adapter: str = Field(
+        description="folder of one more adapter to measure, from the checkout; empty for none"
+    )
+    predictions: str = Field(
+        description="JSON lines (id, text) of one more system on that split; empty for none"
+    )
+    tracker: Literal["disabled", "offline", "online"] = Field(
+        description="Weights & Biases, one run for each system; online needs its key in the "
+        "environment"
     )
 
 
@@ -255,16 +269,21 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     return values
 
 
-def profile(notebook: str, name: str) -> Parameters:
+def profile(notebook: str, name: str, changes: Mapping[str, Any] | None = None) -> Parameters:
     """The parameters of a notebook in a profile, from `params/<name>/<notebook>.yaml`.
 
+    Args:
+        notebook: its name.
+        name: of the profile.
+        changes: values by name that differ from the file's.
+
     Raises:
-        UserError: no such profile, or a bad file.
+        UserError: no such profile, a bad file, or a bad change.
     """
     if name not in PROFILES:
         raise UserError(f"profile {name!r} does not exist: choose one of {', '.join(PROFILES)}")
     values = read_yaml(paths.params_dir() / name / f"{notebook}.yaml")
-    return _validated(NOTEBOOKS[notebook], values)
+    return _validated(NOTEBOOKS[notebook], {**values, **(changes or {})})
 
 
 def load(notebook: str, namespace: MutableMapping[str, Any]) -> Parameters:

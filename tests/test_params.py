@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from evoxtral import params, paths
 from evoxtral.errors import UserError
 
-GOOD = {"profile": "tiny", "source": "paper", "seed": 0}
+GOOD = {
+    "profile": "tiny",
+    "source": "paper",
+    "seed": 0,
+    "split": "",
+    "adapter": "",
+    "predictions": "",
+    "tracker": "disabled",
+}
 
 
 def cell(**changes: Any) -> dict[str, Any]:
@@ -23,14 +31,14 @@ def cell(**changes: Any) -> dict[str, Any]:
 
 def test_load_builds_the_model() -> None:
     cfg = params.load("04_benchmark", cell())
-    assert cfg == params.Benchmark(profile="tiny", source="paper", seed=0)
+    assert cfg == params.Benchmark(**GOOD)
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"sorce": "paper"}, "unknown parameter 'sorce' of 04_benchmark: did you mean 'source'?"),
-        ({"zzz": 1}, "unknown parameter 'zzz' of 04_benchmark: known: profile, seed, source"),
+        ({"zzz": 1}, "unknown parameter 'zzz' of 04_benchmark: known: adapter, predictions"),
         ({"profile": "nope"}, r"parameter 'profile' of 04_benchmark is 'nope': Input should be"),
         ({"seed": -1}, "parameter 'seed' of 04_benchmark is -1"),
         ({"seed": 1.5}, "parameter 'seed' of 04_benchmark is 1.5"),

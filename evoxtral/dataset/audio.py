@@ -79,14 +79,15 @@ class Decoded:
         return len(self.samples) / SAMPLE_RATE
 
 
-def decode(path: Path | str) -> Decoded:
+def decode(path: Path | str, max_seconds: float | None = MAX_SECONDS) -> Decoded:
     """Read and check a recording.
 
     Args:
         path: A WAV, FLAC, MP3 or OGG file, by content; the suffix does not matter.
+        max_seconds: Longest that is read, None for any length.
 
     Raises:
-        BadAudioError: Missing, damaged, empty, silent, too long (30 min) or not audio; the
+        BadAudioError: Missing, damaged, empty, silent, too long or not audio; the
             message is the reason only.
     """
     path = Path(path)
@@ -94,7 +95,7 @@ def decode(path: Path | str) -> Decoded:
     kind = sniff(data)
     if kind in _CHECKS:
         _CHECKS[kind](data)
-    samples, rate = _read(data, kind)
+    samples, rate = _read(data, kind, max_seconds)
     if kind == "FLAC":
         check_flac(data, samples)
     _check_values(samples)
@@ -140,11 +141,11 @@ def _load(path: Path) -> bytes:
         raise BadAudioError(f"cannot be read: {error.strerror or error}") from error
 
 
-def _read(data: bytes, kind: str) -> tuple[npt.NDArray[np.float32], int]:
+def _read(data: bytes, kind: str, max_seconds: float | None) -> tuple[npt.NDArray[np.float32], int]:
     """All samples, shape (n, channels), and the rate, after the header has been judged."""
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as stream:
-            _check_header(stream)
+            _check_header(stream, max_seconds)
             declared, rate = stream.frames, stream.samplerate
             samples = stream.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
@@ -159,7 +160,7 @@ def _read(data: bytes, kind: str) -> tuple[npt.NDArray[np.float32], int]:
     return samples, rate
 
 
-def _check_header(stream: soundfile.SoundFile) -> None:
+def _check_header(stream: soundfile.SoundFile, max_seconds: float | None) -> None:
     low, high = RATES
     if not low <= stream.samplerate <= high:
         raise BadAudioError(f"the header says {stream.samplerate} samples per second")
@@ -169,7 +170,7 @@ def _check_header(stream: soundfile.SoundFile) -> None:
         raise BadAudioError("the file has a header but no audio")
     if stream.frames >= _UNKNOWN_LENGTH:
         raise BadAudioError("the header does not say how long it is: export the file again")
-    if stream.frames > MAX_SECONDS * stream.samplerate:
+    if max_seconds is not None and stream.frames > max_seconds * stream.samplerate:
         minutes = stream.frames / stream.samplerate / 60
         raise BadAudioError(f"{minutes:,.0f} minutes are too long: cut it into clips")
 

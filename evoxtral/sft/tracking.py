@@ -77,7 +77,8 @@ def log_outcome(run: Run | None, setup: Setup, split: str, adapter: Path, kind: 
         return
     import wandb
 
-    model, heard = listener(setup, split, adapter)
+    with processes.alone():  # the others go on
+        model, heard = listener(setup, split, adapter)
     rows = []
     for i, clip in enumerate(setup.clips(split)[:_SAMPLES]):
         prompt = setup.prompter.prompt(heard.windows[i])

@@ -1,0 +1,179 @@
+"""The paper profile as it is written, on a small random model with every part of the real one.
+
+Window, mel bands, tokenizer, special tokens and all settings that are no size are those of
+Voxtral-Mini-3B; so are the parameter files, but for sizes. Numbers mean nothing here: that every
+step of 02 and 03 runs, resumes and ends in an adapter of the right shape does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from transformers import VoxtralConfig, VoxtralForConditionalGeneration
+
+from evoxtral import headless, params, stages
+from evoxtral.model import Prompter, open_base, shape_of
+from evoxtral.tiny import Architecture
+from evoxtral.tiny.architecture import build_processor
+from evoxtral.tiny.tokenizer import train_tokenizer
+from evoxtral.transcribe import Transcript, transcribe_files
+
+pytestmark = pytest.mark.slow
+
+UNUSED = ("test", "balanced", "raft_prompts", "base_test", "train_extra")
+SIZES = {
+    "01_data_mix": dict.fromkeys(UNUSED, 0)
+    | {"train": 10, "validation": 2, "natural": 3, "plain_val": 2, "workers": 1},
+    "02_sft": {
+        "epochs": 2,
+        "batch": 4,
+        "micro_batch": 2,
+        "lora_rank": 4,
+        "lora_alpha": 8,
+        "device": "cpu",
+    },
+    "03_raft": {"batch": 4, "micro_batch": 2, "k": 2, "device": "cpu"},
+}
+"""What is smaller than in the paper profile; everything else is as its files say."""
+
+
+def small_config(vocabulary: int) -> VoxtralConfig:
+    """The released configuration, its sizes reduced; query heads wider than the hidden size."""
+    released = VoxtralConfig().to_dict()
+    audio, text = dict(released["audio_config"]), dict(released["text_config"])
+    audio |= {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2}
+    audio |= {"num_attention_heads": 4}
+    text |= {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "head_dim": 16}
+    text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": vocabulary}
+    text |= {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 11}
+    return VoxtralConfig(audio_config=audio, text_config=text, audio_token_id=24)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random model, loadable like the released one."""
+    folder = tmp_path_factory.mktemp("model")
+    shape = Architecture(window_seconds=30, mel_bins=128)
+    texts = ["[laughs] Well, I don't know what to SAY.", "The paper was on the table."] * 4
+    tekken = folder / "tekken.json"
+    tekken.write_text(json.dumps(train_tokenizer(texts, 40, shape)))
+    vocabulary = json.loads(tekken.read_text())["config"]["default_vocab_size"]
+    torch.manual_seed(0)
+    made = VoxtralForConditionalGeneration(small_config(vocabulary))
+    for name, value in {"bos": 1, "eos": 2, "pad": 11}.items():
+        setattr(made.generation_config, f"{name}_token_id", value)
+    made.save_pretrained(folder)
+    build_processor(tekken, shape).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def checkout(model: Path, tmp_path_factory: pytest.TempPathFactory, repo: Path) -> Iterator[Path]:
+    """A checkout whose paper profile names that model and few clips; runs of its own."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / "pyproject.toml").touch()
+    for name, sizes in SIZES.items():
+        values = yaml.safe_load((repo / "params" / "paper" / f"{name}.yaml").read_text())
+        assert set(sizes) <= set(values)
+        if "base" in values:
+            sizes = {**sizes, "base": str(model)}
+        file = folder / "params" / "paper" / f"{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(yaml.safe_dump({**values, **sizes}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVOXTRAL_ROOT", str(folder))
+        patch.setenv("EVOXTRAL_RUNS", str(folder / "runs"))
+        patch.setattr(stages, "_used", {})
+        yield folder
+
+
+def build(notebook: str, **changes: object) -> None:
+    headless.build(params.profile(notebook, "paper", changes))
+
+
+def adapter(checkout: Path, stage: str, *, encoder: bool) -> Path:
+    made = (checkout / "runs" / "paper").glob(f"{stage}-*/adapter")
+    [found] = [path for path in made if shape_of(path).encoder_lora == encoder]
+    return found
+
+
+def trained(folder: Path) -> set[str]:
+    """Parts of the model that an adapter has changed."""
+    weights = load_file(folder / "adapter_model.safetensors")
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    moved = [name for name, value in weights.items() if "lora_B" in name and value.abs().max() > 0]
+    assert len(moved) == len(weights) // 2, "every adapter has learnt something"
+    return {re.search(r"audio_tower|multi_modal_projector|language_model", n)[0] for n in moved}
+
+
+def test_the_small_model_is_the_real_one_but_for_sizes(model: Path) -> None:
+    base = open_base(str(model), "cpu")
+    config = base.model.config
+    released = VoxtralConfig()
+    assert base.window_seconds == 30
+    assert config.audio_config.num_mel_bins == released.audio_config.num_mel_bins == 128
+    assert config.audio_config.max_source_positions == 1500
+    assert Prompter(base).tokens_per_window == 375
+    text, real = config.text_config, released.text_config
+    assert (text.rope_parameters, text.hidden_act) == (real.rope_parameters, real.hidden_act)
+    assert text.head_dim * text.num_attention_heads > text.hidden_size
+    assert real.head_dim * real.num_attention_heads > real.hidden_size
+
+
+@pytest.mark.parametrize("encoder", [False, True], ids=["frozen", "encoder-lora"])
+def test_sft_and_raft_run_as_the_paper_profile_says(checkout: Path, encoder: bool) -> None:
+    """With activation checkpointing, NEFTune, dropout, bfloat16 and accumulation, as written."""
+    cfg = params.profile("02_sft", "paper")
+    assert cfg.checkpointing
+    assert (cfg.neftune_alpha, cfg.precision, cfg.lora_dropout) == (5.0, "bfloat16", 0.05)
+    build("02_sft", encoder_lora=encoder)
+    parts = {"multi_modal_projector", "language_model", *(["audio_tower"] if encoder else [])}
+    start = adapter(checkout, "sft", encoder=encoder)
+    assert trained(start) == parts
+    build("03_raft", adapter=str(start))
+    assert trained(adapter(checkout, "raft", encoder=encoder)) == parts
+
+
+KILLED = """
+import os, sys
+from evoxtral import headless, params
+from evoxtral.train.checkpoints import Marker
+
+save = Marker.on_save
+def then_die(self, *args, **options):
+    save(self, *args, **options)
+    os._exit(9)
+Marker.on_save = then_die
+headless.build(params.profile("02_sft", "paper", {"seed": "1"}))
+"""
+
+
+@pytest.mark.check
+def test_a_killed_run_resumes(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Killed after the first epoch's checkpoint, it trains the second only."""
+    done = subprocess.run([sys.executable, "-c", KILLED], env=os.environ, check=False)
+    assert done.returncode == 9
+    [partial] = (checkout / "runs" / "paper").glob("sft-*.partial")
+    capsys.readouterr()
+    build("02_sft", seed=1)
+    said = capsys.readouterr().out
+    first = re.search(r"SFT:.*?(\d+)/(\d+)", said)
+    assert int(first[1]) == int(first[2]) // 2
+    assert (partial.with_suffix("") / "adapter").is_dir()
+
+
+def test_the_adapter_transcribes(checkout: Path, model: Path) -> None:
+    clips = sorted((checkout / "runs" / "paper").glob("corpus-*/natural/*.flac"))
+    found = adapter(checkout, "sft", encoder=True)
+    made = transcribe_files(clips[:1], found, str(model), device="cpu")
+    assert isinstance(made[0], Transcript)

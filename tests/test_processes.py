@@ -1,0 +1,138 @@
+"""Two real processes: what they share, whom they wait for, and how one failure stops both."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evoxtral import processes
+from evoxtral.errors import UserError
+
+WORK = """
+import sys
+from pathlib import Path
+from evoxtral import artifacts, processes, stages
+from evoxtral.errors import UserError
+
+def alone(folder):
+    stages.stage("inner", "smoke", {"of": "alone"}, lambda f: artifacts.write_text(f / "x", "x"))
+    artifacts.write_text(folder / f"by-{processes.index()}-of-{processes.count()}", "")
+
+def shared(folder):
+    stages.stage("inner", "smoke", {"of": "shared"}, lambda f: artifacts.write_text(f / "x", "x"))
+    artifacts.write_text(folder / f"by-{processes.index()}-of-{processes.count()}", "")
+
+def broken(folder):
+    artifacts.write_text(folder / f"begun-{processes.index()}", "")
+    processes.barrier()
+    if processes.index() == 1:
+        raise UserError("the second process gives up")
+    processes.barrier()
+
+with processes.together(cpu=True):
+    said = [list(processes.share(range(5))), processes.gather(processes.index() * 10)]
+    said.append(processes.told(lambda: f"told by {processes.index()}"))
+    made = [
+        stages.stage("alone", "smoke", {}, alone),
+        stages.stage("shared", "smoke", {}, shared, together=True),
+        stages.stage("shared", "smoke", {}, shared, together=True),
+    ]
+    said.append([one.executed for one in made])
+    artifacts.write_json(Path(sys.argv[1]) / f"said-{processes.index()}.json", said)
+    if len(sys.argv) > 2:
+        stages.stage("broken", "smoke", {}, broken, together=True)
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+def launch(folder: Path, *arguments: str) -> list[tuple[int, str, str]]:
+    """Two processes as a launcher starts them: exit code, output and errors of each."""
+    port = str(free_port())
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORK, str(folder), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ
+            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            | {"EVOXTRAL_RUNS": str(folder / "runs")},
+        )
+        for rank in (0, 1)
+    ]
+    said = [one.communicate(timeout=120) for one in running]
+    return [(one.returncode, *own) for one, own in zip(running, said, strict=True)]
+
+
+def test_one_process_shares_with_nobody() -> None:
+    assert (processes.index(), processes.count(), processes.is_main()) == (0, 1, True)
+    assert processes.share([1, 2, 3]) == [1, 2, 3]
+    assert processes.gather("a") == ["a"]
+    assert processes.told(lambda: None) is None
+    processes.barrier()
+    with processes.together(cpu=True):
+        assert processes.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"ACCELERATE_USE_FSDP": "true"}, "configured for FSDP"),
+        ({"ACCELERATE_USE_DEEPSPEED": "true"}, "configured for DEEPSPEED"),
+        (
+            {"ACCELERATE_USE_CPU": "True", "MASTER_ADDR": "127.0.0.1"},
+            "replace --cpu by --multi_gpu",
+        ),
+    ],
+)
+def test_other_launches_are_refused(
+    environment: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(UserError, match=sentence), processes.together(cpu=True):
+        pass
+
+
+@pytest.mark.slow
+def test_two_processes_do_each_stage_once(tmp_path: Path) -> None:
+    first, second = launch(tmp_path)
+    assert [first[0], second[0]] == [0, 0], first[2] + second[2]
+    said = [json.loads((tmp_path / f"said-{rank}.json").read_text()) for rank in (0, 1)]
+    assert [one[0] for one in said] == [[0, 2, 4], [1, 3]]
+    assert [one[1] for one in said] == [[0, 10]] * 2
+    assert [one[2] for one in said] == ["told by 0"] * 2
+    assert [one[3] for one in said] == [[True, True, False]] * 2
+    runs = tmp_path / "runs" / "smoke"
+    assert [path.name for path in runs.glob("alone-*/by-*")] == ["by-0-of-1"]
+    made = sorted(path.name for path in runs.glob("shared-*/by-*"))
+    assert made == ["by-0-of-2", "by-1-of-2"]
+    assert len(list(runs.glob("inner-*/stage.json"))) == 2
+    assert first[1].count("building ") == 4
+    assert second[1] == "", "only the main process speaks"
+
+
+@pytest.mark.slow
+def test_a_failure_of_one_stops_the_other(tmp_path: Path) -> None:
+    first, second = launch(tmp_path, "fail")
+    assert first[0] != 0
+    assert second[0] != 0
+    assert "the second process gives up" in second[2]
+    assert "another process of this run has ended: its message says why" in first[2]
+    runs = tmp_path / "runs" / "smoke"
+    assert not list(runs.glob("broken-*/stage.json"))
+    [partial] = runs.glob("broken-*.partial")
+    assert sorted(path.name for path in partial.iterdir()) == ["begun-0", "begun-1"]
