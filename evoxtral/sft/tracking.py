@@ -5,6 +5,7 @@ Everything it writes stays inside the run's folder. `disabled` does not import i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,18 +50,36 @@ def tracker(cfg: FineTuning, folder: Path, name: str) -> Iterator[Run | None]:
         raise UserError(
             "tracker is 'online' and no key was found: run `wandb login`, or set it to offline"
         )
-    run = wandb.init(
-        project=PROJECT,
-        name=name,
-        dir=folder,
-        mode=cfg.tracker,
-        config=cfg.model_dump(mode="json"),
-        settings=wandb.Settings(console="off", disable_git=True, silent=True, x_disable_stats=True),
-    )
+    own = str(folder / "wandb")
+    with _environment(WANDB_DATA_DIR=own, WANDB_ARTIFACT_DIR=own, WANDB_CACHE_DIR=own):
+        run = wandb.init(
+            project=PROJECT,
+            name=name,
+            dir=folder,
+            mode=cfg.tracker,
+            config=cfg.model_dump(mode="json"),
+            settings=wandb.Settings(
+                console="off", disable_git=True, silent=True, x_disable_stats=True
+            ),
+        )
+        try:
+            yield run
+        finally:
+            run.finish()
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set variables for a while: where sounds and artefacts wait, wandb asks nothing else."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
-        yield run
+        yield
     finally:
-        run.finish()
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def log_outcome(run: Run | None, setup: Setup, split: str, adapter: Path, kind: str) -> None:
