@@ -23,10 +23,27 @@ from evoxtral import params, paths
 
 NOTEBOOKS = sorted(paths.notebooks_dir().glob("*.ipynb"))
 MOST_LINES, MEDIAN_LINES = 15, 5
-STAGES = {"00_tiny_base": 2, "01_data_mix": 3, "04_benchmark": 0}
+STAGES = {
+    "00_tiny_base": 2,
+    "01_data_mix": 3,
+    "02_sft": 12,
+    "03_raft": 17,
+    "04_benchmark": 19,
+}
 """Stages each notebook must execute with an empty `runs/`."""
 
+TRAINING = {"02_sft", "03_raft", "04_benchmark"}
+"""Notebooks whose runner matrix is left to `make check`; `test_report_smoke` runs them once."""
+
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+training_in_check = pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.check] if path.stem in TRAINING else [])
+        for path in NOTEBOOKS
+    ],
+    ids=lambda path: path.stem,
+)
 
 
 def code_cells(path: Path) -> list[Any]:
@@ -150,7 +167,7 @@ RUNNERS = ("papermill", "nbconvert", "nbval")
 
 
 @pytest.mark.slow
-@each_notebook
+@training_in_check
 def test_every_runner_gives_the_same_results(path: Path, repo: Path, tmp_path: Path) -> None:
     """Each runner from another folder; `make check` crosses them all."""
     folders = (repo, repo / "notebooks", tmp_path)

@@ -18,7 +18,7 @@ from evoxtral.report import Report
 from evoxtral.report import output as output_module
 from evoxtral.report.runner import REPORT_NOTEBOOKS
 
-CFG = params.Benchmark(profile="smoke", source="paper", seed=0)
+CFG = params.profile("04_benchmark", "smoke")
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +112,7 @@ def test_a_cell_run_again_starts_over() -> None:
 def test_another_process_is_refused_while_a_report_is_open(folder: Path) -> None:
     script = (
         "from evoxtral import params; from evoxtral.report import Report\n"
-        "Report(params.Benchmark(profile='smoke', source='paper', seed=0))\n"
+        "Report(params.profile('04_benchmark', 'smoke'))\n"
     )
     report = Report(CFG)
     done = subprocess.run(

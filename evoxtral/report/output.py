@@ -1,19 +1,22 @@
 """The folder of one notebook's results, written piece by piece, each piece whole.
 
 `reports/<profile>/<notebook>/` holds `tables/` (CSV in full precision, Markdown, LaTeX),
-`figures/` (SVG, PNG, PDF), `results.json` (no time, path or commit in it: the same run gives the
-same bytes) and `provenance.json` (all of those).
+`figures/` (SVG, PNG, PDF), JSON lines such as predictions, `results.json` (no time, path or commit
+in it: the same run gives the same bytes) and `provenance.json` (all of those).
 """
 
 from __future__ import annotations
 
+import json
 import weakref
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from IPython.display import HTML, Image
+import pandas as pd
+from IPython.display import HTML, Image, Markdown, display
 from matplotlib.figure import Figure
 
 from evoxtral import artifacts, figures, paths, stages, tables
@@ -21,7 +24,10 @@ from evoxtral.errors import UserError
 from evoxtral.params import Parameters
 from evoxtral.report.provenance import provenance
 
-__all__ = ["Report"]
+__all__ = ["SOURCE", "Report"]
+
+SOURCE = "evoxtral"
+"""Key of an output's metadata that names the files it was written to."""
 
 
 class Report:
@@ -29,6 +35,10 @@ class Report:
 
     Args:
         parameters: the resolved parameters of the notebook.
+
+    Attributes:
+        folder: where everything goes.
+        frames: of the tables that `show` wrote, by name, for `results.json`.
 
     Raises:
         UserError: another process is writing the same folder.
@@ -41,6 +51,7 @@ class Report:
         self.folder = paths.reports_dir() / parameters.profile / parameters.notebook
         self._started = datetime.now(UTC)
         self._written: set[Path] = set()
+        self.frames: dict[str, pd.DataFrame] = {}
         # A cell run again in JupyterLab starts over: the kernel's earlier report gives way.
         if self.folder in self._open:
             self._open.pop(self.folder)()
@@ -66,7 +77,7 @@ class Report:
         }
         for suffix, text in rendered.items():
             self._write(f"tables/{name}.{suffix}", text.encode("utf-8"))
-        return HTML(tables.to_html(table))
+        return HTML(tables.to_html(table), metadata=_source("tables", name, rendered))
 
     def figure(self, name: str, figure: Figure, *, width: int = 760) -> Image:
         """Write a figure as `figures/<name>.{svg,png,pdf}` and return the PNG for display.
@@ -79,7 +90,29 @@ class Report:
         rendered = figures.save_figure(figure)
         for suffix, data in rendered.items():
             self._write(f"figures/{name}.{suffix}", data)
-        return Image(rendered["png"], format="png", width=width, alt=str(figure.get_label()))
+        said = str(figure.get_label())
+        source = _source("figures", name, rendered)
+        return Image(rendered["png"], format="png", width=width, alt=said, metadata=source)
+
+    def show(self, made: Mapping[str, tables.Table | Figure]) -> None:
+        """Write and display tables and figures; one sentence where there are none.
+
+        Args:
+            made: by file name without suffix, in the order shown.
+        """
+        if not made:
+            display(Markdown("*Not measured: `source` is `paper`.*"))
+        for name, one in made.items():
+            if isinstance(one, tables.Table):
+                self.frames[name] = one.frame
+                display(self.table(name, one))
+            else:
+                display(self.figure(name, one))
+
+    def rows(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Write JSON lines as `<name>.jsonl`, such as predictions that others may score."""
+        lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
+        self._write(f"{name}.jsonl", "".join(lines).encode("utf-8"))
 
     def finish(self, results: dict[str, Any]) -> str:
         """Write `results.json` and `provenance.json`, drop files of earlier runs, unlock.
@@ -97,4 +130,10 @@ class Report:
             if path.is_file() and path not in self._written:
                 path.unlink()
         self._open.pop(self.folder)()
-        return f"{len(self._written)} files in {self.folder}"
+        shown = self.folder.relative_to(self.folder.parents[2]).as_posix()
+        return f"{len(self._written)} files in {shown}"
+
+
+def _source(folder: str, name: str, rendered: Mapping[str, object]) -> dict[str, Any]:
+    """Metadata of an output, from which the page says below it where it lies."""
+    return {SOURCE: {"files": [f"{folder}/{name}.{suffix}" for suffix in rendered]}}

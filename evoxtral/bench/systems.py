@@ -1,0 +1,11 @@
+"""Names of the systems that a benchmark compares."""
+
+from __future__ import annotations
+
+__all__ = ["ADAPTER", "BASE", "PREDICTIONS", "RL", "SFT"]
+
+BASE, SFT, RL = "base", "SFT", "RL"
+"""The report's three; beside them stands `scores.NO_TAGS`."""
+
+ADAPTER, PREDICTIONS = "adapter", "predictions"
+"""What the parameters of these names bring."""

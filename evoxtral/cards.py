@@ -1,0 +1,202 @@
+"""The card of an adapter: what it is, how it was made, what it scores, how to use it.
+
+`README.md` and `.eval_results/evoxtral-bench.yaml` go beside the adapter's weights, in the form
+that the Hugging Face hub reads. Nothing is uploaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from huggingface_hub import (
+    EvalResult,
+    EvalResultEntry,
+    ModelCard,
+    ModelCardData,
+    eval_result_entries_to_yaml,
+)
+
+from evoxtral import artifacts, bench, tables
+from evoxtral.bench.systems import ADAPTER
+from evoxtral.metrics import Evaluation
+from evoxtral.model import TINY, LoraShape
+
+__all__ = ["RESULTS", "CardFacts", "card", "eval_results", "training_of", "write_card"]
+
+RESULTS = Path(".eval_results") / "evoxtral-bench.yaml"
+_TASK = "automatic-speech-recognition"
+_NOTES = {
+    "smoke": "smoke run, numbers mean nothing",
+    "tiny": "tiny world of synthetic speech, not comparable with other work",
+    "paper": "own synthetic test set",
+}
+_METHODS = {"sft": "supervised fine-tuning", "raft": "rejection-sampling fine-tuning (RAFT)"}
+_TEXT = """\
+---
+{metadata}
+---
+
+# {name}
+
+A LoRA adapter for {base} that writes words with inline expression tags such as `[sighs]` or \
+`[nervous]`. {warning}
+
+## How it was made
+
+{method}. Rank {rank}, alpha {alpha}, dropout {dropout:g}; the audio encoder is {encoder}.
+
+{training}
+
+## Scores
+
+Split `{split}`; the base without the adapter beside it. The report's protocol averages over clips \
+and accepts a tag anywhere; the strict one pools counts and wants a tag within two words of its \
+place.
+
+{paper}
+
+{strict}
+
+## Tag by tag
+
+{tags}
+
+## Use
+
+```sh
+python -m evoxtral transcribe recording.wav --base {base_argument} --adapter .
+```
+
+or with PEFT, on a base model that is loaded already:
+
+```python
+from peft import PeftModel
+
+model = PeftModel.from_pretrained(base_model, "path/to/this/folder")
+```
+
+## Limits
+
+- Trained and tested on synthetic speech; natural speech was not measured.
+- English only.
+- A tag is a model's reading of a voice, not a fact about the speaker.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class CardFacts:
+    """What a card says.
+
+    Attributes:
+        name: of the model.
+        base: the base model as `open_base` takes it.
+        shape: of the adapter.
+        training: name of the stage that made it (`sft`, `raft`), empty if not known, and its
+            parameters.
+        profile: whose clips it was tested on.
+        split: of these clips.
+        evaluations: of `base` and `adapter` on that split.
+    """
+
+    name: str
+    base: str
+    shape: LoraShape
+    training: tuple[str, Mapping[str, object]]
+    profile: str
+    split: str
+    evaluations: Mapping[str, Evaluation]
+
+
+def training_of(folder: Path) -> tuple[str, dict[str, object]]:
+    """Name and parameters of the stage that made an adapter; nothing if none is known.
+
+    Args:
+        folder: of the adapter, inside its stage's folder.
+    """
+    path = folder.resolve().parent / "stage.json"
+    if not path.is_file():
+        return "", {}
+    said = artifacts.read_json(path)
+    return said["name"], {k: v for k, v in said["params"].items() if k != "targets"}
+
+
+def write_card(folder: Path, facts: CardFacts) -> Path:
+    """Write `README.md` and `.eval_results/` into an adapter's folder; returns the card's path."""
+    entries = eval_result_entries_to_yaml(list(eval_results(facts)))
+    artifacts.write_text(folder / RESULTS, yaml.safe_dump(entries, sort_keys=False))
+    return artifacts.write_text(folder / "README.md", card(facts))
+
+
+def eval_results(facts: CardFacts) -> Iterator[EvalResultEntry]:
+    """The adapter's scores under both protocols, for `.eval_results/`."""
+    for protocol, key, value in _scores(facts):
+        yield EvalResultEntry(
+            dataset_id=f"evoxtral/evoxtral-bench-{facts.profile}",
+            task_id=f"{facts.split}/{protocol.partition('/')[0]}/{key}",
+            value=value,
+            notes=f"{protocol}; {_NOTES[facts.profile]}",
+        )
+
+
+def card(facts: CardFacts) -> str:
+    """The card as Markdown with the hub's metadata."""
+    method, parameters = facts.training
+    rows = "\n".join(f"| {name} | {value} |" for name, value in sorted(parameters.items()))
+    made = f"Made by {_METHODS.get(method, method)}" if method else "Its training is not known"
+    content = _TEXT.format(
+        metadata=_metadata(facts).to_yaml().strip(),
+        name=facts.name,
+        base="the embedded tiny Voxtral" if facts.base == TINY else f"`{facts.base}`",
+        warning=f"Scores: {_NOTES[facts.profile]}.",
+        method=made,
+        rank=facts.shape.rank,
+        alpha=facts.shape.alpha,
+        dropout=facts.shape.dropout,
+        encoder="adapted too" if facts.shape.encoder_lora else "frozen",
+        training=f"| parameter | value |\n|---|---|\n{rows}" if rows else "",
+        split=facts.split,
+        paper=_table(tables.scores(facts.evaluations, protocol="paper")),
+        strict=_table(tables.scores(facts.evaluations, protocol="strict")),
+        tags=_table(tables.tag_scores({ADAPTER: facts.evaluations[ADAPTER]})),
+        base_argument=facts.base,
+    )
+    return str(ModelCard(content))
+
+
+def _metadata(facts: CardFacts) -> ModelCardData:
+    results = [
+        EvalResult(
+            task_type=_TASK,
+            dataset_type=f"evoxtral-bench-{facts.profile}",
+            dataset_name=f"Evoxtral-Bench, {facts.profile}",
+            dataset_split=facts.split,
+            metric_type=key,
+            metric_name=f"{tables.MEASURES[key].label} ({protocol})",
+            metric_value=value,
+        )
+        for protocol, key, value in _scores(facts)
+    ]
+    return ModelCardData(
+        model_name=facts.name,
+        base_model=None if facts.base == TINY else facts.base,
+        language="en",
+        license="apache-2.0",
+        library_name="peft",
+        pipeline_tag=_TASK,
+        tags=["voxtral", "lora", "expressive-transcription", "audio"],
+        eval_results=results,
+    )
+
+
+def _scores(facts: CardFacts) -> Iterator[tuple[str, str, float]]:
+    """Protocol, metric and value of the adapter, six decimals."""
+    rows = bench.score({ADAPTER: facts.evaluations[ADAPTER]}).metrics
+    for row in rows[rows["value"].notna()].to_dict("records"):
+        yield row["protocol"], row["metric"], round(float(row["value"]), 6)
+
+
+def _table(table: tables.Table) -> str:
+    return tables.to_markdown(table).strip()
