@@ -12,7 +12,7 @@ import torch
 from transformers import MistralCommonBackend, VoxtralForConditionalGeneration
 
 from evoxtral.errors import UserError
-from evoxtral.tiny import pretrain, targets
+from evoxtral.tiny import inputs, pretrain, targets
 from evoxtral.tiny.architecture import Architecture, build_model, build_processor
 from evoxtral.tiny.corpus import Utterances
 from evoxtral.tiny.tokenizer import SPECIAL_TOKENS, train_tokenizer
@@ -65,7 +65,8 @@ def run(
     model = build_model(SHAPE, 256 + MERGES + len(SPECIAL_TOKENS))
     kinds = {"neutral": utterances(0), "expressive": utterances(1)}
     lines = ["[rain] " + text for text in WORDS] * 8
-    log = pretrain.train(folder, model, tokenizer, kinds, lines, len(WORDS), recipe, SHAPE)
+    material = pretrain.Material(kinds, lines, len(WORDS))
+    log = pretrain.train(folder, model, tokenizer, material, recipe, SHAPE)
     return model, log
 
 
@@ -118,7 +119,7 @@ def test_encode_is_voxtrals_own_encoder(tokenizer: MistralCommonBackend) -> None
     model = build_model(SHAPE, 400).eval()
     mels = torch.randn(2, SHAPE.mel_bins, 2 * SHAPE.frames)
     with torch.no_grad():
-        ours = pretrain.encode(model, mels)
+        ours = inputs.encode(model, mels)
         theirs = model.model.audio_tower(mels).last_hidden_state
     torch.testing.assert_close(ours, theirs)
 
@@ -136,7 +137,7 @@ def test_the_prompt_is_the_processors(tmp_path: Path) -> None:
         format=["WAV"],
         audio_kwargs={"pad_to_multiple_of": samples, "max_source_positions": 2 * SHAPE.frames},
     )
-    ours = pretrain.prompt_ids(processor.tokenizer, SHAPE.audio_tokens)
+    ours = inputs.prompt_ids(processor.tokenizer, SHAPE.audio_tokens)
     assert request["input_ids"][0].tolist() == ours
 
 

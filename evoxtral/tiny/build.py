@@ -45,6 +45,7 @@ CORPUS_CODE = (
 MODEL_CODE = (
     "evoxtral.tiny.architecture",
     "evoxtral.tiny.batches",
+    "evoxtral.tiny.inputs",
     "evoxtral.tiny.pretrain",
     "evoxtral.tiny.reading",
     "evoxtral.tiny.tokenizer",
@@ -122,9 +123,8 @@ def _train(folder: Path, cfg: TinyBase, source: stages.StageResult) -> None:
         scores = metrics.evaluate(kinds["dev"].texts, heard).strict()
         return {"dev_wer": scores["wer"].value}
 
-    log = pretrain.train(
-        folder, model, processor.tokenizer, kinds, lines, len(phonemes), recipe, SHAPE, evaluate
-    )
+    material = pretrain.Material(kinds, lines, len(phonemes))
+    log = pretrain.train(folder, model, processor.tokenizer, material, recipe, SHAPE, evaluate)
     artifacts.write_text(folder / LOG, pd.DataFrame(log).to_csv(index=False))
     model.to("cpu").save_pretrained(folder)
     processor.save_pretrained(folder)

@@ -12,7 +12,7 @@ from transformers import MistralCommonBackend, VoxtralForConditionalGeneration
 
 from evoxtral.tiny.architecture import Architecture
 from evoxtral.tiny.corpus import Utterances
-from evoxtral.tiny.pretrain import prompt_ids
+from evoxtral.tiny.inputs import prompt_ids
 
 __all__ = ["pooled_features", "transcribe"]
 

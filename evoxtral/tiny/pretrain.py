@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,10 +32,9 @@ from evoxtral.progress import progress
 from evoxtral.tiny.architecture import Architecture
 from evoxtral.tiny.batches import Heads, Pool
 from evoxtral.tiny.corpus import Utterances
+from evoxtral.tiny.inputs import AUDIO, EOS, PAD, encode, prompt_ids
 
-__all__ = ["Recipe", "encode", "prompt_ids", "train"]
-
-AUDIO, EOS, PAD = 24, 2, 11
+__all__ = ["Material", "Recipe", "train"]
 
 
 @dataclass(frozen=True)
@@ -72,32 +71,19 @@ class Recipe:
     log_every: int = 50
 
 
-def prompt_ids(tokenizer: MistralCommonBackend, audio_tokens: int) -> list[int]:
-    """The transcription request Voxtral's processor writes, for a given number of audio tokens."""
-    language = tokenizer("lang:en", add_special_tokens=False)["input_ids"]
-    return [1, 3, 25, *[AUDIO] * audio_tokens, 4, *language, 34]
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What is learnt from.
 
-
-def encode(model: VoxtralForConditionalGeneration, mels: Tensor) -> Tensor:
-    """Encoder features for windows of any length.
-
-    Voxtral's own forward insists on the full window; this is the same computation with as many
-    position embeddings as there are frames.
-
-    Args:
-        model: a Voxtral model.
-        mels: log-mel features, shape (batch, bands, mel frames).
-
-    Returns:
-        Shape (batch, mel frames / 2, encoder width).
+    Attributes:
+        kinds: utterances by kind; `neutral` and `expressive` are trained on.
+        lines: text read without audio.
+        phonemes: phoneme classes.
     """
-    tower = model.model.audio_tower
-    hidden = nn.functional.gelu(tower.conv1(mels))
-    hidden = nn.functional.gelu(tower.conv2(hidden)).transpose(1, 2)
-    hidden = hidden + tower.embed_positions.weight[: hidden.shape[1]]
-    for layer in tower.layers:
-        hidden = layer(hidden, attention_mask=None)
-    return tower.layer_norm(hidden)
+
+    kinds: Mapping[str, Utterances]
+    lines: Sequence[str]
+    phonemes: int
 
 
 class _Trainer:
@@ -107,19 +93,17 @@ class _Trainer:
         self,
         model: VoxtralForConditionalGeneration,
         tokenizer: MistralCommonBackend,
-        kinds: dict[str, Utterances],
-        lines: Sequence[str],
-        phonemes: int,
+        material: Material,
         recipe: Recipe,
         shape: Architecture,
     ) -> None:
         self.model, self.recipe, self.tokenizer, self.shape = model, recipe, tokenizer, shape
         self.device = model.device
-        self.heads = Heads(shape.encoder_width, phonemes).to(self.device)
-        self.neutral = Pool(kinds["neutral"], shape)
-        self.expressive = Pool(kinds["expressive"], shape)
-        self.targets = [self._ids(text) for text in kinds["neutral"].texts]
-        self.lines = [self._ids(line) for line in lines]
+        self.heads = Heads(shape.encoder_width, material.phonemes).to(self.device)
+        self.neutral = Pool(material.kinds["neutral"], shape)
+        self.expressive = Pool(material.kinds["expressive"], shape)
+        self.targets = [self._ids(text) for text in material.kinds["neutral"].texts]
+        self.lines = [self._ids(line) for line in material.lines]
         parameters = [p for p in model.parameters() if p.requires_grad]
         self.parameters = [*parameters, *self.heads.parameters()]
         self.optimiser = torch.optim.AdamW(
@@ -241,9 +225,7 @@ def train(
     folder: Path,
     model: VoxtralForConditionalGeneration,
     tokenizer: MistralCommonBackend,
-    kinds: dict[str, Utterances],
-    lines: Sequence[str],
-    phonemes: int,
+    material: Material,
     recipe: Recipe,
     shape: Architecture,
     evaluate: Callable[[int], dict[str, float]] | None = None,
@@ -255,9 +237,7 @@ def train(
         folder: where the checkpoint is kept.
         model: the model, on its device.
         tokenizer: its tokenizer.
-        kinds: utterances by kind; `neutral` and `expressive` are trained on.
-        lines: text read without audio.
-        phonemes: phoneme classes.
+        material: what is learnt from.
         recipe: the hyperparameters.
         shape: the architecture.
         evaluate: called with the step; its numbers enter the log.
@@ -270,7 +250,7 @@ def train(
         UserError: the loss is not finite.
     """
     torch.manual_seed(recipe.seed)
-    run = _Trainer(model, tokenizer, kinds, lines, phonemes, recipe, shape)
+    run = _Trainer(model, tokenizer, material, recipe, shape)
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         run.restore(checkpoint)
