@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import MistralCommonBackend, VoxtralForConditionalGeneration
+from transformers import (
+    MistralCommonBackend,
+    VoxtralForConditionalGeneration,
+    WhisperFeatureExtractor,
+)
 
 from evoxtral.errors import UserError
-from evoxtral.tiny import inputs, pretrain, targets
+from evoxtral.tiny import batches, inputs, pretrain, targets
 from evoxtral.tiny.architecture import Architecture, build_model, build_processor
 from evoxtral.tiny.corpus import Utterances
 from evoxtral.tiny.tokenizer import SPECIAL_TOKENS, train_tokenizer
@@ -63,9 +67,8 @@ def run(
 ) -> tuple[VoxtralForConditionalGeneration, list[dict[str, float]]]:
     torch.manual_seed(0)
     model = build_model(SHAPE, 256 + MERGES + len(SPECIAL_TOKENS))
-    kinds = {"neutral": utterances(0), "expressive": utterances(1)}
     lines = ["[rain] " + text for text in WORDS] * 8
-    material = pretrain.Material(kinds, lines, len(WORDS))
+    material = pretrain.Material(utterances(0), utterances(1), lines, len(WORDS))
     log = pretrain.train(folder, model, tokenizer, material, recipe, SHAPE)
     return model, log
 
@@ -160,3 +163,39 @@ def test_spans_become_frame_labels() -> None:
     assert labels.tolist() == [0, 3, 3, 0, 0, 0]
     sounds = targets.sound_frames([(0.0, 0.04, "laughs"), (0.04, 0.1, "pause")], 5)
     assert sounds.tolist() == [targets.SOUNDS.index("laughs")] * 2 + [0] * 3
+
+
+def tone(hz: float) -> np.ndarray:
+    """Log-mel frames of a pure tone, as the model hears it, shape (frames, bands)."""
+    audio = np.sin(2 * np.pi * hz * np.arange(16_000) / 16_000).astype(np.float32)
+    extractor = WhisperFeatureExtractor(feature_size=SHAPE.mel_bins, chunk_length=1)
+    heard = extractor(audio, sampling_rate=16_000, return_tensors="np").input_features[0].T
+    return heard.astype(np.float16)
+
+
+@pytest.mark.parametrize("tract", [0.88, 1.12])
+def test_a_perturbed_tract_moves_all_frequencies_and_the_pitch_target(tract: float) -> None:
+    n = len(tone(1000)) // 2
+    prosody = np.tile(np.float16([0.5, 1.0, 0.7]), (n, 1))
+    prosody[:3, 0] = 0  # unvoiced
+    still = np.zeros(n, np.uint8)
+    taken = batches.perturbed(batches.Take(tone(1000), still, still, prosody), tract, 1.0, 2 * n)
+    wanted = tone(1000 * tract)[40:60].mean(axis=0).argmax()
+    assert abs(taken.mel[40:60].mean(axis=0).argmax() - wanted) <= 1
+    np.testing.assert_allclose(taken.prosody[3:, 0], 0.5 + np.log2(tract), atol=1e-3)
+    assert not taken.prosody[:3, 0].any()
+    np.testing.assert_array_equal(taken.prosody[:, 1:], prosody[:, 1:].astype(np.float32))
+
+
+def test_a_perturbed_tempo_keeps_frames_and_targets_together() -> None:
+    marks = np.arange(40, dtype=np.uint8)
+    mel = np.repeat(np.arange(80, dtype=np.float16)[:, None], 80, axis=1)
+    take = batches.Take(mel, marks, marks[::-1], np.zeros((40, 3), np.float16))
+    slower = batches.perturbed(take, 1.0, 1.25, 1000)
+    assert len(slower.mel) == 100
+    assert len(slower.phonemes) == len(slower.sounds) == len(slower.prosody) == 50
+    assert np.abs(slower.mel[::2, 0] / 2 - slower.phonemes).max() <= 1
+    assert len(batches.perturbed(take, 1.0, 1.25, 90).mel) == 90, "no longer than the window"
+    same = batches.perturbed(take, 1.0, 1.0, 1000)
+    np.testing.assert_allclose(same.mel, mel)
+    np.testing.assert_array_equal(same.phonemes, marks)

@@ -76,6 +76,7 @@ class TinyBase(Parameters):
     notebook: ClassVar[str] = "00_tiny_base"
 
     neutral: int = Field(ge=64, description="plain utterances to learn from")
+    refine: int = Field(ge=64, description="plain utterances for the second cycle")
     expressive: int = Field(ge=64, description="tagged utterances that the encoder hears framewise")
     dev: int = Field(ge=1, description="plain utterances to watch progress on")
     test: int = Field(ge=2, description="unseen plain utterances in training voices")
@@ -87,6 +88,11 @@ class TinyBase(Parameters):
     steps: int = Field(ge=1, description="optimiser steps")
     batch: int = Field(ge=1, description="utterances per step")
     learning_rate: float = Field(gt=0, le=0.1, description="peak of the one-cycle schedule")
+    refine_steps: int = Field(ge=1, description="optimiser steps of the second cycle")
+    refine_learning_rate: float = Field(gt=0, le=0.1, description="peak of the second cycle")
+    perturb: float = Field(
+        ge=0, le=0.3, description="second cycle: largest change of vocal tract and of tempo"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(description="auto takes a GPU if there is one")
     workers: int = Field(ge=0, description="synthesis processes; 0 takes one per processor")
     ship: bool = Field(description="replace the checkpoint that ships with the package")

@@ -50,6 +50,7 @@ MODEL_CODE = (
     "evoxtral.tiny.reading",
     "evoxtral.tiny.tokenizer",
 )
+TRAINED_ON = ("neutral", "refine", "expressive")
 SHAPE = Architecture()
 LOG = "log.csv"
 
@@ -84,15 +85,59 @@ def read_corpus(stage: stages.StageResult) -> tuple[dict[str, corpus.Utterances]
 
 
 def train_base(cfg: TinyBase, source: stages.StageResult) -> stages.StageResult:
-    """The stage that trains tokenizer and model on a corpus stage."""
-    names = {"lines", "merges", "steps", "batch", "learning_rate", "seed"}
-    inputs = {"corpus": source.digest}
-    params = cfg.model_dump(include=names)
+    """The stage that trains tokenizer and model on a corpus stage.
+
+    Two cycles, each a stage: the model learns to listen, easiest speech first; then, its
+    read-outs and its optimiser begun afresh, the same speech with voices and tempo perturbed,
+    for speakers that it has never heard.
+    """
+    first = _cycle("base-listening", cfg, source, "neutral", _learn(cfg), None)
+    return _cycle("base-model", cfg, source, "refine", _refine(cfg), first)
+
+
+def _learn(cfg: TinyBase) -> pretrain.Recipe:
+    return pretrain.Recipe(
+        cfg.steps, cfg.batch, cfg.learning_rate, seed=cfg.seed, log_every=_rows(cfg.steps)
+    )
+
+
+def _refine(cfg: TinyBase) -> pretrain.Recipe:
+    return pretrain.Recipe(
+        cfg.refine_steps,
+        cfg.batch,
+        cfg.refine_learning_rate,
+        alone=0.0,
+        shortest=1.0,
+        perturb=cfg.perturb,
+        seed=cfg.seed + 1,
+        log_every=_rows(cfg.refine_steps),
+    )
+
+
+def _rows(steps: int) -> int:
+    return max(1, min(50, steps // 10))
+
+
+def _cycle(
+    name: str,
+    cfg: TinyBase,
+    source: stages.StageResult,
+    kind: str,
+    recipe: pretrain.Recipe,
+    start: stages.StageResult | None,
+) -> stages.StageResult:
+    """The stage of one cycle, from a random model or from where `start` ended."""
+    inputs = {"corpus": source.digest} | ({"start": start.digest} if start else {})
+    params = (
+        cfg.model_dump(include={"lines", "merges", "seed"})
+        | dataclasses.asdict(recipe)
+        | {"kind": kind}
+    )
     return stages.stage(
-        "base-model",
+        name,
         cfg.profile,
         params,
-        lambda folder: _train(folder, cfg, source),
+        lambda folder: _train(folder, cfg, source, kind, recipe, start),
         inputs=inputs,
         code=MODEL_CODE,
     )
@@ -104,31 +149,52 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _train(folder: Path, cfg: TinyBase, source: stages.StageResult) -> None:
+def _train(
+    folder: Path,
+    cfg: TinyBase,
+    source: stages.StageResult,
+    kind: str,
+    recipe: pretrain.Recipe,
+    start: stages.StageResult | None,
+) -> None:
     kinds, phonemes = read_corpus(source)
     lines = reading.read_lines(cfg.lines, cfg.seed)
-    tekken = folder / "tekken.json"
-    if not tekken.exists():
-        described = train_tokenizer([*kinds["neutral"].texts, *lines], cfg.merges, SHAPE)
-        artifacts.write_text(tekken, json.dumps(described))
-    processor = build_processor(tekken, SHAPE)
-    torch.manual_seed(cfg.seed)
-    vocabulary = json.loads(tekken.read_text())["config"]["default_vocab_size"]
-    model = build_model(SHAPE, vocabulary).to(_device(cfg.device))
-    rows = max(1, min(50, cfg.steps // 10))
-    recipe = pretrain.Recipe(cfg.steps, cfg.batch, cfg.learning_rate, seed=cfg.seed, log_every=rows)
+    if start:
+        model, processor = load_model(start.path)
+        earlier = pd.read_csv(start.path / LOG)
+    else:
+        model, processor = _random_model(folder, [*kinds["neutral"].texts, *lines], cfg)
+        earlier = pd.DataFrame()
+    model.to(_device(cfg.device))
 
     def evaluate(_: int) -> dict[str, float]:
         heard = listen.transcribe(model, processor.tokenizer, kinds["dev"], SHAPE)
         scores = metrics.evaluate(kinds["dev"].texts, heard).strict()
         return {"dev_wer": scores["wer"].value}
 
-    material = pretrain.Material(kinds, lines, len(phonemes))
-    log = pretrain.train(folder, model, processor.tokenizer, material, recipe, SHAPE, evaluate)
-    artifacts.write_text(folder / LOG, pd.DataFrame(log).to_csv(index=False))
+    material = pretrain.Material(kinds[kind], kinds["expressive"], lines, len(phonemes))
+    log = pd.DataFrame(
+        pretrain.train(folder, model, processor.tokenizer, material, recipe, SHAPE, evaluate)
+    )
+    if start:
+        log["step"] += earlier["step"].iloc[-1]
+    artifacts.write_text(folder / LOG, pd.concat([earlier, log]).to_csv(index=False))
     model.to("cpu").save_pretrained(folder)
     processor.save_pretrained(folder)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _random_model(
+    folder: Path, texts: list[str], cfg: TinyBase
+) -> tuple[VoxtralForConditionalGeneration, VoxtralProcessor]:
+    """An untrained model, and the processor around a tokenizer trained on the texts."""
+    tekken = folder / "tekken.json"
+    if not tekken.exists():
+        described = train_tokenizer(texts, cfg.merges, SHAPE)
+        artifacts.write_text(tekken, json.dumps(described))
+    torch.manual_seed(cfg.seed)
+    vocabulary = json.loads(tekken.read_text())["config"]["default_vocab_size"]
+    return build_model(SHAPE, vocabulary), build_processor(tekken, SHAPE)
 
 
 def ship(source: stages.StageResult, card: str, kinds: dict[str, corpus.Utterances]) -> Path:
@@ -143,7 +209,7 @@ def ship(source: stages.StageResult, card: str, kinds: dict[str, corpus.Utteranc
     target.mkdir(exist_ok=True)
     for file in sorted(source.path.iterdir()):
         artifacts.write_bytes(target / file.name, file.read_bytes())
-    trained_on = [*kinds["neutral"].texts, *kinds["expressive"].texts]
+    trained_on = [t for kind in TRAINED_ON for t in kinds[kind].texts]
     buffer = io.BytesIO()
     np.save(buffer, heard.fingerprints(trained_on))
     artifacts.write_bytes(target / heard.FILE, buffer.getvalue())

@@ -119,7 +119,7 @@ def _describe(
 ) -> _Described:
     """Log-mel frames, prosody and facts of one clip."""
     audio, events = clip.audio, list(clip.events)
-    if row.kind == "neutral":
+    if row.kind in {"neutral", "refine"}:
         audio, sound = add_background(audio, np.random.default_rng(row.seed))
         events += sound
     mel, floor = _features(audio, extractor)

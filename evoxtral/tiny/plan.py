@@ -4,6 +4,7 @@ Kinds of utterance, all synthesised here:
 
 * `neutral`: plain sentences in every training voice, with background sounds; these teach both
   the encoder and the language model, which therefore transcribes words and writes no tag.
+* `refine`: the same with other words, and longer lists of them; for the second cycle.
 * `expressive`: tagged scripts rendered with their expression; the encoder alone hears them,
   framewise, so that its features keep laughs, whispers and pitch apart. Their transcripts and
   tags are never shown to the language model.
@@ -30,7 +31,7 @@ __all__ = ["MIN_DISTANCE", "CorpusSizes", "Utterance", "plan"]
 MIN_DISTANCE = 0.7
 """No test sentence has this ROUGE-L or more to a training sentence."""
 
-_LIST_SHARE, _LONGEST_LIST = 1 / 3, 6
+_LIST_SHARE, _LONGEST_LIST, _LONGEST_REFINING_LIST = 1 / 3, 6, 10
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class CorpusSizes:
     """Utterances of each kind; `probe` counts the clips of each tag, and of none."""
 
     neutral: int
+    refine: int
     expressive: int
     dev: int
     test: int
@@ -68,18 +70,8 @@ def plan(sizes: CorpusSizes, seed: int) -> list[Utterance]:
     half = wanted // 2
     test = scripts.plain_sentences(half, seed + 1, held_out=True)
     test += scripts.plain_sentences(wanted - half, seed + 2, held_out=False, exclude=test)
-    listed = int(sizes.neutral * _LIST_SHARE)
-    neutral = [
-        *_far_from(test, scripts.word_lists(_spare(listed), seed + 8, _LONGEST_LIST, exclude=test))[
-            :listed
-        ],
-        *_far_from(
-            test,
-            scripts.plain_sentences(
-                _spare(sizes.neutral - listed), seed + 3, held_out=False, exclude=test
-            ),
-        )[: sizes.neutral - listed],
-    ]
+    neutral = _training_texts(sizes.neutral, _LONGEST_LIST, (seed + 8, seed + 3), test)
+    refine = _training_texts(sizes.refine, _LONGEST_REFINING_LIST, (seed + 9, seed + 10), test)
     expressive = [
         script.tagged_text
         for script in scripts.generate(sizes.expressive, seed + 4, held_out=False, exclude=test)
@@ -103,7 +95,20 @@ def plan(sizes: CorpusSizes, seed: int) -> list[Utterance]:
         *_probes("probe_train", sizes.probe, training, seed + 5),
         *_probes("probe_test", sizes.probe // 2, held_out, seed + 6),
         *_utterances("neutral", neutral, training, seed),
+        *_utterances("refine", refine, training, seed),
     ]
+
+
+def _training_texts(
+    count: int, longest_list: int, seeds: tuple[int, int], test: Sequence[str]
+) -> list[str]:
+    """Lists of words, then sentences, none of them close to a test sentence."""
+    listed = int(count * _LIST_SHARE)
+    lists = scripts.word_lists(_spare(listed), seeds[0], longest_list, exclude=test)
+    sentences = scripts.plain_sentences(
+        _spare(count - listed), seeds[1], held_out=False, exclude=test
+    )
+    return [*_far_from(test, lists)[:listed], *_far_from(test, sentences)[: count - listed]]
 
 
 def _spare(count: int) -> int:

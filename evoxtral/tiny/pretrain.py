@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from evoxtral import artifacts
 from evoxtral.errors import UserError
 from evoxtral.progress import progress
 from evoxtral.tiny.architecture import Architecture
-from evoxtral.tiny.batches import Heads, Pool
+from evoxtral.tiny.batches import Heads, Labels, Pool
 from evoxtral.tiny.corpus import Utterances
 from evoxtral.tiny.inputs import AUDIO, EOS, PAD, encode, prompt_ids
 
@@ -52,6 +52,8 @@ class Recipe:
         loose_window: share of steps whose window ends at a random point between the longest
             utterance and the full window; the others end with the longest utterance.
         full_window: share of training after which all windows are full.
+        shortest: share of the utterances, shortest first, that is drawn from at the start.
+        perturb: largest relative change of an utterance's vocal tract and tempo.
         seed: all randomness derives from it.
         checkpoint_seconds: time between checkpoints.
         log_every: steps between rows of the log.
@@ -66,6 +68,8 @@ class Recipe:
     alone: float = 0.12
     loose_window: float = 0.3
     full_window: float = 0.88
+    shortest: float = 0.25
+    perturb: float = 0.0
     seed: int = 0
     checkpoint_seconds: float = 180.0
     log_every: int = 50
@@ -76,12 +80,14 @@ class Material:
     """What is learnt from.
 
     Attributes:
-        kinds: utterances by kind; `neutral` and `expressive` are trained on.
+        neutral: utterances to transcribe.
+        expressive: utterances that only the encoder hears.
         lines: text read without audio.
         phonemes: phoneme classes.
     """
 
-    kinds: Mapping[str, Utterances]
+    neutral: Utterances
+    expressive: Utterances
     lines: Sequence[str]
     phonemes: int
 
@@ -100,9 +106,9 @@ class _Trainer:
         self.model, self.recipe, self.tokenizer, self.shape = model, recipe, tokenizer, shape
         self.device = model.device
         self.heads = Heads(shape.encoder_width, material.phonemes).to(self.device)
-        self.neutral = Pool(material.kinds["neutral"], shape)
-        self.expressive = Pool(material.kinds["expressive"], shape)
-        self.targets = [self._ids(text) for text in material.kinds["neutral"].texts]
+        self.neutral = Pool(material.neutral, shape)
+        self.expressive = Pool(material.expressive, shape)
+        self.targets = [self._ids(text) for text in material.neutral.texts]
         self.lines = [self._ids(line) for line in material.lines]
         parameters = [p for p in model.parameters() if p.requires_grad]
         self.parameters = [*parameters, *self.heads.parameters()]
@@ -146,7 +152,7 @@ class _Trainer:
         rng = np.random.default_rng([recipe.seed, self.step])
         loose, extent = rng.random() < recipe.loose_window, rng.random()
         room = 1.0 if done >= recipe.full_window else extent * loose
-        share = min(1.0, 0.25 + 1.5 * done)
+        share = min(1.0, recipe.shortest + 1.5 * done)
         with torch.autocast(self.device.type, torch.bfloat16):
             alone = done < recipe.alone
             losses = self._hear(rng, share, room) if alone else self._transcribe(rng, share, room)
@@ -170,7 +176,7 @@ class _Trainer:
 
     def _transcribe(self, rng: np.random.Generator, share: float, room: float) -> dict[str, Tensor]:
         index = self.neutral.draw(rng, self.recipe.batch, share)
-        mels, labels = self.neutral.tensors(index, rng, room, self.device)
+        mels, labels = self._batch(self.neutral, index, rng, room)
         features = encode(self.model, mels)
         frames = self.heads.loss(features.float(), labels)
         stacked = features.reshape(len(index), -1, 4 * features.shape[-1])
@@ -185,8 +191,13 @@ class _Trainer:
 
     def _framewise(self, pool: Pool, rng: np.random.Generator, share: float, room: float) -> Tensor:
         index = pool.draw(rng, self.recipe.batch, share)
-        mels, labels = pool.tensors(index, rng, room, self.device)
+        mels, labels = self._batch(pool, index, rng, room)
         return self.heads.loss(encode(self.model, mels).float(), labels)
+
+    def _batch(
+        self, pool: Pool, index: Sequence[int], rng: np.random.Generator, room: float
+    ) -> tuple[Tensor, Labels]:
+        return pool.tensors(index, rng, room, self.device, self.recipe.perturb)
 
     def _read(self, rng: np.random.Generator) -> Tensor:
         chosen = rng.choice(len(self.lines), self.recipe.text_batch, replace=False)
