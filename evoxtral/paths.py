@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evoxtral.errors import UserError
 
-__all__ = ["notebooks_dir", "params_dir", "reports_dir", "root", "runs_dir"]
+__all__ = ["bought_dir", "notebooks_dir", "params_dir", "reports_dir", "root", "runs_dir"]
 
 
 def _is_root(folder: Path) -> bool:
@@ -52,6 +52,14 @@ def _beside(variable: str, default: str) -> Path:
 def runs_dir() -> Path:
     """Heavy artefacts (audio, features, adapters): `runs/`, or `EVOXTRAL_RUNS`."""
     return _beside("EVOXTRAL_RUNS", "runs")
+
+
+def bought_dir() -> Path:
+    """What was paid for (speech, replies), which cleaning must not take: `bought/`.
+
+    The environment variable `EVOXTRAL_BOUGHT` moves it.
+    """
+    return _beside("EVOXTRAL_BOUGHT", "bought")
 
 
 def reports_dir() -> Path:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from filelock import FileLock, Timeout
 from evoxtral import artifacts, paths, processes
 from evoxtral.errors import UserError
 
-__all__ = ["StageResult", "code_digest", "exclusive", "stage", "used_stages"]
+__all__ = ["StageResult", "code_digest", "exclusive", "stage", "used_stages", "why_build"]
 
 STAMP = "stage.json"
 
@@ -54,10 +55,21 @@ def used_stages() -> list[StageResult]:
 def code_digest(modules: Sequence[str]) -> str:
     """SHA-256 over the Python sources of modules or packages, e.g. `["evoxtral.speech"]`.
 
-    Part of a stage's digest, so that a changed generator never serves an old corpus.
+    Part of a stage's digest, so that a changed generator never serves an old corpus. Read once a
+    process: an edit counts from the next one on.
+
+    Raises:
+        ValueError: there is no such module.
     """
+    return _code_digest(tuple(sorted(modules)))
+
+
+# Cached, since Python imports a module once: after an edit a kernel that lives on still runs what
+# it has loaded, and a digest of the file as it is now would name code that made nothing.
+@cache
+def _code_digest(modules: tuple[str, ...]) -> str:
     total = hashlib.sha256()
-    for module in sorted(modules):
+    for module in modules:
         spec = find_spec(module)
         if spec is None or spec.origin is None:
             raise ValueError(f"no such module: {module}")
@@ -109,8 +121,15 @@ def _outputs(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _lacking(folder: Path) -> str | None:
-    """Why a stage has to be built, or None; sizes are compared, not contents."""
+def why_build(folder: Path) -> str:
+    """Why a stage has to be built; empty if it is whole.
+
+    The files are held against the stage's stamp by their sizes: hashing gigabytes at every look
+    would cost more than the damage it finds.
+
+    Args:
+        folder: of the stage, `runs/<profile>/<stage>-<digest>`.
+    """
     if not (folder / STAMP).is_file():
         return "not made yet"
     for name, facts in artifacts.read_json(folder / STAMP)["outputs"].items():
@@ -119,7 +138,7 @@ def _lacking(folder: Path) -> str | None:
             return f"{name} is missing"
         if file.stat().st_size != facts["bytes"]:
             return f"{name} has changed size"
-    return None
+    return ""
 
 
 def stage(
@@ -153,11 +172,11 @@ def stage(
     full = artifacts.digest(key)
     folder = paths.runs_dir() / profile / f"{name}-{full[:12]}"
     executed = False
-    if processes.told(lambda: _lacking(folder)) is not None:
+    if processes.told(lambda: why_build(folder)):
         with exclusive(folder) if processes.is_main() else nullcontext():
             # Another run may have finished it between the look and the lock.
-            reason = processes.told(lambda: _lacking(folder))
-            if reason is not None:
+            reason = processes.told(lambda: why_build(folder))
+            if reason:
                 _build(folder, key, full, make, reason, together=together)
                 executed = True
     result = StageResult(name, folder, full, executed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-if TYPE_CHECKING:  # most tests need no deep-learning framework
-    from torch import Tensor
+from evoxtral import published, stages
+from helpers import Heard
 
+if TYPE_CHECKING:  # most tests need no deep-learning framework
     from evoxtral.dataset import Dataset
 
 REPO = Path(__file__).resolve().parents[1]
@@ -42,6 +42,20 @@ def released_path(shared_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def numbers(repo: Path) -> published.Published:
+    """The published numbers."""
+    return published.load(repo / "reports" / "paper")
+
+
+@pytest.fixture
+def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for the test's stages; none is known yet."""
+    monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(stages, "_used", {})
+    return tmp_path / "runs"
+
+
+@pytest.fixture(scope="session")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Sixteen clips of 3 to 7 seconds, rendered once: twelve of `train`, four of `natural`."""
     from evoxtral.dataset import CorpusSizes, build_corpus, load
@@ -49,23 +63,6 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("spoken")
     build_corpus(folder, CorpusSizes(12, 0, 0, 4, 0, 0, 0, 0), seed=5, workers=1)
     return load(folder)
-
-
-@dataclass(frozen=True, eq=False)
-class Heard:
-    """What a model hears, kept in memory: stands where a cache or log-mels stand elsewhere."""
-
-    tensors: list[Tensor]
-
-    @property
-    def windows(self) -> list[int]:
-        return [len(one) for one in self.tensors]
-
-    def __len__(self) -> int:
-        return len(self.tensors)
-
-    def __getitem__(self, clip: int) -> Tensor:
-        return self.tensors[clip]
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +12,13 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from evoxtral import bench, metrics, params, published, tables, tags
+from evoxtral import bench, metrics, params, published, sft, tables, tags
 from evoxtral.bench import measured, tracking, views
 from evoxtral.bench.measured import Measured, Split
-from evoxtral.bench.predictions import Prediction
 from evoxtral.figures import PipelineFacts, RaftFacts
 from evoxtral.params import Benchmark
+from evoxtral.predictions import Prediction, read_predictions
+from helpers import fresh_python
 
 PAPER = published.load()
 
@@ -156,12 +155,12 @@ def test_predictions_can_be_scored_again(made_up: Measured, tmp_path: Path) -> N
     path = tmp_path / "rl.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows["natural-rl"]))
     references = {row["id"]: row["reference"] for row in rows["natural-rl"]}
-    again = bench.evaluate(references, bench.read_predictions(path, list(references)))
+    again = bench.evaluate(references, read_predictions(path, list(references)))
     assert again.paper().keys() == made_up.headline.evaluations["RL"].paper().keys()
     assert again == made_up.headline.evaluations["RL"]
 
 
-def test_published_numbers_need_no_deep_learning_framework(repo: Path) -> None:
+def test_published_numbers_need_no_deep_learning_framework() -> None:
     script = (
         "import sys\n"
         "from evoxtral import checks, datamix, figures, params, published, tables\n"
@@ -172,16 +171,12 @@ def test_published_numbers_need_no_deep_learning_framework(repo: Path) -> None:
         "tracking.log(cfg, found)\n"
         "print(found.empty, {'torch', 'transformers', 'peft'} & set(sys.modules))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=repo
-    )
-    assert done.stdout == "True set()\n"
+    assert fresh_python(script) == "True set()\n"
 
 
 def test_each_system_but_the_baseline_gets_a_run_of_the_tracker(
     made_up: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sft = pytest.importorskip("evoxtral.sft")
     logged: dict[str, dict[str, object]] = {}
 
     @contextmanager

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from evoxtral import bench, metrics, published
-from evoxtral.bench import PAPER, STRICT, Prediction
+from evoxtral.bench import PAPER, STRICT
 from evoxtral.errors import UserError
+from evoxtral.predictions import Prediction
 from evoxtral.scripts import read_released, split_released
 
 REFERENCES = {

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from evoxtral import cli
 from evoxtral.__main__ import main
+from helpers import fresh_python
 
 NAMES = [module.__name__.rpartition(".")[2] for module in cli.COMMANDS]
 
@@ -27,7 +26,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(NAMES) <= listed
 
 
-def test_no_command_loads_anything_heavy_to_say_its_help(repo: Path) -> None:
+def test_no_command_loads_anything_heavy_to_say_its_help() -> None:
     script = (
         "import contextlib, io, sys; from evoxtral.__main__ import main\n"
         f"for name in {NAMES}:\n"
@@ -35,7 +34,4 @@ def test_no_command_loads_anything_heavy_to_say_its_help(repo: Path) -> None:
         "        main([name, '--help'])\n"
         "print({'papermill', 'nbformat', 'scipy', 'torch', 'pandas'} & set(sys.modules))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=repo
-    )
-    assert done.stdout == "set()\n"
+    assert fresh_python(script) == "set()\n"

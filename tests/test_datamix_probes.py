@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from evoxtral import artifacts, datamix, params, stages
+from evoxtral import artifacts, datamix, params
 from evoxtral.datamix import probes
 from evoxtral.datamix.source import Source
 from evoxtral.speech.probe import TagAuc
@@ -27,9 +25,8 @@ def test_every_tag_has_a_band_and_three_are_hard() -> None:
     assert hard == {"calm", "confused", "scared"}
 
 
-def test_the_probes_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path))
-    monkeypatch.setattr(stages, "_used", {})
+@pytest.mark.usefixtures("own_runs")
+def test_the_probes_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def measured(tags: tuple[str, ...], texts: list[str], **settings: object) -> list[TagAuc]:

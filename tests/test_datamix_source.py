@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evoxtral import datamix, params, scripts, stages
-from evoxtral.datamix import overview, source
+from evoxtral import datamix, params, scripts
+from evoxtral.datamix import overview, own
 from evoxtral.dataset.audio import write_audio
 from evoxtral.errors import UserError
 from evoxtral.params import DataMix
@@ -20,10 +20,7 @@ SMALL = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(stages, "_used", {})
+pytestmark = pytest.mark.usefixtures("own_runs")
 
 
 def config(**changes: object) -> DataMix:
@@ -59,6 +56,8 @@ def test_the_corpus_is_built_once_and_found_clean() -> None:
 def test_probes_and_mix_do_not_decide_the_corpus() -> None:
     first = datamix.corpus(config())
     assert datamix.corpus(config(train_pairs=9, mix="1:1", threshold=0.5)).digest == first.digest
+    others = {"real": "x", "voices": "a", "scripts": "llm", "allow_characters": 1, "concurrency": 9}
+    assert datamix.corpus(config(**others)).digest == first.digest
 
 
 def test_ones_own_clips_are_copied_and_bad_ones_named(tmp_path: Path) -> None:
@@ -115,7 +114,7 @@ def test_the_released_scripts_are_split_as_published(
 
 @pytest.mark.parametrize("name", ["nowhere", "../nowhere.json"])
 def test_a_missing_source_is_one_sentence(name: str) -> None:
-    with pytest.raises(UserError, match=r"does not exist: give generated, released, or the path"):
+    with pytest.raises(UserError, match=r"does not exist: give generated, released, llm, "):
         datamix.open_source(config(source=name))
 
 
@@ -128,4 +127,4 @@ def test_a_source_needs_a_training_split(tmp_path: Path) -> None:
 
 
 def test_a_relative_path_starts_at_the_checkout(repo: Path) -> None:
-    assert source._path("params") == repo / "params"
+    assert own.existing("source", "params") == repo / "params"

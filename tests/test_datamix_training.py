@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evoxtral import artifacts, datamix, params, scripts, stages, tags
+from evoxtral import artifacts, datamix, params, scripts, tags
 from evoxtral.datamix import training
 from evoxtral.datamix.source import Source
 from evoxtral.errors import UserError
@@ -20,10 +20,7 @@ ROWS = scripts.generate(160, 5)
 NO_FINDINGS = pd.DataFrame(columns=["kind", "file", "line", "reason"])
 
 
-@pytest.fixture(autouse=True)
-def _own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(stages, "_used", {})
+pytestmark = pytest.mark.usefixtures("own_runs")
 
 
 def source() -> Source:

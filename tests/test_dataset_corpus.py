@@ -19,6 +19,7 @@ from evoxtral.dataset import CorpusSizes, build_corpus, load, read_manifest, val
 from evoxtral.dataset import corpus as corpus_module
 from evoxtral.errors import UserError
 from evoxtral.speech import TRAINING_VOICES, Rendered, RenderSettings, find_voice, render
+from helpers import until
 
 TINY = CorpusSizes(4, 0, 0, 3, 0, 2, 0, 2)
 
@@ -201,13 +202,6 @@ def alive(mark):
     return found
 
 
-def until(condition, seconds=300.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.005)
-
-
 def kill_and_resume(tmp_path, kills, seed):
     """Kill a build at random numbers of finished clips; count each run's workers afterwards."""
     rng = random.Random(seed)
@@ -216,7 +210,7 @@ def kill_and_resume(tmp_path, kills, seed):
     for stop in sorted(rng.randrange(1, 58) for _ in range(kills)):
         mark = f"{os.getpid()}-{seed}-{stop}"
         process = start(folder, mark)
-        until(lambda p=process, s=stop: done() >= s or p.poll() is not None)
+        until(lambda p=process, s=stop: done() >= s or p.poll() is not None, 300)
         time.sleep(rng.uniform(0, 0.05))
         process.send_signal(signal.SIGKILL)
         process.communicate()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evoxtral import datamix, metrics, params, sft, stages, tags
+from evoxtral import datamix, metrics, params, published, sft, stages, tables, tags
 from evoxtral.errors import UserError
 from evoxtral.experiment import Setup, open_setup, transcripts
 from evoxtral.metrics import RewardWeights
@@ -215,10 +215,11 @@ def test_raft_runs_its_rounds_and_curates(setup: Setup, start: Path) -> None:
 def test_controls_differ_in_one_thing(name: str) -> None:
     """A control takes the same clips with other texts, or the report's settings."""
     own = recipes.of_parameters(_raft(untagged=0.1))
-    made = recipes.controls(own)[name]
+    made = recipes.controls(own, 12)[name]
     same = replace(
         own, select=made.select, prompts=made.prompts, convention=made.convention,
         curation=made.curation, drop_flat=made.drop_flat, untagged=made.untagged,
+        clips=made.clips,
     )  # fmt: skip
     assert made == same != own
 
@@ -245,6 +246,15 @@ def test_training_sets_of_the_recipes() -> None:
     assert list(made["random"]["text"]) != list(made["best"]["text"])
 
 
+def test_a_curation_that_keeps_nothing_says_why() -> None:
+    """Where all rewards tie the report's rule keeps no clip; the table says so, in words."""
+    tied = pd.DataFrame({"clip": list("abcd"), "reward": [0.5] * 4})
+    made = views.curations(tied, recipes.of_parameters(_raft(drop_share=0.25)))
+    table = tables.curation(made, published.load())
+    assert [row[2] for row in table.cells()[1:]] == ["—", "3"]
+    assert "no reward exceeds the threshold 0.500" in table.caption
+
+
 def test_validation_chooses_and_sft_may_win(setup: Setup, start: Path) -> None:
     """With SFT alone there is nothing else to choose."""
     chosen, scored = views.best_by_validation(setup, {"SFT": start})
@@ -256,6 +266,8 @@ def test_reward_weights_are_checked_before_any_work() -> None:
     """Weights that do not sum to 1 stop when the recipe is made."""
     with pytest.raises(UserError, match="must sum to 1"):
         recipes.of_parameters(_raft(tag_weight=0.9))
+    with pytest.raises(UserError, match=r"adapter nowhere is no folder"):
+        recipes.of_parameters(_raft(adapter="nowhere"))
     assert recipes.of_parameters(_raft()).weights == RewardWeights()
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import io
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -21,12 +20,6 @@ from matplotlib.transforms import Bbox
 
 from evoxtral import checks, figures, published
 from evoxtral.figures import SYSTEMS
-
-
-@pytest.fixture(scope="module")
-def numbers(repo: Path) -> published.Published:
-    return published.load(repo / "reports" / "paper")
-
 
 DRAW: dict[str, Callable[[published.Published], Figure]] = {
     "core": lambda p: figures.core_metrics(p.core),
@@ -154,6 +147,14 @@ def test_plane_draws_intervals_where_there_are_some(numbers: published.Published
     assert np.array(segments) == pytest.approx(
         np.array([[[4.12, 69.4], [6.12, 69.4]], [[5.12, 68.4], [5.12, 70.4]]])
     )
+
+
+def test_plane_without_any_error_has_room(numbers: published.Published) -> None:
+    core = numbers.core.copy()
+    core.loc[core["key"] == "wer", list(SYSTEMS)] = 0.0
+    ax = figures.wer_f1_plane(core).axes[0]
+    assert ax.get_xlim() == (0, 1)
+    assert [line.get_xdata()[0] for line in ax.lines] == [0, 0, 0]
 
 
 def test_uncertainty_draws_95_percent(drawn: dict[str, Figure]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -11,19 +9,17 @@ import pytest
 
 from evoxtral import __version__
 from evoxtral.__main__ import main
+from helpers import fresh_python
 
 
-def test_help_and_version_need_no_heavy_import(repo: Path) -> None:
+def test_help_and_version_need_no_heavy_import() -> None:
     script = (
         "import sys; from evoxtral.__main__ import main\n"
         "try: main(['--version'])\n"
         "except SystemExit: pass\n"
         "print({'papermill', 'scipy', 'torch', 'pandas'} & set(sys.modules))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=repo
-    )
-    assert done.stdout.splitlines() == [__version__, "set()"]
+    assert fresh_python(script).splitlines() == [__version__, "set()"]
 
 
 @pytest.mark.parametrize("arguments", [[], ["nope"], ["report", "--profile", "huge"], ["speed"]])

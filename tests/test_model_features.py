@@ -29,11 +29,7 @@ BATCHED = 1e-4
 """How far features, of size about 1, may be off in other company: float32 sums in another order."""
 
 
-@pytest.fixture(autouse=True)
-def runs(tmp_path, monkeypatch):
-    """Every test starts with an empty folder of stages."""
-    monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "runs"))
-    return tmp_path / "runs"
+pytestmark = pytest.mark.usefixtures("own_runs")
 
 
 @pytest.fixture
@@ -125,7 +121,7 @@ def test_clips_of_several_windows_keep_their_places(base, spoken, monkeypatch):
         torch.testing.assert_close(made[i], alone, rtol=0, atol=BATCHED)
 
 
-def test_a_killed_cache_goes_on_with_the_block_it_was_at(base, spoken, runs, monkeypatch):
+def test_a_killed_cache_goes_on_with_the_block_it_was_at(base, spoken, own_runs, monkeypatch):
     monkeypatch.setattr(features, "BLOCK", 3)
     clips = spoken["train"]
     write = features.artifacts.write_bytes
@@ -144,7 +140,7 @@ def test_a_killed_cache_goes_on_with_the_block_it_was_at(base, spoken, runs, mon
     assert sum(seen) == 6
     blocks = {path.name: path.read_bytes() for path in resumed.folder.glob("*.safetensors")}
     assert len(blocks) == 4
-    shutil.rmtree(runs)
+    shutil.rmtree(own_runs)
     whole = cache_features(base, clips, spoken, "test", "train")
     assert whole.folder == resumed.folder
     assert {p.name: p.read_bytes() for p in whole.folder.glob("*.safetensors")} == blocks

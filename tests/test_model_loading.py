@@ -9,11 +9,12 @@ import shutil
 import huggingface_hub.constants
 import pytest
 import torch
-from transformers import BertConfig, BertModel, VoxtralForConditionalGeneration
+from transformers import VoxtralForConditionalGeneration
 
 from evoxtral.errors import UserError
 from evoxtral.model import device, open_base, weights_digest
 from evoxtral.tiny import checkpoint_dir
+from small_models import other_architecture
 
 
 @pytest.fixture(autouse=True)
@@ -119,14 +120,7 @@ def test_a_spoilt_folder_is_refused(folder, file, spoil):
 
 def test_another_architecture_is_refused(folder):
     (folder / "model.safetensors").unlink()
-    shape = BertConfig(
-        vocab_size=8,
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        intermediate_size=8,
-    )
-    BertModel(shape).save_pretrained(folder)
+    other_architecture().save_pretrained(folder)
     refused(folder)
 
 

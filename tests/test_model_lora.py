@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, VoxtralConfig
+from transformers import VoxtralConfig
 
 from evoxtral.errors import UserError
 from evoxtral.model import (
@@ -21,8 +22,8 @@ from evoxtral.model import (
     open_base,
 )
 from evoxtral.model.lora import ADAPTER_FILE
-from evoxtral.tiny import Architecture
 from evoxtral.tiny.architecture import build_model
+from small_models import SMALL, other_architecture
 
 MINI = {
     "audio_config": {
@@ -52,22 +53,11 @@ MINI = {
 """Shapes of Voxtral-Mini-3B-2507, from its published configuration."""
 
 SHAPE = LoraShape(rank=4, alpha=8)
-SMALL = Architecture(
-    window_seconds=2,
-    encoder_width=32,
-    encoder_layers=1,
-    encoder_heads=2,
-    lm_width=32,
-    lm_layers=2,
-    lm_heads=2,
-    lm_kv_heads=1,
-)
 
 
 def small(layers=2):
     torch.manual_seed(0)
-    shape = Architecture(**{**vars(SMALL), "lm_layers": layers})
-    model = build_model(shape, 300).requires_grad_(False).eval()
+    model = build_model(replace(SMALL, lm_layers=layers), 300).requires_grad_(False).eval()
     model.name_or_path = model.config.name_or_path = "small"
     return model
 
@@ -187,15 +177,8 @@ def test_the_digest_is_of_the_weights(adapter, tmp_path):
 
 
 def test_another_kind_of_model_cannot_carry_an_adapter():
-    tiny = BertConfig(
-        vocab_size=8,
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        intermediate_size=8,
-    )
     with pytest.raises(UserError, match="is it a Voxtral"):
-        attach(BertModel(tiny), SHAPE, seed=0)
+        attach(other_architecture(), SHAPE, seed=0)
 
 
 def test_a_model_carries_one_adapter_at_a_time(adapter):

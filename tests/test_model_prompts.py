@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,24 +11,14 @@ import torch
 
 from evoxtral.errors import UserError
 from evoxtral.model import Prompter, Voxtral, open_base
-from evoxtral.tiny import Architecture
 from evoxtral.tiny.architecture import build_model, build_processor
 from evoxtral.tiny.tokenizer import SPECIAL_TOKENS, train_tokenizer
+from small_models import SMALL
 
 PCM16 = 1e-4
 """How far log-mels may be off: the processor writes a 16-bit file in between, we do not."""
 
-FULL_WINDOWS = Architecture(
-    window_seconds=30,
-    mel_bins=128,
-    encoder_width=32,
-    encoder_layers=1,
-    encoder_heads=2,
-    lm_width=32,
-    lm_layers=1,
-    lm_heads=2,
-    lm_kv_heads=1,
-)
+FULL_WINDOWS = replace(SMALL, window_seconds=30, mel_bins=128, lm_layers=1)
 """The windows of Voxtral-Mini around a model of no size."""
 
 

@@ -24,11 +24,12 @@ from evoxtral import params, paths
 NOTEBOOKS = sorted(paths.notebooks_dir().glob("*.ipynb"))
 MOST_LINES, MEDIAN_LINES = 15, 5
 STAGES = {
-    "00_tiny_base": 2,
+    "00_tiny_base": 3,
     "01_data_mix": 3,
     "02_sft": 12,
     "03_raft": 17,
     "04_benchmark": 19,
+    "05_speed": 0,
 }
 """Stages each notebook must execute with an empty `runs/`."""
 

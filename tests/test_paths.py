@@ -47,7 +47,18 @@ def test_without_a_checkout_the_error_says_what_to_do(
         paths.root()
 
 
-def test_runs_and_reports_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_made_and_what_was_bought_can_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "r"))
     monkeypatch.setenv("EVOXTRAL_REPORTS", str(tmp_path / "p"))
+    monkeypatch.setenv("EVOXTRAL_BOUGHT", str(tmp_path / "b"))
     assert (paths.runs_dir(), paths.reports_dir()) == (tmp_path / "r", tmp_path / "p")
+    assert paths.bought_dir() == tmp_path / "b"
+
+
+def test_what_was_bought_is_not_among_what_cleaning_removes(repo: Path) -> None:
+    clean = (repo / "Makefile").read_text().partition("\nclean:\n")[2]
+    assert "runs" in clean
+    assert paths.bought_dir().name not in clean
+    assert not paths.bought_dir().is_relative_to(paths.runs_dir())

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 from pydantic import SecretStr
 
 from evoxtral.errors import UserError
 from evoxtral.providers.access import check_url, read_key, redact, require
+from helpers import fresh_python
 
 
 def test_key_comes_from_the_environment_and_does_not_show(monkeypatch):
@@ -77,5 +75,4 @@ from evoxtral import providers, scripts
 lines = providers.cast(scripts.generate(3, 1), [providers.CastVoice("a")], "train", 0)
 print(providers.estimate_speech(lines, providers.SpeechSettings(), ()).requests)
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "3\n"
+    assert fresh_python(code) == "3\n"

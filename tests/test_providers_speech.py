@@ -9,11 +9,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +31,8 @@ from evoxtral.providers import (
     price_speech,
 )
 from evoxtral.scripts import Script
+from local_server import CANARY, LocalHandler, LocalServer, everything_in, served
 
-CANARY = "sk-canary-0123456789"
 SETTINGS = SpeechSettings()
 VOICES = [CastVoice("voiceA", "female"), CastVoice("voiceB", "male"), CastVoice("voiceC")]
 TEXTS = [
@@ -47,53 +45,23 @@ TEXTS = [
 ]
 
 
-class Server(ThreadingHTTPServer):
-    """Answers with noise, or as `behave` says; remembers what it was asked."""
-
-    daemon_threads = True
+class Server(LocalServer):
+    """Answers with noise, or as `behave` says."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.behave = lambda text, count: "speak"
-        self.asked: Counter[str] = Counter()
         self.spoken: Counter[str] = Counter()
-        self.requests: list[dict] = []
-        self.busy = self.most_busy = 0
-        self.lock = threading.Lock()
-        self.delay = 0.0
         self.numbers = itertools.count()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
-    def handle_error(self, request, client_address):
-        """A client that hangs up is part of the tests."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def do_POST(self):
-        server, body = self.server, self.rfile.read(int(self.headers["content-length"]))
-        text = json.loads(body)["text"]
-        with server.lock:
-            server.asked[text] += 1
-            count = server.asked[text]
-            server.requests.append(
-                {"path": self.path, "key": self.headers["xi-api-key"], **json.loads(body)}
-            )
-            server.busy += 1
-            server.most_busy = max(server.most_busy, server.busy)
-        try:
+class Handler(LocalHandler):
+    def answer(self, request):
+        server, text = self.server, request["text"]
+        asked = {"path": self.path, "key": self.headers["xi-api-key"], **request}
+        with server.answering(text, asked) as (count, _):
             time.sleep(server.delay)
             self.react(server.behave(text, count), text)
-        finally:
-            with server.lock:
-                server.busy -= 1
 
     def react(self, action, text):
         audio = pcm(text)
@@ -124,15 +92,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.send(status, b"<html>busy</html>", "text/html", more=headers)
 
     def send(self, status, body, kind, declared=None, more=None):
-        self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body) if declared is None else declared))
-        self.send_header("request-id", f"r-{next(self.server.numbers)}")
-        self.send_header("character-cost", "7")
-        for name, value in (more or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+        own = {"request-id": f"r-{next(self.server.numbers)}", "character-cost": "7"}
+        super().send(status, body, kind, declared, own | (more or {}))
 
 
 def pcm(text: str) -> bytes:
@@ -144,13 +105,8 @@ def pcm(text: str) -> bytes:
 
 @pytest.fixture
 def server():
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(Server()) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -354,11 +310,6 @@ def test_the_key_is_in_no_file_and_no_log_of_a_good_run(buy, server, tmp_path, c
         buy(lines_of())
     assert caplog.records, "the client logs its requests"
     assert CANARY not in caplog.text + "".join(capfd.readouterr()) + everything_in(tmp_path)
-
-
-def everything_in(folder: Path) -> str:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return "".join(f"{path}{path.read_bytes().decode('latin-1')}" for path in files)
 
 
 def test_no_more_requests_at_a_time_than_allowed(buy, server):

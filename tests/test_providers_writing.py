@@ -11,11 +11,9 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -29,58 +27,36 @@ from evoxtral.providers import ChatService, ChatSettings, Patience, ScriptPlan, 
 from evoxtral.providers.briefs import Tally, next_brief
 from evoxtral.providers.script_plan import estimate_scripts
 from evoxtral.scripts import generate, read_released
+from local_server import CANARY, LocalHandler, LocalServer, everything_in, served
 
-CANARY = "sk-canary-0123456789"
 SEEDS = generate(10, 11)
 LETTERS = "abcdefghiklmnoprstuw"
 
 
-class Server(ThreadingHTTPServer):
+class Server(LocalServer):
     """A model that obeys, or does as `behave` says; its reply is a function of the request."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.behave = lambda purpose, count: "obey"
         self.score = lambda text, vote: 4
-        self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
-        self.requests: list[dict] = []
-        self.lock = threading.Lock()
-        self.delay = 0.0
-        self.busy = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-    def handle_error(self, request, client_address):
-        """A client that hangs up is part of the tests."""
+        return f"{super().url}/v1"
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def do_POST(self):
+class Handler(LocalHandler):
+    def answer(self, request):
         server = self.server
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         assert self.path == "/v1/chat/completions"
         purpose = request["response_format"]["json_schema"]["name"]
         name = json.dumps(request["messages"])
-        with server.lock:
-            server.asked[name] += 1
-            server.requests.append(request | {"key": self.headers["authorization"]})
-            count, server.busy = len(server.requests), server.busy + 1
-        try:
+        asked = request | {"key": self.headers["authorization"]}
+        with server.answering(name, asked) as (_, count):
             time.sleep(server.delay)
             self.react(server.behave(purpose, count), request, purpose, name)
-        finally:
-            with server.lock:
-                server.busy -= 1
 
     def react(self, action, request, purpose, name):
         content = self.content(request["messages"], purpose, name)
@@ -128,15 +104,6 @@ class Handler(BaseHTTPRequestHandler):
         }
         self.send(200, json.dumps(body).encode())
 
-    def send(self, status, body, declared=None, more=None):
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body) if declared is None else declared))
-        for header, value in (more or {}).items():
-            self.send_header(header, value)
-        self.end_headers()
-        self.wfile.write(body)
-
 
 def obedient(messages, rng) -> list[dict[str, str]]:
     """Scripts as the last message wants them, in words that were never said before."""
@@ -158,13 +125,8 @@ def obedient(messages, rng) -> list[dict[str, str]]:
 
 @pytest.fixture
 def server():
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(Server()) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -443,11 +405,6 @@ def test_the_key_is_in_no_file_and_no_log_of_a_good_run(write, server, tmp_path,
         write()
     assert caplog.records, "the client logs its requests"
     assert CANARY not in caplog.text + "".join(capfd.readouterr()) + everything_in(tmp_path)
-
-
-def everything_in(folder: Path) -> str:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return "".join(f"{path}{path.read_bytes().decode('latin-1')}" for path in files)
 
 
 def test_another_plan_needs_another_folder(write):

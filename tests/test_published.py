@@ -12,11 +12,6 @@ from evoxtral import published, scripts, tags
 from evoxtral.errors import UserError
 
 
-@pytest.fixture(scope="module")
-def numbers(repo: Path) -> published.Published:
-    return published.load(repo / "reports" / "paper")
-
-
 @pytest.fixture
 def editable(repo: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(repo / "reports" / "paper", tmp_path / "paper"))
@@ -113,7 +108,9 @@ def test_tables_equal_the_report(numbers: published.Published, sources: dict[str
 
 
 def test_rl_settings_equal_the_card(numbers: published.Published, sources: dict[str, str]) -> None:
-    for name, value in numbers.rl_settings.to_numpy().tolist():
+    settings = numbers.rl_settings.to_numpy().tolist()
+    assert settings
+    for name, value in settings:
         assert f"| {name} | {value} |" in sources["card"]
 
 

@@ -104,9 +104,13 @@ def test_a_name_is_used_once() -> None:
         report.table("scores", table())
 
 
-def test_a_cell_run_again_starts_over() -> None:
+def test_a_cell_run_again_starts_over(folder: Path) -> None:
+    Report(CFG).table("other", table())
     Report(CFG).table("scores", table())
-    Report(CFG).table("scores", table())
+    again = Report(CFG)
+    again.table("scores", table())
+    again.finish({})
+    assert {file.stem for file in (folder / "tables").iterdir()} == {"scores"}
 
 
 def test_another_process_is_refused_while_a_report_is_open(folder: Path) -> None:

@@ -12,20 +12,10 @@ import torch
 from evoxtral.errors import UserError
 from evoxtral.model import LoraShape, Prompter, attach, encode, open_base, read_cached
 from evoxtral.sample import Decoded, Decoding, decode
-from evoxtral.tiny import Architecture
 from evoxtral.tiny.architecture import build_model
+from small_models import SMALL
 
 EOS = 2
-SMALL = Architecture(
-    window_seconds=2,
-    encoder_width=32,
-    encoder_layers=1,
-    encoder_heads=2,
-    lm_width=32,
-    lm_layers=2,
-    lm_heads=2,
-    lm_kv_heads=1,
-)
 WINDOW = [24] * SMALL.audio_tokens
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,9 +24,9 @@ from evoxtral.scripts import (
 )
 from evoxtral.scripts.plan import STATES
 from evoxtral.tags import text_key
+from helpers import fresh_python
 
 N = 4000
-REPO = Path(__file__).resolve().parents[1]
 
 
 @cache
@@ -62,15 +58,8 @@ def test_scripts_do_not_depend_on_the_process() -> None:
     """Hash randomisation reorders sets: no draw may go through one."""
     code = "from evoxtral.scripts import generate; print(generate(60, 3))"
     for hash_seed in ("1", "2"):
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed},
-            cwd=REPO,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert run.stdout.strip() == repr(generate(60, 3))
+        printed = fresh_python(code, PYTHONHASHSEED=hash_seed)
+        assert printed.strip() == repr(generate(60, 3))
 
 
 def test_ids_are_stable_and_distinct() -> None:

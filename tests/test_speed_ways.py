@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from evoxtral.experiment import Setup
 from evoxtral.model import LoraShape, attach
 from evoxtral.params import DataMix, Sft
 from evoxtral.raft.sampling import Sampling
-from evoxtral.speed import evaluate, finetuning, plain, sampling
+from evoxtral.speed import encode, evaluate, finetuning, plain, points, sampling
 from evoxtral.speed.finetuning import Tuning
+from evoxtral.speed.points import Point, Where
 from evoxtral.speed.subject import Subject, spread
 
 K = 3
@@ -223,6 +225,84 @@ def test_sampling_is_compared_on_equal_rewards(subject: Subject) -> None:
     assert facts["reward_inside"] is within
     assert made.units == 2 * K
     assert made.target is None
+
+
+def test_encoding_is_compared_on_equal_features(setup: Setup, tmp_path: Path) -> None:
+    clips = setup.clips("train")[:3]
+    made = encode.encode_clips(setup, clips, repeats=1)
+    assert made.facts["largest_relative_difference"] < 1e-3
+    assert made.units == 3
+    files = encode.hear_one_by_one(setup, clips[::-1], tmp_path)
+    assert encode.largest_difference(files, finetuning.cached(setup, clips)) > 0.02
+
+
+def test_other_features_are_not_timed(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode, "largest_difference", lambda *_: 0.5)
+    with pytest.raises(RuntimeError, match="features of the two ways are 0.5 apart"):
+        encode.encode_clips(setup, setup.clips("train")[:3], repeats=1)
+
+
+def test_needs_know_who_has_a_cache(subject: Subject, tuning: Tuning) -> None:
+    made = evaluate.evaluate(subject, batch=4, repeats=1)
+    assert {way: len(needs) for way, needs in made.needs.items()} == {
+        evaluate.ONE: 3, evaluate.OURS: 2, evaluate.WITH_CACHE: 3
+    }  # fmt: skip
+    assert made.needs[evaluate.ONE][1:] == made.needs[evaluate.OURS]
+    small, large = (finetuning.finetuning(tuning, repeats=1).needs[way][0] for way in (
+        finetuning.OURS, "plain Trainer, micro-batch 2"))  # fmt: skip
+    assert (small.precision, large.precision) == ("bfloat16", "float32")
+
+
+@pytest.mark.parametrize(("way", "prefills"), [("ours", 1), ("plain", K)])
+def test_a_point_counts_what_is_prefilled(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch, way: str, prefills: int
+) -> None:
+    monkeypatch.setattr(points, "open_subject", lambda *_: subject)
+    where = Where("smoke", subject.adapter, 2, 1)
+    found = points._measure(Point("sampling", way, 2, 4, K), where)
+    positions = 2 * len(subject.setup.prompter.prompt(1))
+    assert found["prefilled"] == prefills * positions
+    assert found["seconds"] > 0
+    assert found["peak"] >= found["before"] > 100
+
+
+def test_points_of_training_and_encoding(
+    subject: Subject, tuning: Tuning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(points, "open_subject", lambda *_: subject)
+    monkeypatch.setattr(points, "open_tuning", lambda *_: tuning)
+    where = Where("smoke", subject.adapter, 2, 1)
+    for point in (Point("SFT", "ours", 4, 2), Point("encode", "ours", 2), Point("encode", "plain", 2),
+                  Point("evaluation", "ours", 2, 2)):  # fmt: skip
+        assert points._measure(point, where)["seconds"] > 0
+
+
+def test_points_on_several_curves_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Point] = []
+
+    class Pool:
+        def __init__(self, *_: object) -> None: ...
+
+        def __enter__(self) -> Pool:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def submit(self, _: object, point: Point, where: Where) -> Pool:
+            asked.append(point)
+            return self
+
+        def result(self) -> dict[str, float]:
+            return {"seconds": 1.0}
+
+    monkeypatch.setattr(points, "ProcessPoolExecutor", Pool)
+    one, two = Point("encode", "ours", 2), Point("encode", "ours", 4)
+    frame = points.measure_points(
+        {"size": [one, two], "batch": [one]}, Where("smoke", Path(), 4, 1)
+    )
+    assert asked == [one, two]
+    assert frame["curve"].tolist() == ["size", "size", "batch"]
+    assert frame["size"].tolist() == [2, 4, 2]
 
 
 def test_clips_are_spread_over_the_split(setup: Setup) -> None:

@@ -13,11 +13,7 @@ import pytest
 from evoxtral import artifacts, stages
 from evoxtral.errors import UserError
 
-
-@pytest.fixture(autouse=True)
-def _own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(stages, "_used", {})
+pytestmark = pytest.mark.usefixtures("own_runs")
 
 
 def fill(folder: Path) -> None:
@@ -69,6 +65,11 @@ def test_what_another_run_finished_meanwhile_is_kept(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(stages, "exclusive", late)
     made = stages.stage("s", "smoke", {}, never)
     assert (made.path / "data" / "a.txt").read_text() == "a"
+
+
+def test_the_reason_to_build_is_empty_for_a_whole_stage(tmp_path: Path) -> None:
+    assert stages.why_build(tmp_path / "none") == "not made yet"
+    assert stages.why_build(stages.stage("s", "smoke", {}, fill).path) == ""
 
 
 def test_a_failed_stage_leaves_no_result_and_resumes() -> None:
@@ -138,14 +139,23 @@ def test_a_second_process_is_refused_and_a_dead_one_leaves_no_lock(tmp_path: Pat
         pass
 
 
-def test_code_digest_follows_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_modules_does_not_decide() -> None:
+    modules = ["evoxtral.errors", "evoxtral.stats"]
+    assert stages.code_digest(modules) == stages.code_digest(modules[::-1])
+    assert stages.code_digest(modules) != stages.code_digest(modules[:1])
+
+
+def test_code_digest_follows_the_source_from_process_to_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = tmp_path / "samplecode"
     package.mkdir()
     (package / "__init__.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     before = stages.code_digest(["samplecode"])
-    assert before == stages.code_digest(["samplecode"])
     (package / "inner.py").write_text("y = 2\n")
-    assert before != stages.code_digest(["samplecode"])
+    assert stages.code_digest(["samplecode"]) == before, "this process may have loaded what was"
+    stages._code_digest.cache_clear()  # as in the next process
+    assert stages.code_digest(["samplecode"]) != before
     with pytest.raises(ValueError, match="no such module"):
         stages.code_digest(["evoxtral.nowhere"])

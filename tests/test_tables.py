@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -17,11 +16,6 @@ from evoxtral.errors import UserError
 from evoxtral.tables import Best, Format, Table, best_in_row
 
 NAN = float("nan")
-
-
-@pytest.fixture(scope="module")
-def numbers(repo: Path) -> published.Published:
-    return published.load(repo / "reports" / "paper")
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
@@ -17,11 +15,6 @@ SAID = {
     "random of 4": ["a b c", "a b c", "a b", "[sad] x y z"],
 }
 SCORED = {name: metrics.evaluate(REFERENCES, texts) for name, texts in SAID.items()}
-
-
-@pytest.fixture(scope="module")
-def numbers(repo: Path) -> published.Published:
-    return published.load(repo / "reports" / "paper")
 
 
 def test_curation_stands_under_the_reports(numbers: published.Published) -> None:

@@ -22,11 +22,6 @@ SAID = {
 SCORED = {name: metrics.evaluate(REFERENCES, texts) for name, texts in SAID.items()}
 
 
-@pytest.fixture(scope="module")
-def numbers(repo: Path) -> published.Published:
-    return published.load(repo / "reports" / "paper")
-
-
 def test_recipe_sets_three_sources_side_by_side(numbers: published.Published) -> None:
     run = {"learning rate": 5e-5, "LoRA rank": 16, "Class balance": True, "Epochs": None,
            "Target modules": ("q_proj", "v_proj"), "LoRA dropout": 0.05}  # fmt: skip

@@ -17,20 +17,12 @@ from transformers import (
 
 from evoxtral.errors import UserError
 from evoxtral.tiny import batches, inputs, pretrain, targets
-from evoxtral.tiny.architecture import Architecture, build_model, build_processor
+from evoxtral.tiny.architecture import build_model, build_processor
 from evoxtral.tiny.corpus import Utterances
 from evoxtral.tiny.tokenizer import SPECIAL_TOKENS, train_tokenizer
+from small_models import SMALL
 
-SHAPE = Architecture(
-    window_seconds=2,
-    encoder_width=32,
-    encoder_layers=1,
-    encoder_heads=2,
-    lm_width=32,
-    lm_layers=1,
-    lm_heads=2,
-    lm_kv_heads=1,
-)
+SHAPE = replace(SMALL, lm_layers=1)
 RECIPE = pretrain.Recipe(steps=8, batch=4, learning_rate=3e-3, checkpoint_seconds=0, log_every=2)
 WORDS = ("we could go", "the car is red", "she laughs", "stop now")
 MERGES = 40

@@ -21,6 +21,8 @@ from evoxtral import artifacts
 from evoxtral.artifacts import digest_file
 from evoxtral.train import newest_whole, read_log
 from evoxtral.train.checkpoints import MARKER
+from helpers import until
+from small_models import small_base
 
 TRAIN = """
 import os, sys
@@ -67,12 +69,8 @@ for line in sys.stdin:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory, spoken_features):
     """A base smaller than the embedded one, with something to hear."""
-    from evoxtral.tiny import Architecture, checkpoint_dir
-    from evoxtral.tiny.architecture import build_model
-
-    folder = shutil.copytree(checkpoint_dir(), tmp_path_factory.mktemp("base") / "small")
-    torch.manual_seed(0)
-    build_model(Architecture(8, 80, 32, 1, 2, 48, 2, 2, 1), 1096).save_pretrained(folder)
+    folder = tmp_path_factory.mktemp("base") / "small"
+    small_base(folder)
     features = torch.randn(8, 400, 32)
     save_file({"features": features}, folder / "features.safetensors")
     return folder
@@ -121,13 +119,6 @@ def whole(runner, tmp_path_factory):
     start = time.monotonic()
     digest = runner.finish(folder)
     return digest, logged(folder), time.monotonic() - start
-
-
-def until(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.001)
 
 
 def logged(folder):

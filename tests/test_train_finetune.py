@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from dataclasses import replace
 
@@ -24,10 +23,10 @@ from evoxtral.model import (
     open_base,
     read_cached,
 )
-from evoxtral.tiny import Architecture, checkpoint_dir
-from evoxtral.tiny.architecture import build_model
 from evoxtral.train import ADAPTER, LOG, Examples, Recipe, Watched, finetune, read_log
 from evoxtral.train.finetune import _best
+from helpers import Heard
+from small_models import small_base
 
 RECIPE = Recipe(
     LoraShape(rank=8, alpha=16, dropout=0.05),
@@ -90,11 +89,8 @@ def task(spoken, spoken_features):
 @pytest.fixture(scope="module")
 def small(spoken, tmp_path_factory):
     """Tasks for a base that is smaller still and knows nothing: where only the machinery counts."""
-    shape = Architecture(8, 80, 32, 1, 2, 48, 2, 2, 1)
-    folder = shutil.copytree(checkpoint_dir(), tmp_path_factory.mktemp("base") / "small")
-    torch.manual_seed(0)
-    model = build_model(shape, 1096)
-    model.save_pretrained(folder)
+    folder = tmp_path_factory.mktemp("base") / "small"
+    model = small_base(folder)
     prompter = Prompter(open_base(str(folder), "cpu"))
     mels = [prompter.mels(spoken.audio(clip)) for clip in spoken.clips]
     made = Heard(mels), Heard([encode(model, one).clone() for one in mels])
@@ -103,14 +99,6 @@ def small(spoken, tmp_path_factory):
         return Task(spoken, made[0 if encoder else 1], folder, **options)
 
     return task
-
-
-class Heard(list):
-    """What is heard of clips of one window."""
-
-    @property
-    def windows(self):
-        return [1] * len(self)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
-"""Evoxtral-Bench: predictions and scores of systems on a split.
+"""Evoxtral-Bench: scores of systems' predictions (`evoxtral.predictions`) on a split.
 
-* `predictions`: what a system wrote, one JSON line for each clip.
 * `scores`: both protocols of `evoxtral.metrics` with intervals, as frames.
 * `confusion`, `counts`: which tag is written for which, and how many.
 * `position`, `nvv`: scores in the style of public benchmarks of vocal events.
@@ -15,7 +14,6 @@ from evoxtral.bench.confusion import INVENTED, MISSED, OTHER, confusion, pair_ta
 from evoxtral.bench.counts import count_bias, count_pairs
 from evoxtral.bench.noise import NOISE_SHARES, drop_tags, missing_labels, noise_curve
 from evoxtral.bench.position import SCHEMES, coverage, mapping, position_scores
-from evoxtral.bench.predictions import Prediction, read_predictions, write_predictions
 from evoxtral.bench.protocol import NVV, PAPER, STRICT, WESR
 from evoxtral.bench.scores import (
     NO_TAGS,
@@ -40,7 +38,6 @@ __all__ = [
     "STRICT",
     "USES",
     "WESR",
-    "Prediction",
     "Scores",
     "Use",
     "changes",
@@ -61,8 +58,6 @@ __all__ = [
     "per_tag_comparison",
     "per_tag_frame",
     "position_scores",
-    "read_predictions",
     "score",
     "verdict",
-    "write_predictions",
 ]

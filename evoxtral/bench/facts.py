@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evoxtral.bench.scores import NO_TAGS
 from evoxtral.bench.systems import ADAPTER, BASE, PREDICTIONS, RL, SFT
+from evoxtral.datamix import TRAIN
 from evoxtral.experiment import Setup
 from evoxtral.figures import PipelineFacts, RaftFacts
 from evoxtral.figures.canvas import scientific
@@ -77,10 +78,11 @@ def pipeline(
     """What Figure 2 says of this run."""
     sizes = {name: len(clips) for name, clips in setup.source.splits.items()}
     tested = len(evaluations[BASE].clips)
+    unseen = 0 if cfg.prompts == TRAIN else sizes[cfg.prompts]
     scores = {name: own.paper() for name, own in evaluations.items()}
     return PipelineFacts(
         base=base_name(setup),
-        scripts=sizes["train"] + sizes["validation"] + tested,
+        scripts=sizes["train"] + sizes["validation"] + tested + unseen,
         train=sizes["train"],
         validation=sizes["validation"],
         test=tested,
@@ -88,6 +90,7 @@ def pipeline(
         rank=tuning.lora_rank,
         sft_epochs=tuning.epochs,
         sft_learning_rate=tuning.learning_rate,
+        unseen=unseen,
         completions=cfg.k,
         kept=refined.rounds[-1].curated.kept,
         rl_epochs=cfg.epochs,

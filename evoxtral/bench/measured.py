@@ -16,12 +16,12 @@ import pandas as pd
 
 from evoxtral import metrics, params, paths
 from evoxtral.bench.noise import noise_curve
-from evoxtral.bench.predictions import Prediction, read_predictions
 from evoxtral.bench.scores import NO_TAGS, Scores, evaluate, no_tags, score
 from evoxtral.bench.systems import ADAPTER, BASE, PREDICTIONS, RL, SFT
 from evoxtral.figures import PipelineFacts, RaftFacts
 from evoxtral.metrics import Evaluation
 from evoxtral.params import Benchmark, Raft, Sft
+from evoxtral.predictions import Prediction, read_predictions
 
 if TYPE_CHECKING:
     from evoxtral.dataset import Clip

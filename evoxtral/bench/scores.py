@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from evoxtral import metrics, tags
-from evoxtral.bench.predictions import Prediction
 from evoxtral.bench.protocol import COLUMNS, EVALUATION_PROTOCOLS, PAPER
 from evoxtral.errors import UserError
 from evoxtral.metrics import Evaluation, Normaliser
+from evoxtral.predictions import Prediction
 
 __all__ = ["NO_TAGS", "Scores", "core_frame", "evaluate", "no_tags", "per_tag_frame", "score"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,16 @@ def add_parser(commands: Commands) -> None:
     """Add the command and its benchmarks."""
     speed = commands.add_parser("speed", help="measure how long something takes")
     benchmarks = speed.add_subparsers(required=True, metavar="benchmark")
+    everything = benchmarks.add_parser(
+        "all", help="everything, part by part; goes on where a stopped run was"
+    )
+    everything.add_argument("--profile", choices=PROFILES, default="tiny", help="(default: tiny)")
+    everything.add_argument(
+        "--quick", action="store_true", help="a minute or two, to see that everything works"
+    )
+    everything.add_argument("--only", nargs="+", default=[], metavar="PART", help="these parts")
+    everything.add_argument("--again", action="store_true", help="measure also what is there")
+    everything.set_defaults(run=_all)
     near = benchmarks.add_parser(
         "near-duplicates", help="the ROUGE-L filter on growing sets of texts"
     )
@@ -64,6 +75,19 @@ def _positive(text: str) -> int:
     return number
 
 
+def _all(chosen: argparse.Namespace) -> str:
+    from evoxtral import paths, tables
+    from evoxtral.speed import reading
+    from evoxtral.speed.suite import measure_parts
+
+    folder, depth = paths.reports_dir() / "speed", "quick" if chosen.quick else "full"
+    parts = measure_parts(folder, chosen.profile, depth, chosen.only, again=chosen.again)
+    for name, now in parts:
+        sys.stderr.write(f"{name}: {'measured' if now else 'measured before'}\n")
+    found = reading.read(reading.find([folder], chosen.profile))
+    return tables.to_markdown(tables.speed_ups(found.ratios)).strip()
+
+
 def _near_duplicates(chosen: argparse.Namespace) -> str:
     from evoxtral import artifacts, paths, scripts
     from evoxtral.speed.near_duplicates import SIZES, near_duplicate_curve
@@ -103,12 +127,12 @@ def _measured(
     """Measure, write the files, and show the table."""
     from evoxtral import paths, tables
     from evoxtral.speed import results
-    from evoxtral.speed.machine import machine
+    from evoxtral.speed.machine import conditions
 
-    conditions = {"profile": chosen.profile, "machine": machine()}
+    said = conditions(chosen.profile, "as asked")
     made = measure()
     file = f"{name}_{chosen.profile}"
-    results.write(paths.reports_dir() / "speed", file, made, conditions)
+    results.write(paths.reports_dir() / "speed", file, made, said)
     found = [results.facts_text(one) for one in made]
     table = tables.to_markdown(tables.speed_ups(results.ratios(made))).strip()
     return "\n\n".join([table, *found])

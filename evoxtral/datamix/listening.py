@@ -15,7 +15,7 @@ from IPython.display import HTML
 from PIL import Image
 
 from evoxtral import artifacts, figures, speech, tags
-from evoxtral.datamix.source import GENERATED, Source
+from evoxtral.datamix.source import GENERATED, REAL, Source
 from evoxtral.dataset import Clip
 from evoxtral.params import DataMix
 
@@ -98,7 +98,7 @@ def _distraction(clip: Clip) -> tuple[int, float, str]:
 
 
 def _specimen(cfg: DataMix, source: Source, tag: str, clip: Clip) -> Specimen:
-    if source.name != GENERATED:
+    if source.name != GENERATED or clip.split == REAL:
         heard = (Heard(clip.tagged_text, source.clips.audio(clip)),)
         return Specimen(tag, clip.voice or "unknown voice", heard)
     voice = speech.find_voice(clip.voice)

@@ -1,4 +1,4 @@
-"""Where the examples come from: synthesised here, the released scripts, or one's own clips.
+"""Where the examples come from: synthesised here, scripts, bought speech, or one's own clips.
 
 Whatever the source, the later steps see splits of rows with the same attributes. What a source
 does not have (scripts have no sound, no speaker, no duration) is missing, and whoever needs it
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +16,29 @@ from pathlib import Path
 import pandas as pd
 
 from evoxtral import dataset, paths, scripts, speech, stages, tags
-from evoxtral.dataset import Clip, CorpusSizes, Policy
-from evoxtral.dataset.clip import RowError
-from evoxtral.dataset.folder import read_clip, read_rows
+from evoxtral.datamix import bought, own
+from evoxtral.dataset import Clip, CorpusSizes, Policy, Reading
+from evoxtral.dataset.splits import plan
 from evoxtral.errors import UserError
 from evoxtral.mix.items import Item
 from evoxtral.params import DataMix
 from evoxtral.scripts import Script
 
-__all__ = ["GENERATED", "RELEASED", "TRAIN", "Source", "corpus", "open_clips", "open_source"]
+__all__ = [
+    "ELEVENLABS",
+    "GENERATED",
+    "REAL",
+    "RELEASED",
+    "TRAIN",
+    "WRITTEN",
+    "Source",
+    "corpus",
+    "open_clips",
+    "open_source",
+]
 
-GENERATED, RELEASED, TRAIN = "generated", "released", "train"
+GENERATED, RELEASED, WRITTEN, ELEVENLABS = "generated", "released", "llm", "elevenlabs"
+TRAIN, REAL = "train", "real"
 
 CORPUS_CODE = (
     "evoxtral.dataset.audio",
@@ -39,7 +50,7 @@ CORPUS_CODE = (
     "evoxtral.speech",
     "evoxtral.tags",
 )
-INGEST_CODE = ("evoxtral.dataset", "evoxtral.tags")
+_SIZES = {field.name for field in dataclasses.fields(CorpusSizes)} & set(DataMix.model_fields)
 _COLUMNS = ["kind", "file", "line", "reason"]
 
 
@@ -91,16 +102,14 @@ def open_source(cfg: DataMix) -> Source:
     """Build or reuse the examples that the parameters name, and judge every one.
 
     Raises:
-        UserError: the source does not exist, cannot be fetched, or is unusable in too large a part.
+        UserError: the source does not exist, cannot be fetched, is unusable in too large a part,
+            or would have to be paid for.
     """
-    policy = Policy(unknown_tags=cfg.unknown_tags)
+    real = _real(cfg)  # first: what is wrong with it stops before anything is made or bought
     if cfg.source == GENERATED:
-        made = corpus(cfg)
-        return _generated(made, dataclasses.replace(policy, max_seconds=speech.MAX_SECONDS))
-    if cfg.source == RELEASED:
-        return _scripts(cfg, scripts.fetch_released(paths.runs_dir() / "released"))
-    path = _path(cfg.source)
-    return _scripts(cfg, path) if path.suffix == ".json" else _ingested(cfg, path, policy)
+        policy = Policy(unknown_tags=cfg.unknown_tags, max_seconds=speech.MAX_SECONDS)
+        return _beside(_generated(corpus(cfg), policy), real)
+    return _beside(_foreign(cfg), real)
 
 
 def open_clips(cfg: DataMix) -> Source:
@@ -110,42 +119,42 @@ def open_clips(cfg: DataMix) -> Source:
         UserError: as for `open_source`, or the source has no sound.
     """
     if cfg.source == GENERATED:
-        made = corpus(cfg)
+        real, made = _real(cfg), corpus(cfg)
         clips, none = dataset.load(made.path), pd.DataFrame(columns=_COLUMNS)
-        return Source(GENERATED, clips.splits, clips, made, speech.WINDOW_SECONDS, none, 0)
+        source = Source(GENERATED, clips.splits, clips, made, speech.WINDOW_SECONDS, none, 0)
+        return _beside(source, real)
     source = open_source(cfg)
     if source.clips is None:
         raise UserError(
             f"source {cfg.source!r} of 01_data_mix has scripts but no sound, and fine-tuning needs "
-            "both: give it a folder or a manifest of clips"
+            "both: give it a folder or a manifest of clips, or have the scripts spoken by "
+            f"{ELEVENLABS}"
         )
     return source
 
 
+def _foreign(cfg: DataMix) -> Source:
+    """What is not synthesised here."""
+    if cfg.source == ELEVENLABS:
+        return _bought(cfg)
+    if cfg.source in (RELEASED, WRITTEN) or cfg.source.endswith(".json"):
+        return _scripts(cfg, cfg.source)
+    return _recordings(cfg, "source", cfg.source, own.reading(cfg))
+
+
 def corpus(cfg: DataMix) -> stages.StageResult:
     """The stage that synthesises the generated corpus; every later notebook starts from it."""
-    sizes = CorpusSizes(**cfg.model_dump(include=_sizes()))
+    sizes = _sizes(cfg)
 
     def make(folder: Path) -> None:
         dataset.build_corpus(folder, sizes, cfg.seed, cfg.workers or None)
 
-    params = cfg.model_dump(include={*_sizes(), "seed"})
+    params = cfg.model_dump(include={*_SIZES, "seed"})
     return stages.stage("corpus", cfg.profile, params, make, code=CORPUS_CODE)
 
 
-def _sizes() -> set[str]:
-    return {field.name for field in dataclasses.fields(CorpusSizes)} & set(DataMix.model_fields)
-
-
-def _path(name: str) -> Path:
-    path = Path(name).expanduser()
-    path = path if path.is_absolute() else paths.root() / path
-    if not path.exists():
-        raise UserError(
-            f"source {name!r} does not exist: give {GENERATED}, {RELEASED}, or the path of a JSON "
-            "of scripts, a folder or a manifest of clips"
-        )
-    return path
+def _sizes(cfg: DataMix) -> CorpusSizes:
+    return CorpusSizes(**cfg.model_dump(include=_SIZES))
 
 
 def _generated(made: stages.StageResult, policy: Policy) -> Source:
@@ -158,15 +167,9 @@ def _generated(made: stages.StageResult, policy: Policy) -> Source:
     return Source(GENERATED, clips.splits, clips, made, window, findings, judged.rows)
 
 
-def _ingested(cfg: DataMix, path: Path, policy: Policy) -> Source:
-    """One's own clips, copied as 16 kHz mono FLAC into a stage; the copy is what is used."""
-
-    def make(folder: Path) -> None:
-        shutil.rmtree(folder)  # a killed run's half copy is of no use: `ingest` starts over
-        dataset.ingest(path, folder, policy)
-
-    params = {"source": _content(path), "unknown_tags": cfg.unknown_tags}
-    made = stages.stage("clips", cfg.profile, params, make, code=INGEST_CODE)
+def _recordings(cfg: DataMix, parameter: str, named: str, reading: Reading) -> Source:
+    """Recordings as copied into a stage, with what was found about them."""
+    made = own.clips(cfg, own.place(cfg, parameter, named), reading)
     rows = [
         (kind, found.file, found.line, found.reason)
         for kind in ("reject", "warning", "repair")
@@ -175,31 +178,73 @@ def _ingested(cfg: DataMix, path: Path, policy: Policy) -> Source:
     findings = pd.DataFrame(rows, columns=_COLUMNS)
     clips = dataset.load(made.path)
     judged = len(clips.clips) + int((findings["kind"] == "reject").sum())
-    return Source(path.name, clips.splits, clips, made, None, findings, judged)
+    return Source(Path(named).name, clips.splits, clips, made, None, findings, judged)
 
 
-def _content(path: Path) -> str:
-    """SHA-256 over the rows of a dataset and the files they name; a bad row is only itself."""
-    total = hashlib.sha256()
-    for row in read_rows(path):
-        total.update(f"{row.file.relative_to(path.parent)}:{row.line}:{row.value}\0".encode())
-        try:
-            audio = read_clip(row)[1]
-        except RowError:
-            continue
-        with audio.open("rb") as stream:
-            total.update(hashlib.file_digest(stream, "sha256").digest())
-    return total.hexdigest()
+def _bought(cfg: DataMix) -> Source:
+    """Scripts spoken by ElevenLabs; a script that is refused is not bought."""
+    texts = _scripts(cfg, cfg.scripts)
+    folder = bought.speech(cfg, texts.splits).path
+    spoken = _recordings(cfg, "source", str(folder), Reading())
+    refused = texts.findings[texts.findings["kind"] == "reject"]
+    findings = pd.concat([refused, spoken.findings], ignore_index=True)
+    judged = len(refused) + spoken.judged
+    return dataclasses.replace(spoken, name=ELEVENLABS, findings=findings, judged=judged)
 
 
-def _scripts(cfg: DataMix, path: Path) -> Source:
-    """Scripts without sound, split as the report splits the released ones."""
+def _real(cfg: DataMix) -> Source | None:
+    """One's own recordings as a split that nothing is trained on, if there are any."""
+    if not cfg.real:
+        return None
+    return _recordings(cfg, "real", cfg.real, dataclasses.replace(own.reading(cfg), split=REAL))
+
+
+def _beside(source: Source, real: Source | None) -> Source:
+    if real is None:
+        return source
+    if source.clips is None or REAL in source.splits:
+        what = "has no sound" if source.clips is None else f"has a split {REAL!r} itself"
+        raise UserError(f"source {source.name!r} {what}: leave out the parameter 'real'")
+    return dataclasses.replace(
+        source,
+        splits={**source.splits, **real.splits},
+        clips=_together(source.clips, real.clips),
+        findings=pd.concat([source.findings, real.findings], ignore_index=True),
+        judged=source.judged + real.judged,
+    )
+
+
+def _together(one: dataset.Dataset, other: dataset.Dataset) -> dataset.Dataset:
+    twice = sorted(set(one.paths) & set(other.paths))
+    if twice:
+        raise UserError(f"the id {twice[0]!r} of a real recording is that of a clip: rename it")
+    paths = {**one.paths, **other.paths}
+    return dataset.Dataset(one.root, {**one.splits, **other.splits}, paths)
+
+
+def _scripts(cfg: DataMix, named: str) -> Source:
+    """Scripts without sound; all but generated ones are split as the report splits its own."""
+    if named == GENERATED:
+        plans = plan(_sizes(cfg), cfg.seed)
+        texts = {part.split: [clip.script for clip in part.wanted] for part in plans}
+        none = pd.DataFrame(columns=_COLUMNS)
+        return Source(named, texts, None, None, None, none, sum(map(len, texts.values())))
+    path = _script_file(cfg, named)
     rows = scripts.read_released(path)
     findings = pd.DataFrame(list(_oddities(cfg, path.name, rows)), columns=_COLUMNS)
     refused = set(findings.loc[findings["kind"] == "reject", "line"])
     kept = [row for number, row in enumerate(rows, start=1) if number not in refused]
     splits = scripts.split_released(kept)
-    return Source(cfg.source, splits, None, None, None, findings, len(rows))
+    return Source(named, splits, None, None, None, findings, len(rows))
+
+
+def _script_file(cfg: DataMix, named: str) -> Path:
+    if named not in (RELEASED, WRITTEN):
+        return own.existing("source" if cfg.source == named else "scripts", named)
+    released = scripts.fetch_released(paths.runs_dir() / "released")
+    if named == RELEASED:
+        return released
+    return bought.written(cfg, scripts.read_released(released))
 
 
 def _oddities(

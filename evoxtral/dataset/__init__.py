@@ -12,6 +12,7 @@ from evoxtral.dataset.containers import BadAudioError
 from evoxtral.dataset.corpus import Manifest, build_corpus, read_manifest
 from evoxtral.dataset.ingest import ingest
 from evoxtral.dataset.loading import Dataset, load
+from evoxtral.dataset.reading import Reading, pairs
 from evoxtral.dataset.splits import TEST_SPLITS, CorpusSizes
 from evoxtral.dataset.summary import length_shares, length_stratum, tag_support
 from evoxtral.dataset.validate import Finding, Policy, Validation, validate
@@ -25,6 +26,7 @@ __all__ = [
     "Finding",
     "Manifest",
     "Policy",
+    "Reading",
     "TagMark",
     "Validation",
     "audio_digest",
@@ -34,6 +36,7 @@ __all__ = [
     "length_shares",
     "length_stratum",
     "load",
+    "pairs",
     "read_audio",
     "read_manifest",
     "tag_support",

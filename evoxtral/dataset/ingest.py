@@ -8,6 +8,7 @@ from evoxtral import stages
 from evoxtral.dataset.audio import read_audio, write_audio
 from evoxtral.dataset.folder import folder_of, write_card, write_split
 from evoxtral.dataset.loading import Dataset, load
+from evoxtral.dataset.reading import Reading
 from evoxtral.dataset.validate import Policy, Validation, validate, write_findings
 from evoxtral.errors import UserError
 
@@ -15,7 +16,10 @@ __all__ = ["ingest"]
 
 
 def ingest(
-    source: Path | str, target: Path | str, policy: Policy | None = None
+    source: Path | str,
+    target: Path | str,
+    policy: Policy | None = None,
+    reading: Reading | None = None,
 ) -> tuple[Dataset, Validation]:
     """Copy the usable clips of a dataset as 16 kHz mono FLAC.
 
@@ -26,6 +30,7 @@ def ingest(
         source: An AudioFolder or a JSON-lines manifest (`folder.read_rows`).
         target: A new folder.
         policy: The defaults of `Policy` if None.
+        reading: What to change in every row before it is judged; nothing if None.
 
     Returns:
         The new dataset, and the judgement of the old one.
@@ -37,7 +42,7 @@ def ingest(
     if target.exists() and any(path.name != "rejects.csv" for path in target.iterdir()):
         raise UserError(f"{target} is not empty: choose a new folder")
     with stages.exclusive(target):
-        judged = validate(source, policy, target / "rejects.csv")
+        judged = validate(source, policy, target / "rejects.csv", reading)
         write_findings(target / "warnings.csv", judged.warnings)
         write_findings(target / "repairs.csv", judged.repairs)
         for split, clips in judged.dataset.splits.items():

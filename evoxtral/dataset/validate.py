@@ -19,6 +19,7 @@ from evoxtral.dataset.audio import BadAudioError, Decoded, audio_digest, decode
 from evoxtral.dataset.clip import Clip, RowError, disagreements
 from evoxtral.dataset.folder import Row, read_clip, read_rows
 from evoxtral.dataset.loading import Dataset
+from evoxtral.dataset.reading import Reading
 from evoxtral.errors import UserError
 from evoxtral.tags import text_key
 
@@ -84,7 +85,10 @@ class Validation:
 
 
 def validate(
-    source: Path | str, policy: Policy | None = None, rejects_csv: Path | str | None = None
+    source: Path | str,
+    policy: Policy | None = None,
+    rejects_csv: Path | str | None = None,
+    reading: Reading | None = None,
 ) -> Validation:
     """Judge every row of a dataset and decode every file.
 
@@ -92,13 +96,14 @@ def validate(
         source: An AudioFolder or a JSON-lines manifest (`folder.read_rows`).
         policy: The defaults of `Policy` if None.
         rejects_csv: Where to write the rejects (file, line, reason), also when they are too many.
+        reading: What to change in every row before; nothing if None.
 
     Raises:
         UserError: No clips at all, or more rejects than `policy.max_reject_share`.
     """
     policy = policy or Policy()
     judge = _Judge(Path(source).absolute(), policy)
-    rows = list(read_rows(judge.root))
+    rows = list(map(reading or Reading(), read_rows(judge.root)))
     if not rows:
         raise UserError(f"{source} has no rows: add a line for each clip")
     for row in sorted(rows, key=_protection):

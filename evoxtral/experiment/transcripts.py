@@ -9,6 +9,7 @@ from transformers import VoxtralForConditionalGeneration
 from evoxtral import artifacts, processes, stages
 from evoxtral.experiment.setup import Setup
 from evoxtral.model import Listened, LogMels, adapter_digest, merge, read_cached, shape_of
+from evoxtral.predictions import Prediction, write_predictions
 from evoxtral.sample import transcribe
 
 __all__ = ["FILE", "listener", "transcripts"]
@@ -60,16 +61,11 @@ def transcripts(setup: Setup, split: str, adapter: Path | None = None) -> list[s
             split,
         )
         rows = [
-            {
-                "id": clip.id,
-                "text": setup.prompter.text(one.ids),
-                "tokens": len(one.ids),
-                "finished": one.finished,
-            }
+            Prediction(clip.id, setup.prompter.text(one.ids), len(one.ids), one.finished)
             for clip, one in zip(clips, heard, strict=True)
         ]
         if processes.is_main():
-            artifacts.write_jsonl(folder / FILE, rows)
+            write_predictions(folder / FILE, rows)
 
     made = stages.stage("transcripts", setup.cfg.profile, params, make, code=_CODE, together=True)
-    return [row["text"] for row in artifacts.read_jsonl(made.path / FILE)]
+    return [Prediction(**row).text for row in artifacts.read_jsonl(made.path / FILE)]

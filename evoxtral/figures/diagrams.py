@@ -21,7 +21,7 @@ class RaftFacts:
     """What Figure 1 says of a run.
 
     Attributes:
-        clips: training clips sampled from.
+        clips: clips sampled from.
         completions: samples per clip.
         temperature: of sampling.
         top_p: nucleus of sampling.
@@ -33,6 +33,7 @@ class RaftFacts:
         epochs: of the final fine-tuning pass.
         learning_rate: of that pass.
         final_loss: its last training loss; not shown where None.
+        prompts: what the sampled clips are called.
     """
 
     clips: int
@@ -47,6 +48,7 @@ class RaftFacts:
     epochs: int
     learning_rate: float
     final_loss: float | None = None
+    prompts: str = "Training clips"
 
     @classmethod
     def from_numbers(cls, numbers: Mapping[str, float]) -> Self:
@@ -90,6 +92,8 @@ class PipelineFacts:
         rl_epochs: of the second stage.
         rl_learning_rate: of the second stage.
         scores: WER and Tag F1 (fractions) by system, shown beside the models.
+        unseen: clips the second stage samples that the first has not seen; 0 where it samples the
+            training clips.
     """
 
     base: str
@@ -106,6 +110,7 @@ class PipelineFacts:
     rl_epochs: int
     rl_learning_rate: float
     scores: Mapping[str, tuple[float, float]]
+    unseen: int = 0
 
     @classmethod
     def from_numbers(
@@ -142,15 +147,15 @@ def raft_pipeline(facts: RaftFacts) -> Figure:
     heat = f"temperature {facts.temperature:g}, top-p {facts.top_p:g}"
     sampling = f"{facts.completions} completions per clip, {heat}"
     tuning = f"{_epochs(facts.epochs)}, learning rate {scientific(facts.learning_rate)}"
-    loss = [] if facts.final_loss is None else [f"final loss {facts.final_loss:g}"]
-    clips = sheet.box(Box(x, 518, wider, 40), "Training clips", [f"{facts.clips:,} clips"], PLAIN)
+    loss = [] if facts.final_loss is None else [f"final loss {facts.final_loss:.3g}"]
+    clips = sheet.box(Box(x, 518, wider, 40), facts.prompts, [f"{facts.clips:,} clips"], PLAIN)
     policy = sheet.box(Box(x, 456, wider, 40), "Evoxtral SFT", [sampling], _look("sft"))
     reward = _reward(sheet, Box(x, 307, 384, 84), facts.weights)
     best = sheet.box(
         Box(x, 217, wide, 40), f"Best of {facts.completions}", ["highest reward of each clip"]
     )
     lowest = f"drop the lowest {facts.filtered_share:.0%}"
-    keep = sheet.box(Box(x, 155, wide, 40), f"Keep R > {facts.threshold:g}", [lowest])
+    keep = sheet.box(Box(x, 155, wide, 40), f"Keep R > {facts.threshold:.3g}", [lowest])
     tune = sheet.box(Box(x, 93, wide, 40), "Fine-tune on the kept clips", [tuning])
     final = sheet.box(Box(x, 28, wide, 40), "Evoxtral RL", loss, _look("rl"))
     _completions(sheet, policy, reward, facts.completions)
@@ -204,7 +209,7 @@ def _reward(sheet: Sheet, box: Box, weights: tuple[float, float, float]) -> Box:
 def _raft_words(facts: RaftFacts) -> str:
     return (
         f"RAFT pipeline: {facts.completions} completions for each of {facts.clips} clips, scored "
-        f"by a reward, best of each kept, filtered at {facts.threshold:g} to {facts.kept} clips, "
+        f"by a reward, best of each kept, filtered at {facts.threshold:.3g} to {facts.kept} clips, "
         "then one more fine-tuning pass"
     )
 
@@ -237,9 +242,17 @@ def two_stage_pipeline(facts: PipelineFacts) -> Figure:
 def _data(sheet: Sheet, facts: PipelineFacts, stages: tuple[Box, ...]) -> None:
     """The corpus, its splits, and the training clips beside the stages that read them."""
     split = f"{facts.train:,} training, {facts.validation:,} validation, {facts.test:,} test"
+    if facts.unseen:
+        split += f", {facts.unseen:,} to sample"
     title = f"{facts.scripts:,} tagged scripts, spoken by a TTS"
     sheet.box(Box(sheet.width / 2, 412, sheet.width - 14, 42), title, [split], PLAIN)
-    train = Box(53, (stages[0].y + stages[1].y) / 2, 92, stages[0].top[1] - stages[1].bottom[1])
+    upper, lower = stages
+    if facts.unseen:
+        train = Box(53, upper.y, 92, upper.top[1] - upper.bottom[1])
+        unseen = Box(53, lower.y, 92, lower.top[1] - lower.bottom[1])
+        sheet.box(unseen, f"{facts.unseen:,}", ["clips unseen", "in stage 1"], PLAIN)
+    else:
+        train = Box(53, (upper.y + lower.y) / 2, 92, upper.top[1] - lower.bottom[1])
     sheet.box(train, f"{facts.train:,}", ["training clips"], PLAIN)
     sheet.arrow((train.x, 391), train.top)
     for stage in stages:

@@ -104,7 +104,7 @@ def wer_f1_plane(core: pd.DataFrame, systems: Mapping[str, System] = SYSTEMS) ->
     ordered = list(points.values())
     for start, end in pairwise(ordered):
         ax.annotate("", end, start, arrowprops=_ARROW, zorder=2)
-    width = 1.3 * max(x for x, _ in points.values())
+    width = 1.3 * max(x for x, _ in points.values()) or 1.0  # percent; all may be without error
     sides = _sides(points, width)
     for name, point in points.items():
         across, up = _interval(errors, name), _interval(scores, name)

@@ -18,9 +18,9 @@ from transformers import (
     VoxtralForConditionalGeneration,
     VoxtralProcessor,
 )
-from transformers.utils import logging
 
 from evoxtral.errors import UserError
+from evoxtral.quiet import Quiet
 from evoxtral.tiny import checkpoint_dir
 
 __all__ = ["TINY", "Precision", "Voxtral", "device", "open_base", "weights_digest"]
@@ -85,7 +85,7 @@ def open_base(name: str, device_name: str = "auto", precision: Precision = "auto
     if precision == "auto":
         precision = "float32" if where.type == "cpu" else "bfloat16"
     folder = checkpoint_dir() if name == TINY else name
-    with _Quiet():
+    with Quiet():
         try:
             model, processor = _load(folder, getattr(torch, precision))
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
@@ -113,20 +113,6 @@ def _load(
     if report["missing_keys"]:
         raise ValueError(f"{len(report['missing_keys'])} of its weights are missing")
     return model, processor
-
-
-class _Quiet:
-    """Without transformers' own bars and reports: ours say what takes long and what is wrong."""
-
-    def __enter__(self) -> None:
-        self.shown, self.level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()
-
-    def __exit__(self, *_: object) -> None:
-        logging.set_verbosity(self.level)
-        if self.shown:
-            logging.enable_progress_bar()
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:

@@ -15,6 +15,7 @@ from evoxtral.params.models import (
     Parameters,
     Raft,
     Sft,
+    Speed,
     TinyBase,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "Parameters",
     "Raft",
     "Sft",
+    "Speed",
     "TinyBase",
     "load",
     "profile",

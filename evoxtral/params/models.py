@@ -17,6 +17,7 @@ __all__ = [
     "Parameters",
     "Raft",
     "Sft",
+    "Speed",
     "TinyBase",
 ]
 
@@ -105,8 +106,8 @@ class DataMix(Parameters):
 
     source: str = Field(
         min_length=1,
-        description="generated, released, or a path: scripts as JSON, a folder or manifest of "
-        "clips; a relative one starts at the checkout",
+        description="generated, released, llm, elevenlabs, hub:owner/name, or a path: scripts as "
+        "JSON, a folder or manifest of clips; a relative one starts at the checkout",
     )
     train: int = Field(ge=1, description="generated clips for fine-tuning")
     validation: int = Field(ge=0, description="generated clips to watch fine-tuning on")
@@ -131,6 +132,43 @@ class DataMix(Parameters):
     )
     beta: float = Field(ge=0, lt=1, description="of class balance; towards 1 rare tags weigh more")
     workers: int = Field(ge=0, description="synthesis processes; 0 takes one per processor")
+    real: str = Field(
+        description="recordings to test on beside the source, as split real; empty for none"
+    )
+    columns: str = Field(
+        description="their columns and ours, for recordings and hub: transcript:tagged_text, ..."
+    )
+    tag_names: str = Field(
+        description="their notation and ours, in their texts: <laughter>:[laughs], ..."
+    )
+    scripts: str = Field(
+        min_length=1,
+        description="what elevenlabs speaks: released, generated, llm, or a path: scripts as JSON",
+    )
+    voices: str = Field(
+        min_length=1,
+        description="of elevenlabs: premade, or ids with commas between; id:female says the gender",
+    )
+    speech_model: str = Field(min_length=1, description="of elevenlabs")
+    stability: float = Field(
+        ge=0, le=1, description="of elevenlabs: 0 creative, 0.5 natural, 1 hardly follows tags"
+    )
+    speech_price: float = Field(
+        ge=0, description="of a million characters in your plan, for the estimate; 0 if unknown"
+    )
+    allow_characters: int = Field(
+        ge=0, description="most characters that elevenlabs may be paid for; 0 only estimates"
+    )
+    speech_url: str = Field(min_length=1, description="of elevenlabs; its regions have their own")
+    script_model: str = Field(description="model id of the language model that writes scripts")
+    votes: int = Field(
+        ge=0, le=9, description="of the same model as judge on each script; 0 for no judge"
+    )
+    allow_requests: int = Field(
+        ge=0, description="most requests the language model may be paid for; 0 only estimates"
+    )
+    script_url: str = Field(min_length=1, description="OpenAI or a server with its protocol")
+    concurrency: int = Field(ge=1, description="requests to a provider at a time")
 
 
 class FineTuning(Parameters):
@@ -212,6 +250,20 @@ class Raft(FineTuning):
     shown: int = Field(ge=1, description="clips whose transcripts are shown before and after")
 
 
+class Speed(Parameters):
+    """Parameters of `05_speed.ipynb`."""
+
+    notebook: ClassVar[str] = "05_speed"
+
+    measure: Literal["none", "quick", "full"] = Field(
+        description="whether to measure anew what is not measured yet, on the profile's clips: "
+        "nothing, a minute or two to see that it works, or everything"
+    )
+    results: str = Field(
+        pattern="^[a-z0-9]+$", description="measurements to show: the name their files end with"
+    )
+
+
 NOTEBOOKS: dict[str, type[Parameters]] = {
-    model.notebook: model for model in (TinyBase, DataMix, Sft, Raft, Benchmark)
+    model.notebook: model for model in (TinyBase, DataMix, Sft, Raft, Benchmark, Speed)
 }

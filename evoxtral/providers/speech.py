@@ -93,6 +93,7 @@ def build_speech(
     *,
     allow_characters: int = 0,
     max_failed_share: float = 0.05,
+    price_per_character: float | None = None,
     service: SpeechService | None = None,
 ) -> SpeechRun:
     """Buy the clips that are not in the cache, and write the corpus.
@@ -105,6 +106,7 @@ def build_speech(
         allow_characters: Confirmation: most characters that may be paid for. With 0 only what
             is in the cache is used.
         max_failed_share: Clips that may be missing, as a share of all.
+        price_per_character: Of your plan and model, for the estimate; None if not known.
         service: The defaults if None.
 
     Raises:
@@ -116,7 +118,7 @@ def build_speech(
     with stages.exclusive(folder), stages.exclusive(Path(cache).absolute()):
         store = SpeechCache(Path(cache).absolute())
         paid = store.keys()
-        estimate = estimate_speech(lines, settings, paid)
+        estimate = estimate_speech(lines, settings, paid, price_per_character=price_per_character)
         _confirm(estimate, allow_characters)
         _claim(folder, lines, settings)
         wanted = {line.key(settings): line for line in lines}

@@ -6,8 +6,10 @@ Validation chooses among them; the test set is looked at once.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
+from evoxtral.errors import UserError
 from evoxtral.metrics import Convention, RewardWeights
 from evoxtral.params import Raft
 from evoxtral.raft.curation import Rule
@@ -32,6 +34,7 @@ class RaftRecipe:
         top_p: nucleus.
         weights: of the reward's terms.
         convention: of the reward.
+        clips: most clips to sample, the first of the split; None takes all.
         select: the best completion by reward, a random one, or the reference in its place.
         curation: rule by which the worst clips are dropped.
         drop_share: share of clips it drops.
@@ -51,6 +54,7 @@ class RaftRecipe:
     drop_flat: bool
     untagged: float
     rounds: int
+    clips: int | None = None
     select: Select = "best"
 
 
@@ -58,8 +62,11 @@ def of_parameters(cfg: Raft) -> RaftRecipe:
     """The recipe that the notebook's parameters name.
 
     Raises:
-        UserError: the weights of the reward do not sum to 1.
+        UserError: the weights of the reward do not sum to 1, or the adapter to start from is not
+            where `adapter` says.
     """
+    if cfg.adapter and not (folder := Path(cfg.adapter).expanduser()).is_dir():
+        raise UserError(f"adapter {folder} is no folder: give that of a LoRA adapter, or nothing")
     weights = RewardWeights(cfg.accuracy_weight, cfg.tag_weight, cfg.hallucination_weight)
     names = {
         "prompts", "k", "temperature", "top_p", "convention", "curation", "drop_share",
@@ -68,21 +75,26 @@ def of_parameters(cfg: Raft) -> RaftRecipe:
     return RaftRecipe(weights=weights, **cfg.model_dump(include=names))
 
 
-def controls(own: RaftRecipe) -> dict[str, RaftRecipe]:
-    """What a gain has to be told from: the same clips with other texts, and the report's recipe."""
+def controls(own: RaftRecipe, prompts: int) -> dict[str, RaftRecipe]:
+    """What a gain has to be told from: the same clips with other texts, and the report's recipe.
+
+    Args:
+        own: this run's recipe.
+        prompts: clips that it samples; the report's recipe takes no more of the training split.
+    """
     return {
         SFT_CONTINUED: replace(own, select="reference"),
         RANDOM: replace(own, select="random"),
         REPORT: replace(
             own, prompts="train", convention="report", curation="report", drop_flat=False,
-            untagged=0.0, rounds=1,
+            untagged=0.0, rounds=1, clips=prompts,
         ),
     }  # fmt: skip
 
 
-def grid(own: RaftRecipe) -> dict[str, RaftRecipe]:
-    """One change at a time from the report's recipe to ours, and beyond it."""
-    report = controls(own)[REPORT]
+def grid(own: RaftRecipe, prompts: int) -> dict[str, RaftRecipe]:
+    """One change at a time from the report's recipe to ours, and beyond it; as for `controls`."""
+    report = controls(own, prompts)[REPORT]
     unseen = replace(report, prompts="raft_prompts", curation="exact")
     strict = replace(unseen, convention="strict")
     negatives = replace(strict, untagged=0.15)

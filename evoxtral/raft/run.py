@@ -85,7 +85,7 @@ def refine(cfg: Raft, setup: Setup, start: Path, recipe: RaftRecipe, name: str) 
     Raises:
         UserError: there is nothing to learn from: all rewards tie, or the data lacks a split.
     """
-    ids = [clip.id for clip in setup.clips(recipe.prompts)]
+    ids = [clip.id for clip in setup.clips(recipe.prompts)][: recipe.clips]
     done: list[Round] = []
     adapter = start
     for number in range(recipe.rounds):

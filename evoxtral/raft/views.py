@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from evoxtral import figures, metrics, sft, tables
+from evoxtral.datamix import TRAIN
 from evoxtral.errors import UserError
 from evoxtral.experiment import Setup, transcripts
 from evoxtral.figures import RaftFacts
@@ -53,6 +54,7 @@ def facts(cfg: Raft, recipe: RaftRecipe, refined: Refined) -> RaftFacts:
         epochs=cfg.epochs,
         learning_rate=cfg.learning_rate,
         final_loss=float(last.tuned.steps["loss"].iloc[-1]),
+        prompts="Training clips" if recipe.prompts == TRAIN else "Clips that SFT has not seen",
     )
 
 
@@ -66,14 +68,14 @@ def one_clip(setup: Setup, recipe: RaftRecipe, done: Round) -> Any:
     return figures.completions(reference, rows, int(best["index"]), recipe.weights)
 
 
-def curations(best: pd.DataFrame, recipe: RaftRecipe) -> dict[str, Curated]:
-    """The selected completions curated by both rules; the report's fails where its tenth ties."""
-    made = {}
+def curations(best: pd.DataFrame, recipe: RaftRecipe) -> dict[str, Curated | str]:
+    """The selected completions curated by both rules, or why a rule keeps none of them."""
+    made: dict[str, Curated | str] = {}
     for rule, name in (("report", "this run, report's rule"), ("exact", "this run, our rule")):
         try:
             made[name] = curate(best, rule, share=recipe.drop_share)
-        except UserError:
-            continue
+        except UserError as reason:
+            made[name] = str(reason)
     return made
 
 
@@ -129,10 +131,11 @@ def compared(
 ) -> dict[str, Path]:
     """Adapters by name: SFT, this run's RL, and whatever `compare` asks for, trained if missing."""
     wanted: dict[str, RaftRecipe] = {}
+    prompts = len(setup.clips(own.prompts))
     if cfg.compare != "none":
-        wanted |= controls(own)
+        wanted |= controls(own, prompts)
     if cfg.compare == "grid":
-        wanted |= grid(own)
+        wanted |= grid(own, prompts)
     made = {
         name: refine(cfg, setup, start, recipe, name).adapter for name, recipe in wanted.items()
     }

@@ -94,14 +94,19 @@ class Report:
         source = _source("figures", name, rendered)
         return Image(rendered["png"], format="png", width=width, alt=said, metadata=source)
 
-    def show(self, made: Mapping[str, tables.Table | Figure]) -> None:
+    def show(
+        self,
+        made: Mapping[str, tables.Table | Figure],
+        absent: str = "Not measured: `source` is `paper`.",
+    ) -> None:
         """Write and display tables and figures; one sentence where there are none.
 
         Args:
             made: by file name without suffix, in the order shown.
+            absent: the sentence.
         """
         if not made:
-            display(Markdown("*Not measured: `source` is `paper`.*"))
+            display(Markdown(f"*{absent}*"))
         for name, one in made.items():
             if isinstance(one, tables.Table):
                 self.frames[name] = one.frame

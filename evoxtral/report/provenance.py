@@ -14,7 +14,14 @@ from typing import Any
 from evoxtral import artifacts, paths, stages
 from evoxtral.params import Parameters
 
-__all__ = ["cells_digest", "files_digests", "loaded_modules", "module_digest", "provenance"]
+__all__ = [
+    "cells_digest",
+    "commit",
+    "files_digests",
+    "loaded_modules",
+    "module_digest",
+    "provenance",
+]
 
 _PACKAGES = (
     "evoxtral",
@@ -45,6 +52,15 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def commit() -> dict[str, Any]:
+    """Commit of the checkout, and whether tracked files differ from it; None without git."""
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": None if changed is None else bool(changed),
+    }
 
 
 def _versions() -> dict[str, str]:
@@ -107,7 +123,6 @@ def provenance(parameters: Parameters, started: datetime) -> dict[str, Any]:
         parameters: the resolved parameters of the notebook.
         started: when the notebook began.
     """
-    changed = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "notebook": parameters.notebook,
         "parameters": parameters.model_dump(mode="json"),
@@ -116,8 +131,7 @@ def provenance(parameters: Parameters, started: datetime) -> dict[str, Any]:
         "cells_sha256": cells_digest(parameters.notebook),
         "modules": loaded_modules(),
         "files": files_digests(),
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": None if changed is None else bool(changed),
+        **commit(),
         "stages": [
             {"name": s.name, "digest": s.digest, "executed": s.executed}
             for s in stages.used_stages()

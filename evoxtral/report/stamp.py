@@ -23,9 +23,9 @@ DECIDING = (
     "bench", "checks", "datamix", "dataset", "experiment", "metrics", "mix", "model", "raft",
     "sample", "scripts", "sft", "speech", "train",
 )  # fmt: skip
-"""Packages that decide a report's numbers; `published`, `stats` and `tags` besides."""
+"""Packages that decide a report's numbers; the modules beside them are in `_MODULES`."""
 
-_MODULES = ("published", "stats", "tags")
+_MODULES = ("heard", "predictions", "published", "stats", "tags")
 
 
 def stamp(notebooks: Sequence[str], profile: str) -> dict[str, str]:

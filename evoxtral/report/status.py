@@ -78,7 +78,7 @@ def _changed(what: str, before: Mapping[str, str], now: Mapping[str, str]) -> st
 
 
 def _gone(profile: str, used: Sequence[str]) -> str:
-    damaged = [name for name in used if _damage(paths.runs_dir() / profile / name)]
+    damaged = [name for name in used if stages.why_build(paths.runs_dir() / profile / name)]
     return _listed("stages missing or damaged", damaged)
 
 
@@ -105,7 +105,7 @@ def _stage(folder: Path, notebooks: Sequence[Status]) -> Status:
     name = folder.name
     if name.endswith(".partial"):
         return Status(name, "missing", "unfinished: the next run of its notebook resumes it")
-    damage = _damage(folder)
+    damage = stages.why_build(folder)
     if damage:
         return Status(name, "missing", damage)
     users = [one for one in notebooks if name in one.stages]
@@ -114,8 +114,3 @@ def _stage(folder: Path, notebooks: Sequence[Status]) -> Status:
     if users:
         return Status(name, "stale", f"only used by {', '.join(one.name for one in users)}")
     return Status(name, "stale", "no report uses it")
-
-
-def _damage(folder: Path) -> str:
-    """Why a stage would be built again; empty if it is whole."""
-    return stages._lacking(folder) or ""

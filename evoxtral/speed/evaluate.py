@@ -6,11 +6,21 @@ from collections.abc import Mapping, Sequence
 
 from evoxtral.model import Features
 from evoxtral.sample import transcribe
-from evoxtral.speed import plain
+from evoxtral.speed import floors, plain
 from evoxtral.speed.measure import Comparison, alternate, clocked
-from evoxtral.speed.subject import Subject, disagree
+from evoxtral.speed.roofline import Need
+from evoxtral.speed.subject import Subject, disagree, precision, request, shapes
 
-__all__ = ["ONE", "OURS", "WITH_CACHE", "check_texts", "evaluate", "one_by_one", "together"]
+__all__ = [
+    "ONE",
+    "OURS",
+    "WITH_CACHE",
+    "check_texts",
+    "evaluate",
+    "needs",
+    "one_by_one",
+    "together",
+]
 
 ONE = "one clip at a time"
 OURS = "ours"
@@ -42,17 +52,42 @@ def evaluate(subject: Subject, batch: int, repeats: int) -> Comparison:
     def check(made: Mapping[str, Sequence[str]]) -> None:
         same.append(check_texts(made[ONE], made[OURS], exact=subject.exact))
 
-    rounds, _ = alternate(ways, repeats, check)
+    rounds, made = alternate(ways, repeats, check)
     facts = {
         "batch": batch,
         "max_new_tokens": subject.setup.max_new_tokens,
         "audio_seconds": round(sum(subject.seconds), 1),
         "same_texts": same[0],
     }
+    least = needs(subject, features, [[text] for text in made[-1][OURS]], ONE)
     clips = len(subject.clips)
     return Comparison(
-        "evaluation", "clip", clips, rounds, (ONE,), (OURS, WITH_CACHE), TARGET, facts
+        "evaluation", "clip", clips, rounds, (ONE,), (OURS, WITH_CACHE), TARGET, facts, least
     )
+
+
+def needs(
+    subject: Subject, features: Features, groups: Sequence[Sequence[str]], plain_name: str
+) -> dict[str, list[Need]]:
+    """What each way of writing these completions takes at least.
+
+    Args:
+        subject: clips and models.
+        features: of the clips.
+        groups: completions of each clip.
+        plain_name: of the way that has no cache.
+
+    Returns:
+        By way; empty unless every clip takes one window.
+    """
+    if set(features.windows) != {1}:
+        return {}
+    setup = subject.setup
+    sizes, kind = shapes(setup), precision(setup)
+    lengths = [[len(setup.prompter.target(text)) for text in group] for group in groups]
+    heard = floors.encoding(sizes, len(subject.clips), kind)
+    written = floors.decoding(sizes, request(setup), lengths, kind)
+    return {plain_name: [heard, *written], OURS: written, WITH_CACHE: [heard, *written]}
 
 
 def one_by_one(subject: Subject) -> list[str]:

@@ -13,17 +13,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 from peft import PeftModel
 
 from evoxtral.dataset import Clip
 from evoxtral.errors import UserError
 from evoxtral.experiment import Setup
 from evoxtral.model import Features, attach, read_cached
-from evoxtral.speed import plain
+from evoxtral.speed import floors, plain
 from evoxtral.speed.measure import Comparison, Timed, alternate, clocked
+from evoxtral.speed.roofline import Need
 from evoxtral.speed.steps import plain_steps, steps_from_cache
-from evoxtral.speed.subject import cached, rebuilt
+from evoxtral.speed.subject import cached, precision, rebuilt, request, shapes
 from evoxtral.train import Examples, Recipe
 from evoxtral.train.trainer import LengthSampler
 
@@ -133,7 +133,22 @@ def finetuning(tuning: Tuning, repeats: int) -> Comparison:
         "epochs_until_cache_pays_large": _epochs(seconds[CACHE], seconds[large] - seconds[OURS]),
     }
     unit = f"step of {tuning.recipe.batch}"
-    return Comparison("SFT", unit, tuning.steps, rounds, (small, large), (OURS,), TARGET, facts)
+    needs = _needs(tuning, features, (small, large))
+    return Comparison(
+        "SFT", unit, tuning.steps, rounds, (small, large), (OURS,), TARGET, facts, needs
+    )
+
+
+def _needs(tuning: Tuning, features: Features, names: Sequence[str]) -> dict[str, list[Need]]:
+    """What each way takes at least: the plain ones have no cache. Only for clips of one window."""
+    if set(features.windows) != {1}:
+        return {}
+    setup, recipe = tuning.setup, tuning.recipe
+    sizes = shapes(setup, recipe.lora.rank)
+    targets = [len(setup.prompter.target(clip.tagged_text)) for clip in tuning.clips]
+    trained = floors.training(sizes, request(setup), targets, recipe.batch, recipe.precision)
+    heard = floors.encoding(sizes, len(tuning.clips), precision(setup))
+    return {**{name: [heard, trained] for name in names}, OURS: [trained]}
 
 
 def _name(micro_batch: int) -> str:
@@ -156,7 +171,7 @@ def _check(tuning: Tuning, features: Features) -> float:
     found = np.array([ours.losses, ours.norms])
     wanted = np.array([theirs.losses, theirs.norms])
     apart = float(np.abs(found / wanted - 1).max())
-    rounded = next(tuning.setup.base.model.parameters()).dtype != torch.float32
+    rounded = precision(tuning.setup) != "float32"
     if not apart < (_CLOSE_ROUNDED if rounded else _CLOSE):
         raise RuntimeError(
             f"losses or gradients of the two ways are {apart:.2g} apart: the speed of wrong "

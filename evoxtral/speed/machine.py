@@ -1,19 +1,42 @@
-"""What a measurement was made on: processor, threads, versions; nothing that names the machine."""
+"""What a measurement was made on: processor, versions, ceilings; nothing that names the machine."""
 
 from __future__ import annotations
 
 import os
 import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["machine"]
+from evoxtral.report.provenance import commit
+from evoxtral.speed.ceilings import measure_ceilings
+
+__all__ = ["conditions", "machine"]
 
 _PACKAGES = ("accelerate", "numpy", "peft", "torch", "transformers")
 _CPUINFO = Path("/proc/cpuinfo")
+
+
+def conditions(profile: str, depth: str) -> dict[str, Any]:
+    """What belongs beside every measurement, JSON-serialisable; measures the ceilings.
+
+    Args:
+        profile: whose clips, base and recipes are measured.
+        depth: how thoroughly.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return {
+        "profile": profile,
+        "depth": depth,
+        "measured": datetime.now(UTC).date().isoformat(),
+        **commit(),
+        "machine": machine(),
+        "ceilings": asdict(measure_ceilings(device)),
+    }
 
 
 def machine() -> dict[str, Any]:

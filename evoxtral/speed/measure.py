@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from evoxtral.errors import UserError
+from evoxtral.speed.roofline import Need
 
 __all__ = ["Comparison", "Timed", "Way", "alternate", "clocked", "compare"]
 
@@ -84,22 +85,24 @@ class Comparison:
     Attributes:
         work: what was done, e.g. `evaluation`.
         unit: of which the work has so many, e.g. `clip`.
-        units: their number, in one run.
+        units: their number in one run, in thousands for instance.
         rounds: `way | round | seconds`.
         plain: names of the straightforward ways.
         ours: names of our ways, the usual one first.
         target: the speed-up to reach over the first of the straightforward ways.
         facts: what else was found, JSON-serialisable.
+        needs: what the whole work takes at least, by way; none where it cannot be counted.
     """
 
     work: str
     unit: str
-    units: int
+    units: float
     rounds: pd.DataFrame
     plain: Sequence[str]
     ours: Sequence[str]
     target: float | None
     facts: Mapping[str, Any]
+    needs: Mapping[str, Sequence[Need]] = field(default_factory=dict)
 
     @property
     def ratios(self) -> pd.DataFrame:

@@ -1,21 +1,33 @@
-"""How long near-duplicate filtering takes as a set grows, and how much memory."""
+"""Near-duplicate filtering: beside a table per pair in plain Python, and as a set grows."""
 
 from __future__ import annotations
 
 import multiprocessing
-import resource
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from evoxtral.mix.lsh import near_duplicates_lsh
-from evoxtral.mix.neardup import keep_first, near_duplicates
+from evoxtral.mix.neardup import EPSILON, THRESHOLD, keep_first, near_duplicates
 from evoxtral.mix.rouge import words
+from evoxtral.speed.measure import Comparison, alternate, clocked
+from evoxtral.speed.memory import peak_mebibytes
 
-__all__ = ["SIZES", "near_duplicate_curve", "swap_words"]
+__all__ = [
+    "BY_TABLE",
+    "OURS",
+    "SIZES",
+    "filtering",
+    "keep_first_by_table",
+    "longest_common",
+    "near_duplicate_curve",
+    "swap_words",
+]
+
+BY_TABLE = "a table for each pair, plain Python"
+OURS = "ours"
 
 SIZES = (1_010, 2_500, 5_000, 10_000, 20_000, 40_000, 80_000, 160_000)
 
@@ -45,6 +57,65 @@ def swap_words(texts: Sequence[str], n: int, share: float = 0.5, seed: int = 0) 
     return grown
 
 
+def filtering(texts: Sequence[str], repeats: int) -> Comparison:
+    """Measure the filter that keeps the first of texts that are alike.
+
+    Args:
+        texts: few enough for the plain way, which compares some thousand pairs in a second.
+        repeats: rounds that count.
+
+    Raises:
+        RuntimeError: the two ways keep different texts.
+    """
+    ways = {
+        BY_TABLE: clocked(lambda _: keep_first_by_table(texts)),
+        OURS: clocked(lambda _: [int(i) for i in keep_first(texts)]),
+    }
+    rounds, made = alternate(ways, repeats, _check)
+    pairs = len(texts) * (len(texts) - 1) // 2
+    facts = {"texts": len(texts), "pairs": pairs, "kept": len(made[-1][OURS])}
+    return Comparison(
+        "near-duplicates", "thousand pairs", pairs / 1000, rounds, (BY_TABLE,), (OURS,), None, facts
+    )
+
+
+def _check(made: Mapping[str, Sequence[int]]) -> None:
+    if list(made[BY_TABLE]) != list(made[OURS]):
+        raise RuntimeError(
+            "the two ways keep different texts: the speed of wrong results says nothing"
+        )
+
+
+def keep_first_by_table(texts: Sequence[str]) -> list[int]:
+    """Places of the texts that are like none of those kept before, by ROUGE-L pair by pair."""
+    kept: list[tuple[int, list[str]]] = []
+    for place, text in enumerate(texts):
+        own = words(text)
+        like = (
+            2 * longest_common(own, other) >= THRESHOLD * (len(own) + len(other)) - EPSILON
+            for _, other in kept
+        )
+        if not any(like):
+            kept.append((place, own))
+    return [place for place, _ in kept]
+
+
+def longest_common(first: Sequence[str], second: Sequence[str]) -> int:
+    """Length of the longest common subsequence, by the textbook's table.
+
+    >>> longest_common("the cat sat down".split(), "the cat lay down".split())
+    3
+    """
+    row = [0] * (len(second) + 1)
+    for a in first:
+        before = 0
+        for k, b in enumerate(second, start=1):
+            above = row[k]
+            row[k] = before + 1 if a == b else max(above, row[k - 1])
+            before = above
+    return row[-1]
+
+
 def _measure(texts: Sequence[str], n: int, share: float, method: str, workers: int | None) -> dict:
     """One point of the curve; runs in a process of its own, whose peak memory it reports."""
     grown = swap_words(texts, n, share)
@@ -56,14 +127,13 @@ def _measure(texts: Sequence[str], n: int, share: float, method: str, workers: i
     else:
         found = len(near_duplicates_lsh(grown))
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "method": method,
         "texts": n,
         "found": found,
         "seconds": seconds,
         "million pairs per second": n * (n - 1) / 2e6 / seconds,
-        "peak MiB": peak / (2**20 if sys.platform == "darwin" else 2**10),
+        "peak MiB": peak_mebibytes(),
     }
 
 

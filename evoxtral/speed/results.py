@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 from evoxtral import artifacts
 from evoxtral.speed.measure import Comparison
 
-__all__ = ["facts_text", "ratios", "read_ratios", "write"]
+__all__ = ["facts_text", "ratios", "write", "write_growth"]
 
 
 def write(
@@ -27,7 +28,7 @@ def write(
     """
     rounds = pd.concat([one.rounds.assign(work=one.work) for one in comparisons])
     columns = ["work", "way", "round", "seconds"]
-    artifacts.write_text(folder / f"{name}.csv", rounds[columns].round(4).to_csv(index=False))
+    artifacts.write_text(folder / f"{name}.csv", rounds[columns].round(6).to_csv(index=False))
     said = {
         "conditions": dict(conditions),
         "ratios": [row for one in comparisons for row in _rows(one.ratios)],
@@ -35,8 +36,28 @@ def write(
             one.work: {name: _plain(value) for name, value in one.facts.items()}
             for one in comparisons
         },
+        "units": {one.work: [_plain(one.units), one.unit] for one in comparisons},
+        "needs": {
+            one.work: {way: [asdict(need) for need in own] for way, own in one.needs.items()}
+            for one in comparisons
+        },
     }
     artifacts.write_json(folder / f"{name}.json", said)
+
+
+def write_growth(
+    folder: Path, name: str, points: pd.DataFrame, conditions: Mapping[str, Any]
+) -> None:
+    """Write points of growth curves as `<name>.csv`, and `<name>.json` with their conditions.
+
+    Args:
+        folder: of all measurements.
+        name: of this one.
+        points: as `points.measure_points` gives them.
+        conditions: machine and settings, JSON-serialisable.
+    """
+    artifacts.write_text(folder / f"{name}.csv", points.round(6).to_csv(index=False))
+    artifacts.write_json(folder / f"{name}.json", {"conditions": dict(conditions)})
 
 
 def _rows(ratios: pd.DataFrame) -> list[dict[str, Any]]:
@@ -64,16 +85,3 @@ def facts_text(comparison: Comparison) -> str:
     """What else was found, a line each."""
     lines = [f"{name}: {_plain(value)}" for name, value in comparison.facts.items()]
     return "\n".join([comparison.work, *(f"  {line}" for line in lines)])
-
-
-def read_ratios(folder: Path, profile: str) -> pd.DataFrame:
-    """Speed-ups of every measurement of a profile in a folder; see `Comparison.ratios`.
-
-    Returns:
-        No row where nothing was measured. `target` is NaN where there is none.
-    """
-    files = sorted(folder.glob(f"*_{profile}.json"))
-    rows = [row for path in files for row in artifacts.read_json(path)["ratios"]]
-    columns = ["work", "unit", "plain", "ours", "plain_seconds", "ours_seconds", "ratio", "low",
-               "high", "rounds", "target"]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns).astype({"target": float})

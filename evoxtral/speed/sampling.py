@@ -13,7 +13,7 @@ from evoxtral.model import Features
 from evoxtral.raft.sampling import Sampling
 from evoxtral.sample import Decoding, decode, plan_batches
 from evoxtral.speed import plain
-from evoxtral.speed.evaluate import OURS, WITH_CACHE, check_texts, one_by_one, together
+from evoxtral.speed.evaluate import OURS, WITH_CACHE, check_texts, needs, one_by_one, together
 from evoxtral.speed.measure import Comparison, alternate, clocked
 from evoxtral.speed.subject import Subject
 
@@ -74,6 +74,7 @@ def sampling(
         (OURS, WITH_CACHE),
         TARGETS.get(how.k),
         facts,
+        needs(subject, features, made[-1][OURS], K_AT_ONCE),
     )
 
 

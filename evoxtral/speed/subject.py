@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,9 +14,21 @@ from transformers import VoxtralForConditionalGeneration
 from evoxtral.dataset import Clip
 from evoxtral.errors import UserError
 from evoxtral.experiment import Setup
+from evoxtral.forecast import Shapes
 from evoxtral.model import Features, cache_features, load, merge, read_cached
+from evoxtral.speed.roofline import Precision
 
-__all__ = ["CACHE", "Subject", "cached", "disagree", "rebuilt", "spread"]
+__all__ = [
+    "CACHE",
+    "Subject",
+    "cached",
+    "disagree",
+    "precision",
+    "rebuilt",
+    "request",
+    "shapes",
+    "spread",
+]
 
 CACHE = "speed"
 """Folder below `runs/` for features that are built to be timed."""
@@ -55,7 +67,7 @@ class Subject:
     @property
     def exact(self) -> bool:
         """Whether both ways must write the same: weights are float32, nothing is rounded away."""
-        return next(self.setup.base.model.parameters()).dtype == torch.float32
+        return precision(self.setup) == "float32"
 
     @cached_property
     def plain(self) -> torch.nn.Module:
@@ -67,6 +79,13 @@ class Subject:
         """The model that reads cached features, adapter merged."""
         return merge(read_cached(self.setup.fresh().model), self.adapter)
 
+    def first(self, clips: int) -> Subject:
+        """The first clips, with the models that are loaded."""
+        other = replace(self, clips=self.clips[:clips])
+        loaded = {"plain", "ours"} & set(vars(self))
+        vars(other).update({name: vars(self)[name] for name in loaded})
+        return other
+
     def cached(self) -> Features:
         """The encoder's features of the clips."""
         return cached(self.setup, self.clips)
@@ -74,6 +93,30 @@ class Subject:
     def rebuilt(self) -> Features:
         """The same, built anew."""
         return rebuilt(self.setup, self.clips)
+
+
+def shapes(setup: Setup, rank: int = 64) -> Shapes:
+    """Sizes of the base, with adapters of this rank."""
+    return Shapes(setup.base.model.config, rank)
+
+
+def request(setup: Setup) -> int:
+    """Positions of the prompt of a clip of one window that are not audio."""
+    return len(setup.prompter.prompt(1)) - setup.prompter.tokens_per_window
+
+
+def precision(setup: Setup) -> Precision:
+    """Of the base's weights.
+
+    Raises:
+        UserError: it is another than those that are measured.
+    """
+    dtype = next(setup.base.model.parameters()).dtype
+    if dtype == torch.float32:
+        return "float32"
+    if dtype == torch.bfloat16:
+        return "bfloat16"
+    raise UserError(f"the base's weights are {dtype}: speed is measured in float32 or bfloat16")
 
 
 def cached(setup: Setup, clips: Sequence[Clip]) -> Features:

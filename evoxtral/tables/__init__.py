@@ -44,7 +44,13 @@ from evoxtral.tables.raft import GRID_METRICS, curation, grid
 from evoxtral.tables.render import to_csv, to_html, to_latex, to_markdown
 from evoxtral.tables.scores import MEASURES, Measure, scores, tag_scores
 from evoxtral.tables.sft import parameter_counts, recipe
-from evoxtral.tables.speed import speed_ups
+from evoxtral.tables.speed import (
+    speed_conditions,
+    speed_floors,
+    speed_goals,
+    speed_slopes,
+    speed_ups,
+)
 from evoxtral.tables.tuning import epochs, learnt, takeaways
 
 __all__ = [
@@ -94,6 +100,10 @@ __all__ = [
     "scores",
     "settings",
     "sources",
+    "speed_conditions",
+    "speed_floors",
+    "speed_goals",
+    "speed_slopes",
     "speed_ups",
     "splits",
     "stage_changes",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from evoxtral.tables.model import COUNT, TEXT, Format, Table
@@ -38,6 +40,13 @@ _CAPTIONS = {
 _MEASURED = {"share": _SHARE, "count": COUNT, "text": TEXT}
 
 
+def _formats(
+    counts: Iterable[str] = (), shares: Iterable[str] = (), **others: Format
+) -> dict[str, Format]:
+    """Printing rules of columns of counts, of columns of shares, and of others by name."""
+    return {**dict.fromkeys(counts, COUNT), **dict.fromkeys(shares, _SHARE), **others}
+
+
 def splits(frame: pd.DataFrame) -> Table:
     """Splits of a source (`datamix.split_summary`)."""
     headers = {
@@ -51,11 +60,11 @@ def splits(frame: pd.DataFrame) -> Table:
         "tags": "Tags",
         "least": "Rarest tag",
     }
-    formats = {
-        **dict.fromkeys(("clips", "voices", "texts", "tags", "least"), COUNT),
-        **dict.fromkeys(("held_out", "tagged"), _SHARE),
-        "hours": Format("number", 2),
-    }
+    formats = _formats(
+        ("clips", "voices", "texts", "tags", "least"),
+        ("held_out", "tagged"),
+        hours=Format("number", 2),
+    )
     return Table(frame, headers, "What the examples are.", formats)
 
 
@@ -63,7 +72,7 @@ def findings(frame: pd.DataFrame) -> Table:
     """What validation found (`datamix.findings_summary`)."""
     headers = {"kind": "Finding", "rows": "Rows", "share": "Share", "examples": "Such as"}
     caption = "Every row and every file, judged."
-    return Table(frame, headers, caption, {"rows": COUNT, "share": _SHARE})
+    return Table(frame, headers, caption, _formats(["rows"], ["share"]))
 
 
 def audibility(frame: pd.DataFrame) -> Table:
@@ -84,11 +93,11 @@ def audibility(frame: pd.DataFrame) -> Table:
         "pass": "Pass",
         "clips": "Test clips",
     }
-    formats = {"auc": Format("number", 3), "se": Format("number", 3, prefix="±"), "clips": COUNT}
+    formats = _formats(["clips"], auc=Format("number", 3), se=Format("number", 3, prefix="±"))
     notes = ("An error of 0 only says that no test clip was out of order.",)
     if frame.empty:
         notes = ("This source has no clips with and without a tag to compare.",)
-    return Table(shown, headers, "How audible each tag is in unheard voices.", formats, None, notes)
+    return Table(shown, headers, "How audible each tag is in unheard voices.", formats, notes=notes)
 
 
 def composition(frame: pd.DataFrame, name: str) -> Table:
@@ -105,7 +114,7 @@ def composition(frame: pd.DataFrame, name: str) -> Table:
     rules = [_MEASURED[unit] for unit in frame["unit"]]
     passed = [f"{column} {(frame[f'{column}: pass'] == 'yes').sum()}" for column in sets]
     note = f"Rows that pass, of {len(frame)}: {', '.join(passed)}."
-    return Table(frame, headers, _CAPTIONS[name], dict.fromkeys(sets, rules), None, (note,))
+    return Table(frame, headers, _CAPTIONS[name], dict.fromkeys(sets, rules), notes=(note,))
 
 
 def factors(frame: pd.DataFrame) -> Table:
@@ -120,10 +129,8 @@ def factors(frame: pd.DataFrame) -> Table:
         "domains": "Domains",
         "voices": "Voices",
     }
-    formats = {
-        **dict.fromkeys(("needed", "drawn"), Format("number", 2, suffix="x")),
-        **dict.fromkeys(("texts", "domains", "voices"), COUNT),
-    }
+    times = Format("number", 2, suffix="x")
+    formats = _formats(("texts", "domains", "voices"), needed=times, drawn=times)
     caption = "How much more often each tag is drawn, and in how many surroundings."
     shown = frame.assign(needed=frame["needed"].where(frame["needed"] < float("inf")))
     return Table(shown, headers, caption, formats)
@@ -152,7 +159,7 @@ def near_duplicates(
         f"{len(shown)} of {len(pairs):,} pairs shown.",
         "Tokens: lowercased runs of letters a to z and digits, words of tags included.",
     )
-    return Table(shown, headers, caption, {"score": Format("number", 3)}, None, notes)
+    return Table(shown, headers, caption, {"score": Format("number", 3)}, notes=notes)
 
 
 def leakage(frame: pd.DataFrame, threshold: float) -> Table:
@@ -166,7 +173,7 @@ def leakage(frame: pd.DataFrame, threshold: float) -> Table:
         "share": "Share",
         "heard": "Words the embedded base has heard",
     }
-    formats = {**dict.fromkeys(("texts", "pairs", "alike", "heard"), COUNT), "share": _SHARE}
+    formats = _formats(("texts", "pairs", "alike", "heard"), ["share"])
     caption = (
         f"Texts of other splits at ROUGE-L {threshold:g} or more to a training text, untagged."
     )
@@ -188,7 +195,7 @@ def targets(frame: pd.DataFrame, caption: str) -> Table:
     }
     met, reached = ((frame[column] == "yes").sum() for column in ("met", "reached"))
     note = f"Of {len(frame)} targets shown, {met} are met before and {reached} after."
-    return Table(frame, headers, caption, {"before": rules, "after": rules}, None, (note,))
+    return Table(frame, headers, caption, dict.fromkeys(("before", "after"), rules), notes=(note,))
 
 
 def class_weights(frame: pd.DataFrame, beta: float) -> Table:
@@ -196,14 +203,11 @@ def class_weights(frame: pd.DataFrame, beta: float) -> Table:
     betas = [name for name in frame.columns if name not in ("class", "clips", "effective")]
     headers = {"class": "Class", "clips": "Clips", "effective": f"Effective, β = {beta:g}"}
     headers |= {name: f"Weight, β = {name}" for name in betas}
-    formats = {
-        "clips": COUNT,
-        "effective": Format("number", 1),
-        **dict.fromkeys(betas, Format("number", 3)),
-    }
+    weights = dict.fromkeys(betas, Format("number", 3))
+    formats = _formats(["clips"], effective=Format("number", 1)) | weights
     caption = "Weight of each class by its effective number of clips."
     note = "Weights add up to the number of classes; a clip takes the mean of its classes' weights."
-    return Table(frame, headers, caption, formats, None, (note,))
+    return Table(frame, headers, caption, formats, notes=(note,))
 
 
 def dataset_splits(frame: pd.DataFrame) -> Table:
@@ -216,8 +220,8 @@ def dataset_splits(frame: pd.DataFrame) -> Table:
         "test": "Test",
         "balanced": "Train, balanced in its domain",
     }
-    numbers = ("total", "train", "test", "balanced")
-    return Table(frame, headers, "Stages 1 and 2 of the mix.", dict.fromkeys(numbers, COUNT))
+    formats = _formats(("total", "train", "test", "balanced"))
+    return Table(frame, headers, "Stages 1 and 2 of the mix.", formats)
 
 
 def dataset_mixes(frame: pd.DataFrame) -> Table:
@@ -230,8 +234,8 @@ def dataset_mixes(frame: pd.DataFrame) -> Table:
         "min: the largest mix that repeats nothing beyond stage 2.",
         "strict: the largest mix that repeats nothing at all.",
     )
-    formats = dict.fromkeys([*domains, "total"], COUNT)
-    return Table(frame, headers, "Stage 3: domains mixed by ratio.", formats, None, notes)
+    caption = "Stage 3: domains mixed by ratio."
+    return Table(frame, headers, caption, _formats([*domains, "total"]), notes=notes)
 
 
 def dataset_draws(frame: pd.DataFrame) -> Table:
@@ -245,14 +249,14 @@ def dataset_draws(frame: pd.DataFrame) -> Table:
         "mean draws": "Draws per row",
         "most draws": "Most",
     }
-    counts = ("rows", "drawn", "distinct", "most draws")
+    formats = _formats(("rows", "drawn", "distinct", "most draws"))
+    formats["mean draws"] = Format("number", 2)
     hardest = frame.loc[frame["mean draws"].idxmax()]
     note = (
         f"Each row of {hardest['dataset']} is drawn {hardest['mean draws']:.0f} times on average."
     )
-    formats = {**dict.fromkeys(counts, COUNT), "mean draws": Format("number", 2)}
     caption = "What the mix that keeps the total draws from each dataset."
-    return Table(frame, headers, caption, formats, None, (note,))
+    return Table(frame, headers, caption, formats, notes=(note,))
 
 
 def ratios(frame: pd.DataFrame) -> Table:
@@ -265,19 +269,12 @@ def ratios(frame: pd.DataFrame) -> Table:
         "share": "Plain share",
         "used": "Of all clips",
     }
-    formats = {
-        **dict.fromkeys(("tagged", "plain", "total"), COUNT),
-        **dict.fromkeys(("share", "used"), _SHARE),
-    }
+    formats = _formats(("tagged", "plain", "total"), ("share", "used"))
     return Table(frame, headers, "The largest mix of each ratio without repetition.", formats)
 
 
 def training_mix(frame: pd.DataFrame, caption: str) -> Table:
     """Clips by how often they are drawn: `draws`, `clips`, `share`, `weight` (mean)."""
     headers = {"draws": "Draws", "clips": "Clips", "share": "Of all draws", "weight": "Mean weight"}
-    formats = {
-        **dict.fromkeys(("draws", "clips"), COUNT),
-        "share": _SHARE,
-        "weight": Format("number", 3),
-    }
+    formats = _formats(("draws", "clips"), ["share"], weight=Format("number", 3))
     return Table(frame, headers, caption, formats)

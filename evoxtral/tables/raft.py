@@ -28,11 +28,11 @@ GRID_METRICS: Mapping[Protocol, tuple[str, ...]] = {
 _REWARD = Format("number", 3)
 
 
-def curation(curated: Mapping[str, Curated], numbers: Published) -> Table:
+def curation(curated: Mapping[str, Curated | str], numbers: Published) -> Table:
     """What each curation kept, under the report's own row.
 
     Args:
-        curated: by name, such as the rule that made it.
+        curated: by name, such as the rule that made it; or why that rule kept nothing.
         numbers: the published numbers.
 
     Raises:
@@ -46,12 +46,15 @@ def curation(curated: Mapping[str, Curated], numbers: Published) -> Table:
         ("Report", clips, kept, paper["reward_threshold"], math.nan, paper["mean_reward"])
     ]
     rows += [
-        (name, c.kept + c.dropped, c.kept, c.threshold, c.mean_before, c.mean_after)
+        (name, math.nan, math.nan, math.nan, math.nan, math.nan)
+        if isinstance(c, str)
+        else (name, c.kept + c.dropped, c.kept, c.threshold, c.mean_before, c.mean_after)
         for name, c in curated.items()
     ]
+    failed = [f" By {name}: {c}." for name, c in curated.items() if isinstance(c, str)]
     columns = ["rule", "clips", "kept", "threshold", "mean_before", "mean_after"]
     frame = pd.DataFrame(rows, columns=columns)
-    frame["threshold"] = frame["threshold"].astype("float64")
+    frame[columns[1:]] = frame[columns[1:]].astype("float64")
     frame["share"] = frame["kept"] / frame["clips"]
     headers = {
         "rule": "Rule",
@@ -68,7 +71,8 @@ def curation(curated: Mapping[str, Curated], numbers: Published) -> Table:
         "share": Format("percent", 1),
         **dict.fromkeys(("threshold", "mean_before", "mean_after"), _REWARD),
     }
-    return Table(frame, headers, "Best completions before and after curation.", formats)
+    caption = "".join(["Best completions before and after curation.", *failed])
+    return Table(frame, headers, caption, formats)
 
 
 def grid(

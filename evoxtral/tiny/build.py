@@ -21,6 +21,7 @@ from transformers import AutoProcessor, VoxtralForConditionalGeneration, Voxtral
 
 from evoxtral import artifacts, heard, metrics, stages
 from evoxtral.params import TinyBase
+from evoxtral.quiet import Quiet
 from evoxtral.tiny import corpus, listen, plan, pretrain, reading
 from evoxtral.tiny.architecture import Architecture, build_model, build_processor
 from evoxtral.tiny.tokenizer import train_tokenizer
@@ -62,7 +63,8 @@ def checkpoint_dir() -> Path:
 
 def load_model(folder: Path) -> tuple[VoxtralForConditionalGeneration, VoxtralProcessor]:
     """Model (fp32, evaluation mode) and processor of a checkpoint folder; no network."""
-    model = VoxtralForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    with Quiet():
+        model = VoxtralForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     return model.eval(), AutoProcessor.from_pretrained(folder)
 
 

@@ -56,7 +56,9 @@ print(processor.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_spe
 non-speech sound, pitch, voicing, loudness), without transcript or tag. The language model also \
 read {lines} lines of text with capitals and with stage directions that are none of the 17 tags.
 
-{steps} steps of {batch} utterances, AdamW, one-cycle learning rate with peak {learning_rate}.
+{steps} steps of {batch} utterances, AdamW, one-cycle learning rate with peak {learning_rate}; \
+then {refine_steps} steps with peak {refine_learning_rate} on {refine} other neutral utterances, \
+vocal tract and tempo of each changed by up to {perturb}.
 
 ## Scores
 
@@ -108,6 +110,10 @@ def model_card(
         steps=f"{cfg.steps:,}",
         batch=cfg.batch,
         learning_rate=f"{cfg.learning_rate:g}",
+        refine_steps=f"{cfg.refine_steps:,}",
+        refine_learning_rate=f"{cfg.refine_learning_rate:g}",
+        refine=f"{cfg.refine:,}",
+        perturb=f"{cfg.perturb:.0%}",
         transcription=_table(transcription(words)),
         probes=_table(probes(audible)),
     )

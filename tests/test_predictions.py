@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral.bench import Prediction, read_predictions, write_predictions
-from evoxtral.bench.predictions import MAX_TEXT
 from evoxtral.errors import UserError
+from evoxtral.predictions import MAX_TEXT, Prediction, read_predictions, write_predictions
 
 GOOD = ['{"id": "a", "text": "x"}', '{"id": "b", "text": ""}']
 
@@ -26,8 +25,18 @@ def _file(folder: Path, lines: list[str]) -> Path:
 def test_written_predictions_are_read_back_in_the_order_of_the_split(tmp_path: Path) -> None:
     rows = [Prediction("b", "[sad] oh", 3, True), Prediction("a", "é\u2028x", 9, False)]
     path = write_predictions(tmp_path / "p.jsonl", rows)
-    assert set(json.loads(path.read_text().splitlines()[0])) == {"id", "text", "tokens", "finished"}
     assert read_predictions(path, ["a", "b"]) == [rows[1], rows[0]]
+
+
+def test_a_row_keeps_its_bytes(tmp_path: Path) -> None:
+    rows = [Prediction("b", "[sad] oh é", 3, True), Prediction("a", "")]
+    assert (
+        write_predictions(tmp_path / "p.jsonl", rows).read_bytes()
+        == (
+            '{"id": "b", "text": "[sad] oh é", "tokens": 3, "finished": true}\n'
+            '{"id": "a", "text": "", "tokens": null, "finished": null}\n'
+        ).encode()
+    )
 
 
 def test_a_foreign_file_needs_id_and_text_only(tmp_path: Path) -> None:

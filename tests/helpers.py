@@ -1,0 +1,52 @@
+"""What several test files use and no fixture can be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # most tests need no deep-learning framework
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What a model hears, kept in memory: stands where a cache or log-mels stand elsewhere."""
+
+    tensors: list[Tensor]
+
+    @property
+    def windows(self) -> list[int]:
+        return [len(one) for one in self.tensors]
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __getitem__(self, clip: int) -> Tensor:
+        return self.tensors[clip]
+
+
+def fresh_python(code: str, **environment: str) -> str:
+    """What a new interpreter prints when it runs the code, which must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    return done.stdout
+
+
+def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    """Wait for a condition, looking every millisecond."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.001)
