@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evoxtral.errors import UserError
-from evoxtral.speed.growth import goals, slope, slopes
+from evoxtral.speed.growth import goals, limits, slope, slopes
 
 SIZES = (16, 32, 64, 128)
 
@@ -93,3 +93,16 @@ def test_goals_are_judged_by_the_numbers() -> None:
     again = {goal[0]: goal[-1] for goal in goals(RATIOS, repeated)}
     assert again["sampling: positions prefilled per clip"] is False
     assert goals(RATIOS.iloc[:0], points.iloc[:0]) == []
+
+
+def test_limits_of_a_gpu_are_of_the_whole_work() -> None:
+    ways = pd.DataFrame(
+        [("SFT", 0.3, 0.5), ("evaluation", 0.2, 0.1), ("encode", 1.0, 0.2)],
+        columns=["work", "seconds", "share"],
+    )
+    found = {goal[0]: goal[1:] for goal in limits(ways)}
+    assert found == {
+        "SFT, 3 × 808 clips": ("≤ 60 s", "45.4 s, 50% of it the floor", True),
+        "RAFT fine-tuning, 727 clips": ("≤ 20 s", "13.6 s, 50% of it the floor", True),
+        "evaluation, 50 clips": ("≤ 5 s", "10.0 s, 10% of it the floor", False),
+    }

@@ -16,6 +16,7 @@ from evoxtral.errors import UserError
 from evoxtral.speed import reading, results, run
 from evoxtral.speed.machine import conditions, machine
 from evoxtral.speed.measure import Comparison, Timed, alternate, clocked, compare
+from evoxtral.speed.roofline import Ceilings
 
 ROUNDS = pd.DataFrame(
     [("slow", 1, 8.0), ("fast", 1, 2.0), ("slow", 2, 9.0), ("fast", 2, 1.0), ("slow", 3, 6.0),
@@ -23,6 +24,13 @@ ROUNDS = pd.DataFrame(
     columns=["way", "round", "seconds"],
 )  # fmt: skip
 MADE = Comparison("work", "clip", 4, ROUNDS, ("slow",), ("fast", "odd"), 5.0, {"same": 4, "x": 0.5})
+
+
+@pytest.fixture
+def _ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ceilings that take no time."""
+    made = Ceilings({"float32": 1.0}, {8: 1.0})
+    monkeypatch.setattr("evoxtral.speed.machine.measure_ceilings", lambda _: made)
 
 
 def test_ways_take_turns_and_the_first_round_is_not_counted() -> None:
@@ -80,6 +88,7 @@ def test_seconds_are_per_unit_and_the_target_is_of_the_first_pair() -> None:
     assert rows["target"].isna().tolist() == [False, True]
 
 
+@pytest.mark.usefixtures("_ceilings")
 def test_files_hold_every_round_and_read_back(tmp_path: Path) -> None:
     results.write(tmp_path, "mix_tiny", [MADE], conditions("tiny", "full"))
     csv = pd.read_csv(tmp_path / "mix_tiny.csv")
@@ -123,6 +132,7 @@ def test_the_figure_draws_bars_ranges_and_targets() -> None:
         figures.speed_ups(MADE.ratios.iloc[:0])
 
 
+@pytest.mark.usefixtures("_ceilings")
 def test_the_command_writes_files_and_shows_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

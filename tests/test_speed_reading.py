@@ -172,3 +172,13 @@ def test_the_long_curve_is_the_committed_one(monkeypatch: pytest.MonkeyPatch) ->
     assert "160000 texts" in shown["near_duplicates"].get_label()
     monkeypatch.setattr(views, "folders", list)
     assert views.near_duplicates() == {}
+
+
+def test_a_gpu_alone_is_shown_too(tmp_path: Path) -> None:
+    alone = replace(MADE, rounds=ROUNDS[ROUNDS["way"] == "ours"], plain=(), target=None)
+    results.write(tmp_path, "gpu_real", [alone], SAID)
+    found = reading.read(reading.find([tmp_path], "real"))
+    assert found.ratios.empty
+    assert set(views.floors(found)) == {"floors", "floor_table"}
+    assert views.goals(found)["goals"].cells()[0][-1] == "no"
+    assert views.speed_ups(found) == {}

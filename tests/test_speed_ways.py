@@ -191,6 +191,10 @@ def test_finetuning_is_compared_on_equal_terms(tuning: Tuning) -> None:
     assert set(made.rounds["way"]) == {*made.plain, *made.ours, finetuning.CACHE}
     assert made.plain == ("plain Trainer, micro-batch 2", "plain Trainer, micro-batch 4")
     assert made.units == 1
+    (trained,) = made.needs[finetuning.OURS]
+    heard, also_trained = made.needs["plain Trainer, micro-batch 2"]
+    assert trained == also_trained
+    assert (heard.precision, trained.precision) == ("float32", "bfloat16")
 
 
 def test_a_wrong_step_is_not_timed(tuning: Tuning, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +215,10 @@ def test_evaluation_is_compared_on_equal_texts(subject: Subject) -> None:
     made = evaluate.evaluate(subject, batch=4, repeats=1)
     assert made.facts["same_texts"] == made.units == 2
     assert made.ratios["ours"].tolist() == [evaluate.OURS, evaluate.WITH_CACHE]
+    assert {way: len(needs) for way, needs in made.needs.items()} == {
+        evaluate.ONE: 3, evaluate.OURS: 2, evaluate.WITH_CACHE: 3
+    }  # fmt: skip
+    assert made.needs[evaluate.ONE][1:] == made.needs[evaluate.OURS]
     with pytest.raises(RuntimeError, match="1 of 2 greedy texts are not those of `generate`"):
         evaluate.check_texts(["a", "b"], ["a", "c"], exact=True)
     assert evaluate.check_texts(["a", "b"], ["a", "c"], exact=False) == 1
@@ -238,19 +246,8 @@ def test_encoding_is_compared_on_equal_features(setup: Setup, tmp_path: Path) ->
 
 def test_other_features_are_not_timed(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encode, "largest_difference", lambda *_: 0.5)
-    with pytest.raises(RuntimeError, match="features of the two ways are 0.5 apart"):
+    with pytest.raises(RuntimeError, match=r"features of the two ways are 0\.5 apart"):
         encode.encode_clips(setup, setup.clips("train")[:3], repeats=1)
-
-
-def test_needs_know_who_has_a_cache(subject: Subject, tuning: Tuning) -> None:
-    made = evaluate.evaluate(subject, batch=4, repeats=1)
-    assert {way: len(needs) for way, needs in made.needs.items()} == {
-        evaluate.ONE: 3, evaluate.OURS: 2, evaluate.WITH_CACHE: 3
-    }  # fmt: skip
-    assert made.needs[evaluate.ONE][1:] == made.needs[evaluate.OURS]
-    small, large = (finetuning.finetuning(tuning, repeats=1).needs[way][0] for way in (
-        finetuning.OURS, "plain Trainer, micro-batch 2"))  # fmt: skip
-    assert (small.precision, large.precision) == ("bfloat16", "float32")
 
 
 @pytest.mark.parametrize(("way", "prefills"), [("ours", 1), ("plain", K)])
@@ -272,8 +269,12 @@ def test_points_of_training_and_encoding(
     monkeypatch.setattr(points, "open_subject", lambda *_: subject)
     monkeypatch.setattr(points, "open_tuning", lambda *_: tuning)
     where = Where("smoke", subject.adapter, 2, 1)
-    for point in (Point("SFT", "ours", 4, 2), Point("encode", "ours", 2), Point("encode", "plain", 2),
-                  Point("evaluation", "ours", 2, 2)):  # fmt: skip
+    for point in (
+        Point("SFT", "ours", 4, 2),
+        Point("encode", "ours", 2),
+        Point("encode", "plain", 2),
+        Point("evaluation", "ours", 2, 2),
+    ):
         assert points._measure(point, where)["seconds"] > 0
 
 

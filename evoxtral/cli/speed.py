@@ -31,6 +31,15 @@ def add_parser(commands: Commands) -> None:
     everything.add_argument("--only", nargs="+", default=[], metavar="PART", help="these parts")
     everything.add_argument("--again", action="store_true", help="measure also what is there")
     everything.set_defaults(run=_all)
+    real = benchmarks.add_parser(
+        "real", help="the method's steps at Voxtral's size on random weights; needs a GPU"
+    )
+    real.add_argument(
+        "--clips", type=_positive, default=800, help="clips, in whole steps of 16 (default: 800)"
+    )
+    real.add_argument("--repeats", type=_positive, default=2, help="rounds (default: 2)")
+    real.add_argument("--at-once", type=_positive, default=256, help="clips decoded together")
+    real.set_defaults(run=_real)
     near = benchmarks.add_parser(
         "near-duplicates", help="the ROUGE-L filter on growing sets of texts"
     )
@@ -86,6 +95,27 @@ def _all(chosen: argparse.Namespace) -> str:
         sys.stderr.write(f"{name}: {'measured' if now else 'measured before'}\n")
     found = reading.read(reading.find([folder], chosen.profile))
     return tables.to_markdown(tables.speed_ups(found.ratios)).strip()
+
+
+def _real(chosen: argparse.Namespace) -> str:
+    import torch
+    from transformers import VoxtralConfig
+
+    from evoxtral import paths, tables
+    from evoxtral.errors import UserError
+    from evoxtral.speed import reading, results
+    from evoxtral.speed.machine import conditions
+    from evoxtral.speed.real import Real, draw_lengths, real_speed
+
+    if not torch.cuda.is_available():
+        raise UserError("the real size needs a GPU of 48 GB or more: measure the tiny one instead")
+    folder = paths.reports_dir() / "speed"
+    lengths = draw_lengths(paths.root() / "reports" / "speed" / "target_lengths.csv", chosen.clips)
+    said = conditions("real", "as asked")
+    real = Real(VoxtralConfig(), lengths, torch.device("cuda"), at_once=chosen.at_once)
+    results.write(folder, "gpu_real", real_speed(real, chosen.repeats), said)
+    found = reading.read(reading.find([folder], "real"))
+    return tables.to_markdown(tables.speed_floors(found.ways)).strip()
 
 
 def _near_duplicates(chosen: argparse.Namespace) -> str:

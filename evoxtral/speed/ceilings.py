@@ -14,7 +14,7 @@ __all__ = ["measure_ceilings"]
 _COPIES = tuple(2**power for power in (21, 24, 27, 29))
 """Bytes touched, read and written together: from a core's cache to main memory."""
 
-_SIDE = {"cpu": 1536, "cuda": 8192}
+_SIDE = {"cpu": 1024, "cuda": 8192}
 """Rows and columns of the multiplied matrices."""
 
 _LEAST = 0.02

@@ -11,7 +11,7 @@ from scipy import stats
 
 from evoxtral.errors import UserError
 
-__all__ = ["LINEAR", "Goal", "Slope", "goals", "slope", "slopes"]
+__all__ = ["LIMITS", "LINEAR", "Goal", "Slope", "goals", "limits", "slope", "slopes"]
 
 LINEAR = (0.9, 1.1)
 """Slopes of time that are called proportional."""
@@ -21,6 +21,14 @@ BOUNDED = 1.1
 
 LISTENING = ("encode", "SFT", "sampling", "evaluation")
 """Works whose memory the batch bounds; the mix keeps a digest of every row."""
+
+LIMITS = (
+    ("SFT, 3 × 808 clips", "SFT", 3 * 808 / 16, 60.0),
+    ("sampling, 808 clips of 4", "sampling, k = 4", 808 * 4, 30.0),
+    ("RAFT fine-tuning, 727 clips", "SFT", 727 / 16, 20.0),
+    ("evaluation, 50 clips", "evaluation", 50, 5.0),
+)
+"""Of an H200 at real size: what, the work, its units, and the seconds it may take."""
 
 Goal = tuple[str, str, str, bool]
 """What is to be reached, what is wanted, what was measured, and whether it holds."""
@@ -126,6 +134,21 @@ def goals(ratios: pd.DataFrame, points: pd.DataFrame) -> list[Goal]:
             name = f"{row['work']}: exponent of time in size"
             reached.append((name, f"{low:g} to {high:g}", measured, row["linear"]))
     return reached + _prefill(points) + _memory(points)
+
+
+def limits(ways: pd.DataFrame) -> list[Goal]:
+    """Whether a GPU does the report's work in time, from its time per unit at real size.
+
+    Args:
+        ways: of `reading.Found`, of the real size.
+    """
+    reached: list[Goal] = []
+    for name, work, units, most in LIMITS:
+        for row in ways[ways["work"] == work].to_dict("records"):
+            seconds = units * row["seconds"]
+            said = f"{seconds:.1f} s, {row['share']:.0%} of it the floor"
+            reached.append((name, f"≤ {most:g} s", said, seconds <= most))
+    return reached
 
 
 def _prefill(points: pd.DataFrame) -> list[Goal]:

@@ -87,7 +87,7 @@ class Comparison:
         unit: of which the work has so many, e.g. `clip`.
         units: their number in one run, in thousands for instance.
         rounds: `way | round | seconds`.
-        plain: names of the straightforward ways.
+        plain: names of the straightforward ways; none where ours stands alone.
         ours: names of our ways, the usual one first.
         target: the speed-up to reach over the first of the straightforward ways.
         facts: what else was found, JSON-serialisable.
@@ -111,7 +111,7 @@ class Comparison:
         rows.insert(0, "work", self.work)
         rows.insert(1, "unit", self.unit)
         rows[["plain_seconds", "ours_seconds"]] /= self.units
-        rows["target"] = [self.target, *[None] * (len(rows) - 1)]
+        rows["target"] = [self.target, *[None] * len(rows)][: len(rows)]
         return rows.astype({"target": float})
 
 
@@ -144,4 +144,5 @@ def compare(rounds: pd.DataFrame, plain: Sequence[str], ours: Sequence[str]) -> 
                     "rounds": len(ratio),
                 }
             )
-    return pd.DataFrame(rows)
+    columns = ["plain", "ours", "plain_seconds", "ours_seconds", "ratio", "low", "high", "rounds"]
+    return pd.DataFrame(rows, columns=columns)

@@ -14,7 +14,17 @@ from evoxtral.speed.roofline import Ceilings, Need, bound, floor
 
 __all__ = ["Found", "find", "read"]
 
-_ORDER = ("encode", "sft", "raft", "evaluate", "near_duplicates", "mix", "synthesis", "growth")
+_ORDER = (
+    "encode",
+    "sft",
+    "raft",
+    "evaluate",
+    "near_duplicates",
+    "mix",
+    "synthesis",
+    "growth",
+    "gpu",
+)
 _RATIOS = ["work", "unit", "plain", "ours", "plain_seconds", "ours_seconds", "ratio", "low",
            "high", "rounds", "target"]  # fmt: skip
 _WAYS = ["work", "way", "unit", "seconds", "low", "high", "floor", "share", "bound"]

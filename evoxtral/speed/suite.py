@@ -62,7 +62,7 @@ DEPTHS: Mapping[str, Depth] = MappingProxyType(
     {
         "quick": Depth(1, 8, {1: 8, 4: 8, 16: 2}, 60, (250, 500, 1_000), 1 / 128, 6,
                        (2, 4, 8), (1, 2, 3), (2, 4, 8)),
-        "full": Depth(3, 64, {1: 64, 4: 64, 16: 16}, 300, (2_500, 5_000, 10_000, 20_000), 1.0, 48,
+        "full": Depth(3, 64, {1: 32, 4: 64, 16: 8}, 300, (2_500, 5_000, 10_000, 20_000), 1.0, 200,
                       (16, 32, 64, 128), (2, 4, 8), (1, 4, 16, 64)),
     }
 )  # fmt: skip
@@ -163,7 +163,7 @@ def growth_points(depth: Depth, batch: int) -> dict[str, list[Point]]:
         depth: how many.
         batch: examples of an optimiser step.
     """
-    at_once, few, most = depth.batches[-2], depth.sizes[1], depth.sizes[-1]
+    at_once, few, many = depth.batches[-2], depth.sizes[0], depth.sizes[-2]
     rows = [round(depth.mix * 192_129 / part) for part in (8, 4, 2, 1)]
     by_size = [
         *(Point("encode", "ours", n) for n in depth.sizes),
@@ -174,7 +174,7 @@ def growth_points(depth: Depth, batch: int) -> dict[str, list[Point]]:
     ]
     by_batch = [
         *(Point("SFT", "ours", 2 * batch, n) for n in (2, batch // 2, batch)),
-        *(Point("evaluation", "ours", most, n) for n in depth.batches),
+        *(Point("evaluation", "ours", many, n) for n in depth.batches),
     ]
     by_k = [
         Point("sampling", way, few, at_once, k) for way in ("ours", "plain") for k in (1, 4, 16)
@@ -184,6 +184,11 @@ def growth_points(depth: Depth, batch: int) -> dict[str, list[Point]]:
 
 def _growth(profile: str, depth: Depth) -> pd.DataFrame:
     subject = run.open_subject(profile, most=depth.sizes[-1])
+    if len(subject.clips) < depth.sizes[-1]:
+        raise UserError(
+            f"growth is measured on {depth.sizes[-1]} clips, and the profile {profile} has "
+            f"{len(subject.clips)}: take a larger profile, or measure quickly"
+        )
     cfg = subject.setup.cfg
     where = Where(profile, subject.adapter, len(subject.clips), min(2, depth.repeats))
     subject.cached()

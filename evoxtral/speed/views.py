@@ -77,6 +77,8 @@ def conditions(found: Found) -> Shown:
 def goals(found: Found) -> Shown:
     """What was to be reached, and whether it was."""
     reached = growth.goals(found.ratios, found.growth)
+    if "gpu" in set(found.conditions["part"]):
+        reached += growth.limits(found.ways)
     return {"goals": tables.speed_goals(reached)} if reached else {}
 
 
