@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import pandas as pd
 import pytest
 from transformers import VoxtralConfig
 
-from evoxtral import tables
+from evoxtral import paths, tables
 from evoxtral.forecast import (
     GPUS,
     Gpu,
@@ -114,3 +115,10 @@ def test_the_table_says_that_nothing_was_measured() -> None:
     text = tables.to_markdown(table)
     assert "not measured" in text
     assert "| A10G, 24 GB | SFT |" in text
+
+
+def test_the_readmes_table_is_this_forecast() -> None:
+    """Where it is not, the assertion shows the table to paste."""
+    made = pd.concat([forecast(MINI, gpu) for gpu in GPUS], ignore_index=True)
+    wanted = tables.to_markdown(tables.forecast(made)).strip()
+    assert wanted in (paths.root() / "README.md").read_text(encoding="utf-8"), wanted
