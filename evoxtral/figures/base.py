@@ -29,7 +29,7 @@ def pretraining_curve(log: pd.DataFrame) -> Figure:
             log["step"], log[name], ".-", color=color, label=label, linewidth=1, markersize=2
         )
     losses.set(xlabel="optimiser steps", ylabel="loss (nats)", ylim=(0, None))
-    losses.legend()
+    losses.legend(loc="lower left", bbox_to_anchor=(0, 1))  # above: a cycle restarts anywhere
     watched = log.dropna(subset=["dev_wer"])
     errors.plot(watched["step"], 100 * watched["dev_wer"], "o-", color=SYSTEMS["base"].color)
     last = watched.iloc[-1]
