@@ -135,9 +135,11 @@ def test_a_killed_cache_goes_on_with_the_block_it_was_at(base, spoken, own_runs,
         patch.setattr(features.artifacts, "write_bytes", die_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             cache_features(base, clips, spoken, "test", "train")
+    kept = list(own_runs.glob("test/features-*.partial/clips-*.safetensors"))
+    assert 2 <= len(kept) < 4, "the two before it, perhaps the one beside it"
     with encoded(base) as seen:
         resumed = cache_features(base, clips, spoken, "test", "train")
-    assert sum(seen) == 6
+    assert sum(seen) == 12 - 3 * len(kept)
     blocks = {path.name: path.read_bytes() for path in resumed.folder.glob("*.safetensors")}
     assert len(blocks) == 4
     shutil.rmtree(own_runs)
