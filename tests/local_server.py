@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ class LocalServer(ThreadingHTTPServer):
         """A client that hangs up is part of the tests."""
 
 
-class LocalHandler(BaseHTTPRequestHandler):
+class LocalHandler(BaseHTTPRequestHandler, ABC):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args):
@@ -59,9 +60,9 @@ class LocalHandler(BaseHTTPRequestHandler):
     def do_POST(self):
         self.answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
 
+    @abstractmethod
     def answer(self, request: dict) -> None:
         """Answer in a provider's protocol."""
-        raise NotImplementedError
 
     def send(self, status, body, kind="application/json", declared=None, more=None):
         """Answer with a body, perhaps shorter than it is declared to be, and more headers."""

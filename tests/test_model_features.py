@@ -97,6 +97,24 @@ def test_features_do_not_depend_on_block_or_company(base, spoken, monkeypatch):
         torch.testing.assert_close(reversed_[len(clips) - 1 - i], first[i], rtol=0, atol=BATCHED)
 
 
+def test_features_do_not_depend_on_the_number_of_threads(base, spoken, monkeypatch):
+    monkeypatch.setattr(features, "BLOCK", 4)
+    before = torch.get_num_threads()
+    made = {}
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            with monkeypatch.context() as patch:
+                patch.setenv("EVOXTRAL_RUNS", str(spoken.root / f"threads-{threads}"))
+                made[threads] = torch.cat(
+                    list(cache_features(base, spoken["train"], spoken, "test", "train"))
+                )
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(made[1], made[2])
+
+
 def long_sounds(spoken, clips, windows):
     """The clips, some of them repeated until they take several windows."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from evoxtral import artifacts, sft
+from evoxtral.datamix.six import SIZES
 from evoxtral.errors import UserError
 from evoxtral.experiment import open_setup
 from evoxtral.report.provenance import commit
@@ -164,7 +165,8 @@ def growth_points(depth: Depth, batch: int) -> dict[str, list[Point]]:
         batch: examples of an optimiser step.
     """
     at_once, few, many = depth.batches[-2], depth.sizes[0], depth.sizes[-2]
-    rows = [round(depth.mix * 192_129 / part) for part in (8, 4, 2, 1)]
+    everything = sum(size for _, size in SIZES.values())
+    rows = [round(depth.mix * everything / part) for part in (8, 4, 2, 1)]
     by_size = [
         *(Point("encode", "ours", n) for n in depth.sizes),
         *(Point("SFT", "ours", batch * n, batch) for n in depth.steps),
