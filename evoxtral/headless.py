@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from evoxtral import datamix, processes, sft, stages
+from evoxtral.bench.measured import measure
 from evoxtral.errors import UserError
 from evoxtral.experiment import open_setup, transcripts
 from evoxtral.model import device
-from evoxtral.params import FineTuning, Parameters, Raft, Sft
+from evoxtral.params import Benchmark, FineTuning, Parameters, Raft, Sft
 from evoxtral.raft import recipes, run, views
 
 __all__ = ["NOTEBOOKS", "build"]
@@ -41,7 +42,11 @@ def _raft(cfg: Raft) -> None:
         transcripts(setup, setup.balanced, adapters[name])
 
 
-_BUILDERS: dict[str, Callable[..., None]] = {Sft.notebook: _sft, Raft.notebook: _raft}
+_BUILDERS: dict[str, Callable[..., object]] = {
+    Sft.notebook: _sft,
+    Raft.notebook: _raft,
+    Benchmark.notebook: measure,
+}
 
 NOTEBOOKS = tuple(_BUILDERS)
 """Those whose stages can be built without them; the others' are light, or built by these."""
@@ -59,9 +64,10 @@ def build(cfg: Parameters) -> str:
     Raises:
         UserError: there is nothing to build for it, or a stage fails; one sentence.
     """
-    if not isinstance(cfg, FineTuning):
+    if cfg.notebook not in _BUILDERS:
         raise UserError(f"{cfg.notebook} has no stages of its own: choose {' or '.join(NOTEBOOKS)}")
-    with processes.together(cpu=device(cfg.device).type == "cpu"):
+    chosen = cfg if isinstance(cfg, FineTuning) else sft.parameters_of(cfg.profile)
+    with processes.together(cpu=device(chosen.device).type == "cpu"):
         _BUILDERS[cfg.notebook](cfg)
         used = stages.used_stages()
         built = sum(stage.executed for stage in used)

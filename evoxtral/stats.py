@@ -13,9 +13,8 @@ inside the range of the statistic and exist for constant samples, where BCa does
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -97,22 +96,23 @@ class Ratio:
         >>> Ratio(np.array([1, 0]), np.array([2, 3])).value
         0.2
         """
-        return float(self.weighted(np.ones((1, self.clips)))[0])
+        sums = self.numerator.sum(0, keepdims=True), self.denominator.sum(0, keepdims=True)
+        return float(self.of_sums(*sums)[0])
 
-    def weighted(self, weights: np.ndarray) -> np.ndarray:
-        """The statistic with clip i counted weights[:, i] times.
+    def of_sums(self, numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+        """The statistic of counts summed over the clips of each resample.
 
         Args:
-            weights: Shape (resamples, clips).
+            numerator: Shape (resamples, groups).
+            denominator: The same.
 
         Returns:
             Shape (resamples,), NaN where no group has a value.
         """
-        numerator, denominator = weights @ self.numerator, weights @ self.denominator
         defined = denominator > 0
         rates = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=defined)
         groups = defined.sum(axis=1)
-        empty = np.full(len(weights), np.nan)
+        empty = np.full(len(numerator), np.nan)
         return np.divide(rates.sum(axis=1), groups, out=empty, where=groups > 0)
 
 
@@ -148,8 +148,7 @@ def bootstrap_intervals(
     Raises:
         ValueError: If the statistics differ in their number of clips.
     """
-    clips = _common_clips(ratios.values())
-    resampled = _resample(clips, [r.weighted for r in ratios.values()], resamples, seed)
+    resampled = _resample([*ratios.values()], resamples, seed)
     return {
         name: _interval(ratio.value, ratio.n, values, confidence)
         for (name, ratio), values in zip(ratios.items(), resampled, strict=True)
@@ -195,17 +194,13 @@ def paired_differences(
     if first.keys() != second.keys():
         raise ValueError(f"only in one of the two: {sorted(first.keys() ^ second.keys())}")
     pairs = {name: (first[name], second[name]) for name in first}
-    clips = _common_clips([*first.values(), *second.values()])
-    statistics = [partial(_difference, a, b) for a, b in pairs.values()]
-    resampled = _resample(clips, statistics, resamples, seed)
+    ours, theirs = zip(*pairs.values(), strict=True) if pairs else ((), ())
+    resampled = _resample([*ours, *theirs], resamples, seed)
+    differences = resampled[: len(pairs)] - resampled[len(pairs) :]
     return {
         name: _interval(a.value - b.value, max(a.n, b.n), values, confidence)
-        for (name, (a, b)), values in zip(pairs.items(), resampled, strict=True)
+        for (name, (a, b)), values in zip(pairs.items(), differences, strict=True)
     }
-
-
-def _difference(first: Ratio, second: Ratio, weights: np.ndarray) -> np.ndarray:
-    return first.weighted(weights) - second.weighted(weights)
 
 
 def _common_clips(ratios: Iterable[Ratio]) -> int:
@@ -215,20 +210,20 @@ def _common_clips(ratios: Iterable[Ratio]) -> int:
     return clips.pop()
 
 
-def _resample(
-    clips: int,
-    statistics: Sequence[Callable[[np.ndarray], np.ndarray]],
-    resamples: int,
-    seed: int,
-) -> np.ndarray:
+def _resample(ratios: Sequence[Ratio], resamples: int, seed: int) -> np.ndarray:
     """Values of each statistic on each resample, shape (statistics, resamples)."""
+    clips = _common_clips(ratios)
     if clips < 2:
-        return np.full((len(statistics), resamples), np.nan)
+        return np.full((len(ratios), resamples), np.nan)
+    # One product for all of them: its large factor would be read anew for each by itself.
+    halves = [half for ratio in ratios for half in (ratio.numerator, ratio.denominator)]
+    counts, ends = np.hstack(halves), np.cumsum([half.shape[1] for half in halves])
 
     def evaluate(index: np.ndarray, axis: int) -> np.ndarray:
-        weights = _multiplicities(index.reshape(-1, clips), clips)
-        values = np.stack([statistic(weights) for statistic in statistics])
-        return values.reshape(len(statistics), *index.shape[:-1])
+        summed = _multiplicities(index.reshape(-1, clips), clips) @ counts
+        parts = iter(np.split(summed, ends[:-1], axis=1))
+        values = np.stack([ratio.of_sums(next(parts), next(parts)) for ratio in ratios])
+        return values.reshape(len(ratios), *index.shape[:-1])
 
     with warnings.catch_warnings():
         # Resamples without a value (a rare tag never drawn) are left out by `_interval`.

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from evoxtral import datamix, metrics, params, published, sft, stages, tables, tags
+from evoxtral.bench import measured
 from evoxtral.errors import UserError
 from evoxtral.experiment import Setup, open_setup, transcripts
 from evoxtral.metrics import RewardWeights
@@ -266,9 +267,19 @@ def test_reward_weights_are_checked_before_any_work() -> None:
     """Weights that do not sum to 1 stop when the recipe is made."""
     with pytest.raises(UserError, match="must sum to 1"):
         recipes.of_parameters(_raft(tag_weight=0.9))
-    with pytest.raises(UserError, match=r"adapter nowhere is no folder"):
+    with pytest.raises(UserError, match=r"nowhere holds no adapter_model\.safetensors"):
         recipes.of_parameters(_raft(adapter="nowhere"))
     assert recipes.of_parameters(_raft()).weights == RewardWeights()
+
+
+@pytest.mark.usefixtures("setup")
+def test_a_benchmark_of_no_adapter_stops_before_any_training() -> None:
+    """The folder is looked at before SFT or RAFT, which would take minutes."""
+    cfg = params.profile("04_benchmark", "smoke", {"adapter": "nowhere"})
+    before = {stage.name for stage in stages.used_stages()}
+    with pytest.raises(UserError, match="nowhere holds no adapter_model"):
+        measured.measure(cfg)
+    assert {stage.name for stage in stages.used_stages()} - before <= {"corpus"}
 
 
 _KILLED = """

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from evoxtral import headless, params, stages
 from evoxtral.errors import UserError
-from evoxtral.params import Benchmark
+from evoxtral.params import DataMix
 from evoxtral.raft.sampling import COMPLETIONS
 
 pytestmark = pytest.mark.slow
@@ -28,6 +28,7 @@ SIZES = {
     | {"train": 13, "validation": 3, "natural": 3, "raft_prompts": 8, "plain_val": 2, "workers": 1},
     "02_sft": {"precision": "float32", "batch": 4, "micro_batch": 4, "epochs": 2},
     "03_raft": {"precision": "float32", "batch": 4, "micro_batch": 4, "sample_batch": 3},
+    "04_benchmark": {},
 }
 """What differs from the smoke profile: less of everything, and float32; 13 examples in batches of
 four leave one over, which two processes have to share."""
@@ -131,9 +132,16 @@ def test_the_notebook_finds_what_two_processes_built(runs: tuple[Path, Path]) ->
     assert not any(stage.executed for stage in one(runs[1], "03_raft", micro_batch=1))
 
 
+@pytest.mark.check
+def test_two_processes_measure_all_systems(runs: tuple[Path, Path]) -> None:
+    """One process, and so the notebook, then finds every transcript."""
+    assert "04_benchmark is ready" in two(runs[1], "04_benchmark")
+    assert not any(stage.executed for stage in one(runs[1], "04_benchmark"))
+
+
 def test_a_notebook_without_stages_is_refused() -> None:
-    cfg = Benchmark.model_construct(profile="smoke")
-    with pytest.raises(UserError, match="04_benchmark has no stages of its own: choose 02_sft or"):
+    cfg = DataMix.model_construct(profile="smoke")
+    with pytest.raises(UserError, match="01_data_mix has no stages of its own: choose 02_sft or"):
         headless.build(cfg)
 
 

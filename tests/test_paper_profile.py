@@ -2,7 +2,8 @@
 
 Window, mel bands, tokenizer, special tokens and all settings that are no size are those of
 Voxtral-Mini-3B; so are the parameter files, but for sizes. Numbers mean nothing here: that every
-step of 02 and 03 runs, resumes and ends in an adapter of the right shape does.
+step of 02, 03 and 04 runs, and that training resumes and ends in an adapter of the right shape,
+does.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from safetensors.torch import load_file
 from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
 from evoxtral import headless, params, stages
+from evoxtral.bench import NO_TAGS, views
+from evoxtral.bench.measured import measure
+from evoxtral.bench.systems import ADAPTER, BASE, RL, SFT
 from evoxtral.model import Prompter, open_base, shape_of
 from evoxtral.tiny import Architecture
 from evoxtral.tiny.architecture import build_processor
@@ -43,6 +47,7 @@ SIZES = {
         "device": "cpu",
     },
     "03_raft": {"batch": 4, "micro_batch": 2, "k": 2, "device": "cpu"},
+    "04_benchmark": {},
 }
 """What is smaller than in the paper profile; everything else is as its files say."""
 
@@ -170,6 +175,16 @@ def test_a_killed_run_resumes(checkout: Path, capsys: pytest.CaptureFixture[str]
     first = re.search(r"SFT:.*?(\d+)/(\d+)", said)
     assert int(first[1]) == int(first[2]) // 2
     assert (partial.with_suffix("") / "adapter").is_dir()
+
+
+def test_the_benchmark_measures_what_the_paper_profile_names(checkout: Path) -> None:
+    """SFT and RL of 02's and 03's own files, and one more adapter, on the real window."""
+    added = adapter(checkout, "sft", encoder=True)
+    cfg = params.profile("04_benchmark", "paper", {"adapter": str(added)})
+    found = measure(cfg)
+    assert set(found.headline.evaluations) == {NO_TAGS, BASE, SFT, RL, ADAPTER}
+    assert found.headline.clips == SIZES["01_data_mix"]["natural"]
+    assert views.systems(found)
 
 
 def test_the_adapter_transcribes(checkout: Path, model: Path) -> None:

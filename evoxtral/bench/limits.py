@@ -61,8 +61,7 @@ def limits(measured: Measured, published: Published, noise: pd.DataFrame) -> pd.
         (
             "Small dataset",
             f"{int(numbers['train_clips'])} training clips are few.",
-            f"Not measured: this run learns from {measured.settings['Training clips']:,} clips, "
-            "and no other number was tried.",
+            f"Not measured: this run learns from {measured.settings['Training clips']:,} clips.",
         ),
         (
             "Evaluation scope",

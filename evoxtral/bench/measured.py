@@ -124,7 +124,7 @@ def measure(cfg: Benchmark) -> Measured:
     """
     if cfg.source == "paper":
         return Measured(cfg.profile, cfg.seed, Split(""), Split(""), Split(""))
-    # All three load torch and transformers.
+    # All of them load torch and transformers.
     from evoxtral import sft
     from evoxtral.bench import facts
     from evoxtral.experiment import open_setup
@@ -132,11 +132,11 @@ def measure(cfg: Benchmark) -> Measured:
     tuning = sft.parameters_of(cfg.profile)
     setup = open_setup(tuning, encoder_learns=tuning.encoder_lora)
     headline = cfg.split or setup.headline
-    own = _predicted(cfg, setup, headline)  # first: a wrong file stops before any work
+    # First, so that a wrong file or folder stops before any work.
+    own = _predicted(cfg, setup, headline)
+    added = {ADAPTER: _adapter(cfg.adapter)} if cfg.adapter else {}
     refined, start, rl_cfg = _adapters(tuning, setup)
-    folders: dict[str, Path | None] = {BASE: None, SFT: start, RL: refined.adapter}
-    if cfg.adapter:
-        folders[ADAPTER] = _beside_root(cfg.adapter)
+    folders: dict[str, Path | None] = {BASE: None, SFT: start, RL: refined.adapter, **added}
     splits = {
         name: _split(setup, name, folders, own if name == headline else None)
         for name in dict.fromkeys((headline, setup.balanced))
@@ -160,6 +160,14 @@ def measure(cfg: Benchmark) -> Measured:
 def _beside_root(named: str) -> Path:
     """A path that a parameter names; a relative one starts at the checkout."""
     return paths.root() / Path(named).expanduser()
+
+
+def _adapter(named: str) -> Path:
+    from evoxtral.model import adapter_digest
+
+    folder = _beside_root(named)
+    adapter_digest(folder)  # refuses a folder without an adapter
+    return folder
 
 
 def _predicted(cfg: Benchmark, setup: Setup, split: str) -> list[Prediction] | None:

@@ -117,9 +117,8 @@ def nvv_metrics(clips: Sequence[NvvCounts]) -> dict[str, Metric]:
 class _Score(Ratio):
     """The weighted sum of three rates, in columns F1, distance, tagged WER."""
 
-    def weighted(self, weights: np.ndarray) -> np.ndarray:
-        """The score with clip i counted weights[:, i] times; a rate of nothing is 0."""
-        numerator, denominator = weights @ self.numerator, weights @ self.denominator
+    def of_sums(self, numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+        """The score of counts summed over clips; a rate of nothing is 0."""
         rates = np.zeros_like(numerator)
         np.divide(numerator, denominator, out=rates, where=denominator > 0)
         f1, distance, errors = rates.T

@@ -25,7 +25,9 @@ def add_parser(commands: Commands) -> None:
         "`accelerate launch -m evoxtral run …` all processes share the work; `--multi_gpu` is "
         "accelerate's word for several processes, also where there is no GPU.",
     )
-    parser.add_argument("notebook", choices=("02_sft", "03_raft"), help="whose stages")
+    parser.add_argument(
+        "notebook", choices=("02_sft", "03_raft", "04_benchmark"), help="whose stages"
+    )
     parser.add_argument(
         "--profile", choices=PROFILES, default="tiny", help="of the parameters (default: tiny)"
     )

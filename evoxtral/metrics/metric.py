@@ -81,7 +81,8 @@ def macro_f1(
     n: int | None = None,
 ) -> Metric:
     """F1 of each item from counts summed over clips, averaged over `items`."""
-    rows = [[clip.get(item, MatchCounts()) for item in items] for clip in counts]
+    none = MatchCounts()
+    rows = [[clip.get(item, none) for item in items] for clip in counts]
     shape = (len(rows), len(items))
     hits = np.reshape([[2 * c.tp for c in row] for row in rows], shape)
     sizes = np.reshape([[c.predicted + c.support for c in row] for row in rows], shape)

@@ -9,6 +9,7 @@ from evoxtral.model.features import (
     encode,
     read_cached,
 )
+from evoxtral.model.folding import fold, settle
 from evoxtral.model.loading import TINY, Precision, Voxtral, device, open_base, weights_digest
 from evoxtral.model.lora import (
     LoraShape,
@@ -38,12 +39,14 @@ __all__ = [
     "count_parameters",
     "device",
     "encode",
+    "fold",
     "load",
     "merge",
     "open_base",
     "pooled",
     "probe",
     "read_cached",
+    "settle",
     "shape_of",
     "weights_digest",
 ]

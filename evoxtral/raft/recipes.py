@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from evoxtral.errors import UserError
 from evoxtral.metrics import Convention, RewardWeights
 from evoxtral.params import Raft
 from evoxtral.raft.curation import Rule
@@ -62,11 +61,13 @@ def of_parameters(cfg: Raft) -> RaftRecipe:
     """The recipe that the notebook's parameters name.
 
     Raises:
-        UserError: the weights of the reward do not sum to 1, or the adapter to start from is not
-            where `adapter` says.
+        UserError: the weights of the reward do not sum to 1, or the folder that `adapter` names
+            holds none.
     """
-    if cfg.adapter and not (folder := Path(cfg.adapter).expanduser()).is_dir():
-        raise UserError(f"adapter {folder} is no folder: give that of a LoRA adapter, or nothing")
+    if cfg.adapter:
+        from evoxtral.model import adapter_digest  # loads torch
+
+        adapter_digest(Path(cfg.adapter).expanduser())
     weights = RewardWeights(cfg.accuracy_weight, cfg.tag_weight, cfg.hallucination_weight)
     names = {
         "prompts", "k", "temperature", "top_p", "convention", "curation", "drop_share",
