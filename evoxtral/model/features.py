@@ -10,9 +10,7 @@ projector, because adapters sit on the projector.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +26,7 @@ from evoxtral import artifacts, stages
 from evoxtral.dataset import Clip, Dataset
 from evoxtral.model.loading import Voxtral
 from evoxtral.model.prompts import Prompter
+from evoxtral.model.threads import side_by_side
 from evoxtral.progress import progress
 
 __all__ = [
@@ -47,7 +46,7 @@ BLOCK = 64
 _AT_ONCE = 8  # windows in the encoder at a time
 _WINDOWS = "windows"
 _INDEX = "windows.json"
-_CODE = ("evoxtral.model.features", "evoxtral.model.prompts")
+_CODE = ("evoxtral.model.features", "evoxtral.model.prompts", "evoxtral.model.threads")
 
 
 class CachedEncoder(nn.Module):
@@ -185,30 +184,12 @@ def _encode_all(
 
     with (
         progress(len(clips), f"features of {what}", unit="clip", done=done) as bar,
-        _side_by_side(next(base.model.parameters()).device) as pool,
+        side_by_side(next(base.model.parameters()).device) as pool,
     ):
         for count in pool.map(make, todo):
             bar.update(count)
     windows = [count for first in starts for count in _windows(_block(folder, first))]
     artifacts.write_json(folder / _INDEX, windows)
-
-
-@contextmanager
-def _side_by_side(device: torch.device) -> Iterator[Executor]:
-    """Workers that each encode a block on one thread; on a GPU there is one.
-
-    On two cores that is a quarter quicker than all threads on one block, and reading sounds and
-    making log-mels, which use one thread only, take part. A block's features are the same
-    however many threads there are.
-    """
-    threads = torch.get_num_threads()
-    workers = threads if device.type == "cpu" else 1
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _windows(block: Path) -> list[int]:

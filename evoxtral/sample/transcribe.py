@@ -12,6 +12,7 @@ from torch import nn
 
 from evoxtral import processes
 from evoxtral.model import Listened, Prompter
+from evoxtral.model.threads import side_by_side
 from evoxtral.progress import progress
 from evoxtral.sample.decode import Decoded, Decoding, decode
 
@@ -66,12 +67,18 @@ def transcribe(
     settings = Decoding(max_new_tokens)
     mine = processes.share(plan_batches(features.windows, seconds, batch))
     clips = sum(map(len, mine))
-    with progress(clips, f"transcripts of {what}", unit="clip", shown=what is not None) as bar:
-        for rows in mine:
-            heard = torch.cat([features[i] for i in rows])
-            prompt = prompter.prompt(features.windows[rows[0]])
-            texts = decode(model, prompt, heard, settings, prompter.eos)
-            made |= {i: own[0] for i, own in zip(rows, texts, strict=True)}
+
+    def hear(rows: Batch) -> list[Decoded]:
+        heard = torch.cat([features[i] for i in rows])
+        prompt = prompter.prompt(features.windows[rows[0]])
+        return [own for [own] in decode(model, prompt, heard, settings, prompter.eos)]
+
+    with (
+        progress(clips, f"transcripts of {what}", unit="clip", shown=what is not None) as bar,
+        side_by_side(next(model.parameters()).device) as pool,
+    ):
+        for rows, texts in zip(mine, pool.map(hear, mine), strict=True):
+            made |= dict(zip(rows, texts, strict=True))
             bar.update(len(rows))
     everything = {i: one for share in processes.gather(made) for i, one in share.items()}
     return [everything[i] for i in range(len(features))]

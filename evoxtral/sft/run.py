@@ -38,7 +38,8 @@ def recipe(cfg: FineTuning, lora: LoraShape) -> Recipe:
     """The hyperparameters that the parameters name."""
     names = {
         "learning_rate", "epochs", "batch", "micro_batch", "schedule", "warmup", "weight_decay",
-        "neftune_alpha", "precision", "checkpointing", "plain_limit", "plain_patience", "seed",
+        "adam_beta2", "neftune_alpha", "precision", "checkpointing", "plain_limit",
+        "plain_patience", "seed",
     }  # fmt: skip
     return Recipe(lora=lora, **cfg.model_dump(include=names))
 
