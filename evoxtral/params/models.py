@@ -186,7 +186,6 @@ class FineTuning(Parameters):
     batch: int = Field(ge=1, description="examples per optimiser step")
     micro_batch: int = Field(ge=1, description="examples per forward pass; divides batch")
     weight_decay: float = Field(ge=0, description="of AdamW")
-    adam_beta2: float = Field(ge=0, lt=1, description="of AdamW, decay of its second moment")
     neftune_alpha: float = Field(ge=0, description="noise on the embeddings of text; 0 for none")
     checkpointing: bool = Field(description="recompute activations, to save memory")
     plain_limit: float = Field(

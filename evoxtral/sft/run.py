@@ -38,8 +38,7 @@ def recipe(cfg: FineTuning, lora: LoraShape) -> Recipe:
     """The hyperparameters that the parameters name."""
     names = {
         "learning_rate", "epochs", "batch", "micro_batch", "schedule", "warmup", "weight_decay",
-        "adam_beta2", "neftune_alpha", "precision", "checkpointing", "plain_limit",
-        "plain_patience", "seed",
+        "neftune_alpha", "precision", "checkpointing", "plain_limit", "plain_patience", "seed",
     }  # fmt: skip
     return Recipe(lora=lora, **cfg.model_dump(include=names))
 

@@ -43,7 +43,6 @@ def settings(cfg: Sft, setup: Setup) -> dict[str, object]:
         + (", encoder q/k/v_proj" if cfg.encoder_lora else ""),
         "Learning rate": cfg.learning_rate,
         "LR schedule": f"{cfg.schedule}, warm-up over {cfg.warmup:.0%} of the steps",
-        "AdamW beta2": cfg.adam_beta2,
         "Epochs": cfg.epochs,
         "Batch size": f"{cfg.micro_batch} (effective {cfg.batch}, accumulated over {steps})",
         "NEFTune noise alpha": cfg.neftune_alpha,

@@ -120,7 +120,6 @@ def _arguments(recipe: Recipe, folder: str, device: torch.device) -> TrainingArg
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="constant",
         weight_decay=recipe.weight_decay,
-        adam_beta2=recipe.adam_beta2,
         max_grad_norm=recipe.max_grad_norm,
         neftune_noise_alpha=recipe.neftune_alpha or None,
         activation_checkpointing=recipe.checkpointing,

@@ -181,7 +181,6 @@ def _arguments(recipe: Recipe, folder: Path, report_to: str, *, resumed: bool) -
         lr_scheduler_type=kinds[recipe.schedule],
         warmup_steps=recipe.warmup,
         weight_decay=recipe.weight_decay,
-        adam_beta2=recipe.adam_beta2,
         max_grad_norm=recipe.max_grad_norm,
         neftune_noise_alpha=recipe.neftune_alpha or None,
         activation_checkpointing=recipe.checkpointing,

@@ -24,8 +24,6 @@ class Recipe:
         micro_batch: most examples per forward pass and process; bounds the memory. Several
             processes take fewer if the batch is too small for it.
         weight_decay: of AdamW.
-        adam_beta2: of AdamW, decay of its second moment; a run of few steps forgets its first,
-            steep ones sooner with less.
         max_grad_norm: gradients are clipped to it.
         neftune_alpha: noise on the embeddings of text, 0 for none. Its scale follows the padded
             length, audio positions included, and audio positions get none (they are overwritten).
@@ -46,7 +44,6 @@ class Recipe:
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: float = 0.1
     weight_decay: float = 0.0
-    adam_beta2: float = 0.999
     max_grad_norm: float = 1.0
     neftune_alpha: float = 0.0
     precision: Literal["float32", "bfloat16"] = "bfloat16"
