@@ -10,6 +10,8 @@ PROFILE ?= tiny
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 READY := $(VENV)/.ready
+# The tests of a file share what they build, so a file stays with one process.
+PYTEST := $(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: report test check lab clean
 
@@ -17,12 +19,12 @@ report: $(READY)
 	$(RUN) evoxtral report --profile $(PROFILE)
 
 test: $(READY)
-	$(RUN) pytest -m "not check"
+	$(PYTEST) -m "not check"
 
 check: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(RUN) pytest
+	$(PYTEST)
 
 lab: $(READY)
 	$(VENV)/bin/jupyter lab notebooks

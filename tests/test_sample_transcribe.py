@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,22 @@ def test_transcripts_come_in_the_clips_order(cached, spoken, spoken_features, ba
         alone = decode(model, prompter.prompt(1), heard, Decoding(30), prompter.eos)
         assert made[i] == alone[0][0]
     assert any("garden" in prompter.text(one.ids) for one in made), "the base hears words"
+
+
+def test_transcripts_do_not_depend_on_the_number_of_threads(cached, spoken, spoken_features):
+    """Several batches at once, on one model."""
+    model, prompter = cached
+    seconds = [clip.seconds for clip in spoken.clips]
+    before = torch.get_num_threads()
+    made = {}
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            made[threads] = transcribe(model, prompter, spoken_features, seconds, 30, 3)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert made[1] == made[3]
 
 
 def test_the_bar_names_what_is_transcribed(cached, spoken, spoken_features, capsys):
