@@ -185,7 +185,12 @@ def test_every_runner_gives_the_same_results(path: Path, repo: Path, tmp_path: P
 def test_the_folder_makes_no_difference(
     path: Path, runner: str, repo: Path, tmp_path: Path
 ) -> None:
-    folders = {"root": repo, "notebooks": repo / "notebooks", "elsewhere": tmp_path, "/": Path("/")}
+    folders = {
+        "root": repo,
+        "notebooks": repo / "notebooks",
+        "elsewhere": tmp_path,
+        "top": Path("/"),
+    }
     results = {
         execute(smoke_copy(path, tmp_path / name), runner, cwd) for name, cwd in folders.items()
     }
