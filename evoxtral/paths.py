@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evoxtral.errors import UserError
 
-__all__ = ["bought_dir", "notebooks_dir", "params_dir", "reports_dir", "root", "runs_dir"]
+__all__ = ["bought_dir", "named", "notebooks_dir", "params_dir", "reports_dir", "root", "runs_dir"]
 
 
 def _is_root(folder: Path) -> bool:
@@ -44,9 +44,14 @@ def root() -> Path:
     raise UserError("no Evoxtral checkout found: work inside a clone, or set EVOXTRAL_ROOT to one")
 
 
+def named(path: str) -> Path:
+    """What a parameter means by a path: a relative one starts at the checkout."""
+    return root() / Path(path).expanduser()
+
+
 def _beside(variable: str, default: str) -> Path:
-    named = os.environ.get(variable)
-    return Path(named).expanduser().resolve() if named else root() / default
+    moved = os.environ.get(variable)
+    return Path(moved).expanduser().resolve() if moved else root() / default
 
 
 def runs_dir() -> Path:

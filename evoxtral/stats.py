@@ -194,8 +194,8 @@ def paired_differences(
     if first.keys() != second.keys():
         raise ValueError(f"only in one of the two: {sorted(first.keys() ^ second.keys())}")
     pairs = {name: (first[name], second[name]) for name in first}
-    ours, theirs = zip(*pairs.values(), strict=True) if pairs else ((), ())
-    resampled = _resample([*ours, *theirs], resamples, seed)
+    both = [*(a for a, _ in pairs.values()), *(b for _, b in pairs.values())]
+    resampled = _resample(both, resamples, seed)
     differences = resampled[: len(pairs)] - resampled[len(pairs) :]
     return {
         name: _interval(a.value - b.value, max(a.n, b.n), values, confidence)

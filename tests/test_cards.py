@@ -88,5 +88,5 @@ def test_a_folder_without_an_adapter_is_refused_before_any_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["card", str(tmp_path), "--profile", "smoke"]) == 1
-    assert "holds no adapter_config.json" in capsys.readouterr().err
+    assert "holds no adapter_model.safetensors" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,7 @@ import yaml
 from safetensors.torch import load_file
 
 from evoxtral import headless, params, stages
+from evoxtral.__main__ import main
 from evoxtral.errors import UserError
 from evoxtral.params import DataMix
 from evoxtral.raft.sampling import COMPLETIONS
@@ -143,6 +144,14 @@ def test_a_notebook_without_stages_is_refused() -> None:
     cfg = DataMix.model_construct(profile="smoke")
     with pytest.raises(UserError, match="01_data_mix has no stages of its own: choose 02_sft or"):
         headless.build(cfg)
+
+
+def test_the_command_offers_the_notebooks_that_can_be_built(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert "{" + ",".join(headless.NOTEBOOKS) + "}" in capsys.readouterr().out
 
 
 def test_a_change_is_judged_like_a_parameter() -> None:

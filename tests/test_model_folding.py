@@ -72,13 +72,17 @@ def test_a_layer_with_dropout_stays_as_it_is(change):
     assert not torch.allclose(heard(model), heard(adapted()), rtol=1e-2)
 
 
-def test_weights_in_half_precision_stay_so():
-    """The sum is made in float32 and rounded once."""
+@pytest.mark.parametrize("change", [fold, settle])
+def test_weights_in_half_precision_stay_so_and_are_rounded_once(change):
+    """The sum is made in float32; a unit matrix reads it off, one row for each input."""
     model = adapted()
     for name, module in model.named_modules():
         if name.endswith("base_layer"):
             module.to(torch.bfloat16)
-    fold(model)
+    change(model)
     layer = next(m for n, m in model.named_modules() if n.endswith("linear_1"))
-    made = layer(torch.randn(2, layer.in_features, dtype=torch.bfloat16))
+    unit = torch.eye(layer.in_features, dtype=torch.bfloat16)
+    made = layer(unit) - layer(torch.zeros_like(unit))
+    update = 2 * layer.lora_B["default"].weight @ layer.lora_A["default"].weight
     assert made.dtype == torch.bfloat16
+    assert torch.equal(made.T, (layer.base_layer.weight.float() + update).bfloat16())

@@ -21,6 +21,16 @@ def test_the_root_does_not_depend_on_the_working_directory(
         assert paths.notebooks_dir() == repo / "notebooks"
 
 
+def test_a_relative_path_of_a_parameter_starts_at_the_checkout(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EVOXTRAL_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert paths.named("runs/own") == repo / "runs" / "own"
+    assert paths.named(str(tmp_path)) == tmp_path
+    assert paths.named("~/own") == Path.home() / "own"
+
+
 def test_the_environment_may_name_another_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

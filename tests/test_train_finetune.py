@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from evoxtral.errors import UserError
 from evoxtral.model import (
@@ -25,6 +25,7 @@ from evoxtral.model import (
 )
 from evoxtral.train import ADAPTER, LOG, Examples, Recipe, Watched, finetune, read_log
 from evoxtral.train.finetune import _best
+from evoxtral.train.trainer import FineTuner
 from helpers import Heard
 from small_models import small_base
 
@@ -204,6 +205,19 @@ def test_recomputing_activations_changes_nothing_but_memory(small, tmp_path):
     plain = small().run(tmp_path / "plain", one)
     again = small().run(tmp_path / "again", replace(one, checkpointing=True))
     assert distance(plain, again) < 1e-4
+
+
+def test_operations_are_counted_as_the_trainer_counts_them(small, tmp_path, monkeypatch):
+    ours, counted = FineTuner.floating_point_ops, []
+
+    def both(self, inputs):
+        counted.append((ours(self, inputs), Trainer.floating_point_ops(self, inputs)))
+        return counted[-1][0]
+
+    monkeypatch.setattr(FineTuner, "floating_point_ops", both)
+    small().run(tmp_path, replace(QUIET, epochs=1))
+    assert counted
+    assert all(made == theirs > 0 for made, theirs in counted)
 
 
 def test_noise_and_dropout_are_there_and_only_in_training(small, tmp_path):

@@ -128,13 +128,14 @@ def measure(cfg: Benchmark) -> Measured:
     from evoxtral import sft
     from evoxtral.bench import facts
     from evoxtral.experiment import open_setup
+    from evoxtral.model import check_adapter
 
     tuning = sft.parameters_of(cfg.profile)
     setup = open_setup(tuning, encoder_learns=tuning.encoder_lora)
     headline = cfg.split or setup.headline
     # First, so that a wrong file or folder stops before any work.
     own = _predicted(cfg, setup, headline)
-    added = {ADAPTER: _adapter(cfg.adapter)} if cfg.adapter else {}
+    added = {ADAPTER: check_adapter(paths.named(cfg.adapter))} if cfg.adapter else {}
     refined, start, rl_cfg = _adapters(tuning, setup)
     folders: dict[str, Path | None] = {BASE: None, SFT: start, RL: refined.adapter, **added}
     splits = {
@@ -157,23 +158,10 @@ def measure(cfg: Benchmark) -> Measured:
     )
 
 
-def _beside_root(named: str) -> Path:
-    """A path that a parameter names; a relative one starts at the checkout."""
-    return paths.root() / Path(named).expanduser()
-
-
-def _adapter(named: str) -> Path:
-    from evoxtral.model import adapter_digest
-
-    folder = _beside_root(named)
-    adapter_digest(folder)  # refuses a folder without an adapter
-    return folder
-
-
 def _predicted(cfg: Benchmark, setup: Setup, split: str) -> list[Prediction] | None:
     if not cfg.predictions:
         return None
-    return read_predictions(_beside_root(cfg.predictions), [c.id for c in setup.clips(split)])
+    return read_predictions(paths.named(cfg.predictions), [c.id for c in setup.clips(split)])
 
 
 def _adapters(tuning: Sft, setup: Setup) -> tuple[run.Refined, Path, Raft]:

@@ -45,7 +45,7 @@ def existing(parameter: str, named: str) -> Path:
     Raises:
         UserError: it does not exist.
     """
-    path = paths.root() / Path(named).expanduser()
+    path = paths.named(named)
     if not path.exists():
         raise UserError(f"{parameter} {named!r} does not exist: give {_KNOWN[parameter]}")
     return path

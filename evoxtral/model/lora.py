@@ -30,6 +30,7 @@ __all__ = [
     "LoraShape",
     "adapter_digest",
     "attach",
+    "check_adapter",
     "count_parameters",
     "load",
     "merge",
@@ -109,10 +110,7 @@ def load(
             model carries one already.
     """
     _check_bare(model)
-    if not (folder / ADAPTER_FILE).is_file() or not (folder / CONFIG_FILE).is_file():
-        raise UserError(
-            f"{folder} lacks {ADAPTER_FILE} or {CONFIG_FILE}: give the folder of a LoRA adapter"
-        )
+    check_adapter(folder)
     try:
         with safetensors.safe_open(folder / ADAPTER_FILE, "pt") as file:
             stored = set(file.keys())
@@ -150,16 +148,26 @@ def merge(model: VoxtralForConditionalGeneration, folder: Path) -> VoxtralForCon
     return load(model, folder).merge_and_unload().eval()
 
 
+def check_adapter(folder: Path) -> Path:
+    """The folder itself, if it holds an adapter.
+
+    Raises:
+        UserError: it does not.
+    """
+    for name in (ADAPTER_FILE, CONFIG_FILE):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} holds no {name}: give the folder of a LoRA adapter")
+    return folder
+
+
 def adapter_digest(folder: Path) -> str:
     """SHA-256 of an adapter's weights file.
 
     Raises:
         UserError: the folder holds no adapter.
     """
-    path = folder / ADAPTER_FILE
-    if not path.is_file():
-        raise UserError(f"{folder} holds no {ADAPTER_FILE}: give the folder of a LoRA adapter")
-    return artifacts.digest_file(path)
+    check_adapter(folder)
+    return artifacts.digest_file(folder / ADAPTER_FILE)
 
 
 def shape_of(folder: Path) -> LoraShape:
@@ -168,10 +176,8 @@ def shape_of(folder: Path) -> LoraShape:
     Raises:
         UserError: the folder holds no adapter.
     """
-    path = folder / "adapter_config.json"
-    if not path.is_file():
-        raise UserError(f"{folder} holds no {path.name}: give the folder of a LoRA adapter")
-    saved = artifacts.read_json(path)
+    check_adapter(folder)
+    saved = artifacts.read_json(folder / CONFIG_FILE)
     reaches_encoder = "audio_tower" in json.dumps(saved["target_modules"])
     return LoraShape(saved["r"], saved["lora_alpha"], saved["lora_dropout"], reaches_encoder)
 

@@ -192,7 +192,7 @@ class FineTuning(Parameters):
         gt=0, description="rise of the word error rate on plain speech that stops training"
     )
     plain_patience: int = Field(ge=0, description="epochs in a row beyond it that are borne")
-    decode_batch: int = Field(ge=1, description="clips transcribed at once")
+    decode_batch: int = Field(ge=1, description="clips of a batch that is transcribed")
     tracker: Literal["disabled", "offline", "online"] = Field(
         description="Weights & Biases; online needs its key in the environment"
     )

@@ -1,14 +1,14 @@
 """The experiment's plan: which recipes of RAFT are compared, written down before any is run.
 
-Validation chooses among them; the test set is looked at once.
+Validation chooses among them, not the test set.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
+from evoxtral import paths
 from evoxtral.metrics import Convention, RewardWeights
 from evoxtral.params import Raft
 from evoxtral.raft.curation import Rule
@@ -65,9 +65,9 @@ def of_parameters(cfg: Raft) -> RaftRecipe:
             holds none.
     """
     if cfg.adapter:
-        from evoxtral.model import adapter_digest  # loads torch
+        from evoxtral.model import check_adapter  # loads torch
 
-        adapter_digest(Path(cfg.adapter).expanduser())
+        check_adapter(paths.named(cfg.adapter))
     weights = RewardWeights(cfg.accuracy_weight, cfg.tag_weight, cfg.hallucination_weight)
     names = {
         "prompts", "k", "temperature", "top_p", "convention", "curation", "drop_share",

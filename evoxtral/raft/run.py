@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from evoxtral import artifacts, processes, sft, stages
+from evoxtral import artifacts, paths, processes, sft, stages
 from evoxtral.errors import UserError
 from evoxtral.experiment import Setup
-from evoxtral.model import adapter_digest, shape_of
+from evoxtral.model import adapter_digest, check_adapter, shape_of
 from evoxtral.params import Raft
 from evoxtral.raft.curation import Curated, curate
 from evoxtral.raft.recipes import RaftRecipe
@@ -66,9 +66,7 @@ def start_adapter(cfg: Raft, setup: Setup) -> Path:
         UserError: the folder named holds no adapter.
     """
     if cfg.adapter:
-        folder = Path(cfg.adapter).expanduser()
-        adapter_digest(folder)
-        return folder
+        return check_adapter(paths.named(cfg.adapter))
     return sft.adapter(sft.parameters_of(cfg.profile), setup).adapter
 
 

@@ -60,7 +60,7 @@ def transcribe(
         features: of the clips.
         seconds: their durations.
         max_new_tokens: most tokens of a transcript.
-        batch: clips decoded at once.
+        batch: clips decoded together. A processor has a batch on each of its threads.
         what: named in the progress bar; None shows none, inside other work that has its own.
     """
     made: dict[int, Decoded] = {}

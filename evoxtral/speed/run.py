@@ -8,7 +8,7 @@ from pathlib import Path
 from evoxtral import params, sft
 from evoxtral.errors import UserError
 from evoxtral.experiment import open_setup
-from evoxtral.model import adapter_digest
+from evoxtral.model import check_adapter
 from evoxtral.params import Raft
 from evoxtral.raft.sampling import Sampling
 from evoxtral.speed.encode import encode_clips
@@ -141,7 +141,5 @@ def open_subject(
     setup = open_setup(cfg)
     own = setup.clips(split or setup.headline)
     chosen = spread(own, clips or min(most, len(own)))
-    if adapter is None:
-        adapter = sft.adapter(cfg, setup).adapter
-    adapter_digest(adapter)
-    return Subject(setup, chosen, adapter)
+    start = check_adapter(adapter) if adapter else sft.adapter(cfg, setup).adapter
+    return Subject(setup, chosen, start)

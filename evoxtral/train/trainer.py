@@ -143,7 +143,7 @@ class FineTuner(Trainer):
             one measured; training stops where it is passed in more than `patience` epochs in a row.
         patience: epochs.
         max_new_tokens: most tokens of a validation transcript.
-        batch_heard: clips transcribed at once.
+        batch_heard: clips of a batch that is transcribed.
         options: of `Trainer`.
     """
 
