@@ -82,8 +82,8 @@ def _check(environment: Mapping[str, str]) -> None:
     for kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         if environment.get(f"ACCELERATE_USE_{kind}", "").lower() in ("1", "true"):
             raise UserError(
-                f"accelerate is configured for {kind}, which splits a model that fits one GPU of "
-                "24 GB: configure plain data parallelism (--multi_gpu)"
+                f"accelerate is configured for {kind}, and every process here transcribes with a "
+                "whole model: configure plain data parallelism (--multi_gpu)"
             )
     # With --cpu accelerate sets where to meet, and starts one process whatever it was asked for.
     several = "ACCELERATE_USE_CPU" in environment and "MASTER_ADDR" in environment

@@ -21,6 +21,7 @@ from evoxtral.model.lora import (
     merge,
     shape_of,
 )
+from evoxtral.model.narrowing import narrow
 from evoxtral.model.probe import pooled, probe
 from evoxtral.model.prompts import Prompter
 
@@ -44,6 +45,7 @@ __all__ = [
     "fold",
     "load",
     "merge",
+    "narrow",
     "open_base",
     "pooled",
     "probe",

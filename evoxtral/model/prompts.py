@@ -41,6 +41,7 @@ class Prompter:
         self.audio = int(base.model.config.audio_token_id)
         self._before, self._after = self._request(base.name, language)
         self._prompt = lru_cache(maxsize=None)(self._build)
+        self._target = lru_cache(maxsize=None)(self._spell)
 
     def windows(self, samples: int) -> int:
         """Windows that so many samples take; a clip takes at least one."""
@@ -70,6 +71,9 @@ class Prompter:
 
     def target(self, text: str) -> list[int]:
         """Token ids of a transcript, ended."""
+        return self._target(text)
+
+    def _spell(self, text: str) -> list[int]:
         ids = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
         return [*ids, self.eos]
 

@@ -27,7 +27,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from evoxtral import processes
 from evoxtral.errors import UserError
-from evoxtral.model import fold, settle
+from evoxtral.model import fold, narrow, settle
 from evoxtral.progress import progress
 from evoxtral.train.examples import FILLER, IGNORED, Examples
 from evoxtral.train.listen import Watched
@@ -161,6 +161,9 @@ class FineTuner(Trainer):
         self.watched, self.limits, self.patience = list(watched), dict(limits), patience
         self.max_new_tokens, self.batch_heard = max_new_tokens, batch_heard
         self._weights = self.model.num_parameters(exclude_embeddings=True)
+        self._narrowed = self.args.device.type == "cpu"
+        if self._narrowed:
+            narrow(self.model.get_base_model())
         self._choose_kernels(for_training=True)
 
     def _choose_kernels(self, *, for_training: bool) -> None:
@@ -216,12 +219,13 @@ class FineTuner(Trainer):
                 "checkpoint is kept"
             )
 
-    @staticmethod
     def _loss(
-        model: nn.Module, inputs: Mapping[str, Any], tokens: Tensor | int | None
+        self, model: nn.Module, inputs: Mapping[str, Any], tokens: Tensor | int | None
     ) -> tuple[Tensor, Any]:
         inputs = dict(inputs)
         labels, weights = inputs.pop("labels"), inputs.pop("weights")
+        if self._narrowed:
+            inputs["wanted"] = inputs["logits_to_keep"]
         outputs = model(**inputs, use_cache=False)
         return token_loss(outputs.logits, labels, weights, tokens), outputs
 
