@@ -62,7 +62,10 @@ def token_loss(
 
 
 class LengthSampler(Sampler[int]):
-    """Examples in random order, like with like in length; the order is one of (seed, epoch).
+    """Batches of like length in random order; the order is one of (seed, epoch).
+
+    The Trainer's own grouping gives them from long to short, over and over. Length says much about
+    a clip here (plain ones are short), so neighbouring steps would learn from like clips.
 
     Args:
         lengths: of the examples.
@@ -86,7 +89,12 @@ class LengthSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator()
         generator.manual_seed(_mixed(self.seed, self.epoch))
-        yield from get_length_grouped_indices(self.lengths, self.batch, generator=generator)
+        order = get_length_grouped_indices(self.lengths, self.batch, generator=generator)
+        whole = len(order) // self.batch
+        # The first batch has the longest example, so that a lack of memory shows at once.
+        for i in (0, *(1 + torch.randperm(max(0, whole - 1), generator=generator)).tolist()):
+            yield from order[i * self.batch : (i + 1) * self.batch]
+        yield from order[max(1, whole) * self.batch :]
         yield from [FILLER] * self.fillers
 
 
