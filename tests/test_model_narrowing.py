@@ -27,7 +27,7 @@ def adapted(kernel="sdpa", *, checkpointing=False):
     return tuned.train()
 
 
-def heard(model, padding, **asked):
+def heard(model, padding, kept=KEPT, **asked):
     """Logits of the last positions of two clips, the second padded before and after."""
     torch.manual_seed(3)
     ids = torch.tensor([[1, *[24] * 25, 5, 6, 7, 8]] * 2)
@@ -40,21 +40,21 @@ def heard(model, padding, **asked):
         input_ids=ids,
         attention_mask=seen,
         input_features=torch.randn(2, 80, 200),
-        logits_to_keep=KEPT,
+        logits_to_keep=kept,
         use_cache=False,
         **asked,
     ).logits
 
 
 @pytest.mark.parametrize("kernel", ["sdpa", "eager"])
-@pytest.mark.parametrize("padding", [False, True])
+@pytest.mark.parametrize(("kept", "padding"), [(KEPT, False), (KEPT, True), (1, False)])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_logits_and_gradients_are_those_of_the_whole_layer(kernel, padding, checkpointing):
+def test_logits_and_gradients_are_those_of_the_whole_layer(kernel, kept, padding, checkpointing):
     whole, part = (adapted(kernel, checkpointing=checkpointing) for _ in range(2))
     narrow(part.get_base_model())
-    expected, found = heard(whole, padding), heard(part, padding, wanted=KEPT)
-    assert found.shape[1] == KEPT
-    real = (slice(None), slice(0, KEPT - padding))  # what stands at padding is nobody's
+    expected, found = heard(whole, padding, kept), heard(part, padding, kept, wanted=kept)
+    assert found.shape[1] == kept
+    real = (slice(None), slice(0, kept - padding))  # what stands at padding is nobody's
     torch.testing.assert_close(found[real], expected[real])
     for logits in (found, expected):
         logits[real].square().mean().backward()

@@ -62,8 +62,8 @@ def _last(
     )
     key = _rotated(_heads(attention, attention.k_proj, normed), cos, sin)
     if attention_mask is None:  # causal by position; of a part of the queries kernels do not know
-        span = hidden_states.shape[1]
-        seen = torch.ones(wanted, span, dtype=torch.bool, device=query.device)
+        clips, span = hidden_states.shape[:2]
+        seen = torch.ones(clips, 1, wanted, span, dtype=torch.bool, device=query.device)
         attention_mask = seen.tril(span - wanted)
     kernel = ALL_ATTENTION_FUNCTIONS.get_interface(
         attention.config._attn_implementation, eager_attention_forward
