@@ -39,14 +39,14 @@ def _last(
     layer: LlamaDecoderLayer,
     whole: Callable[..., Tensor],
     hidden_states: Tensor,
-    attention_mask: Tensor | None = None,
-    position_embeddings: tuple[Tensor, Tensor] | None = None,
+    attention_mask: Tensor | None,
+    position_embeddings: tuple[Tensor, Tensor],
     past_key_values: Any = None,
     wanted: int = 0,
     **rest: Any,
 ) -> Tensor:
     """A layer of Llama at its last positions: shape (batch, wanted, width)."""
-    if not wanted or past_key_values is not None or position_embeddings is None:
+    if not wanted or past_key_values is not None:
         return whole(
             hidden_states,
             attention_mask=attention_mask,

@@ -169,8 +169,8 @@ class FineTuner(Trainer):
         self.watched, self.limits, self.patience = list(watched), dict(limits), patience
         self.max_new_tokens, self.batch_heard = max_new_tokens, batch_heard
         self._weights = self.model.num_parameters(exclude_embeddings=True)
-        self._narrowed = self.args.device.type == "cpu"
-        if self._narrowed:
+        self._on_cpu = self.args.device.type == "cpu"
+        if self._on_cpu:
             narrow(self.model.get_base_model())
         self._choose_kernels(for_training=True)
 
@@ -180,7 +180,7 @@ class FineTuner(Trainer):
         The fused kernel's backward pass in bfloat16 takes longer than plain products: a step of
         the embedded model takes a fifth less without it. Decoding is quicker with it.
         """
-        if self.args.device.type != "cpu":
+        if not self._on_cpu:
             return
         model = self.accelerator.unwrap_model(self.model)
         if for_training:
@@ -232,7 +232,7 @@ class FineTuner(Trainer):
     ) -> tuple[Tensor, Any]:
         inputs = dict(inputs)
         labels, weights = inputs.pop("labels"), inputs.pop("weights")
-        if self._narrowed:
+        if self._on_cpu:
             inputs["wanted"] = inputs["logits_to_keep"]
         outputs = model(**inputs, use_cache=False)
         return token_loss(outputs.logits, labels, weights, tokens), outputs
