@@ -63,8 +63,8 @@ DEPTHS: Mapping[str, Depth] = MappingProxyType(
     {
         "quick": Depth(1, 8, {1: 8, 4: 8, 16: 2}, 60, (250, 500, 1_000), 1 / 128, 6,
                        (2, 4, 8), (1, 2, 3), (2, 4, 8)),
-        "full": Depth(3, 64, {1: 32, 4: 64, 16: 8}, 300, (2_500, 5_000, 10_000, 20_000), 1.0, 200,
-                      (16, 32, 64, 128), (2, 4, 8), (1, 4, 16, 64)),
+        "full": Depth(3, 128, {1: 32, 4: 64, 16: 8}, 300, (2_500, 5_000, 10_000, 20_000), 1.0, 200,
+                      (125, 250, 500, 1_000), (8, 16, 32), (1, 4, 16, 64)),
     }
 )  # fmt: skip
 """By name: `quick` shows that everything works, `full` is what is reported."""
@@ -164,7 +164,7 @@ def growth_points(depth: Depth, batch: int) -> dict[str, list[Point]]:
         depth: how many.
         batch: examples of an optimiser step.
     """
-    at_once, few, many = depth.batches[-2], depth.sizes[0], depth.sizes[-2]
+    at_once = depth.batches[-2]
     everything = sum(size for _, size in SIZES.values())
     rows = [round(depth.mix * everything / part) for part in (8, 4, 2, 1)]
     by_size = [
@@ -176,10 +176,10 @@ def growth_points(depth: Depth, batch: int) -> dict[str, list[Point]]:
     ]
     by_batch = [
         *(Point("SFT", "ours", 2 * batch, n) for n in (2, batch // 2, batch)),
-        *(Point("evaluation", "ours", many, n) for n in depth.batches),
+        *(Point("evaluation", "ours", depth.sizes[0], n) for n in depth.batches),
     ]
     by_k = [
-        Point("sampling", way, few, at_once, k) for way in ("ours", "plain") for k in (1, 4, 16)
+        Point("sampling", way, at_once, at_once, k) for way in ("ours", "plain") for k in (1, 4, 16)
     ]
     return {"size": by_size, "batch": by_batch, "k": by_k}
 
