@@ -17,7 +17,16 @@ from evoxtral.speed.measure import Comparison
 from evoxtral.speed.suite import DEPTHS, PARTS, growth_points, measure_parts
 
 ROUNDS = pd.DataFrame({"way": ["slow", "ours"], "round": [1, 1], "seconds": [2.0, 1.0]})
-POINTS = pd.DataFrame({"curve": ["size"], "work": ["encode"], "seconds": [1.0]})
+POINTS = pd.DataFrame(
+    {
+        "curve": "size",
+        "work": "encode",
+        "way": "ours",
+        "size": [1, 2, 4],
+        "seconds": [1.0, 2.0, 4.0],
+        "peak": [5.0, 5.0, 5.0],
+    }
+)
 
 
 @pytest.fixture
@@ -96,6 +105,17 @@ def test_the_command_says_what_it_did(
         assert "| encode | slow | ours |" in out
     said = json.loads((tmp_path / "speed" / "encode_smoke.json").read_text())
     assert said["units"] == {"encode": [1, "clip"]}
+
+
+def test_growth_alone_is_shown_too(
+    measured: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("EVOXTRAL_REPORTS", str(tmp_path))
+    assert main(["speed", "all", "--quick", "--profile", "smoke", "--only", "growth"]) == 0
+    assert "| encode | ours | 1 to 4 | 3 | 1.00 |" in capsys.readouterr().out
 
 
 def test_curves_have_points_enough_for_a_slope() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from transformers import VoxtralForConditionalGeneration
@@ -81,12 +83,13 @@ def test_transcripts_start_in_one_column_and_labels_are_they(examples):
     prompter = examples.prompter
     ids, seen, labels = batch["input_ids"], batch["attention_mask"], batch["labels"]
     longest = max(len(prompter.target(text)) for text in TEXTS)
-    column = ids.shape[1] - longest
-    assert batch["logits_to_keep"] == labels.shape[1] == longest + 1
+    columns = 16 * math.ceil(longest / 16)
+    column = ids.shape[1] - columns
+    assert batch["logits_to_keep"] == labels.shape[1] == columns + 1
     for i, text in enumerate(TEXTS):
         target = prompter.target(text)
         assert ids[i, column : column + len(target)].tolist() == target
-        assert labels[i].tolist() == [IGNORED, *target, *[IGNORED] * (longest - len(target))]
+        assert labels[i].tolist() == [IGNORED, *target, *[IGNORED] * (columns - len(target))]
         own = ids[i][seen[i].bool()].tolist()
         assert own == prompter.prompt(examples.heard.windows[i]) + target
         assert (ids[i][~seen[i].bool()] == prompter.pad).all()

@@ -86,7 +86,7 @@ def _positive(text: str) -> int:
 
 def _all(chosen: argparse.Namespace) -> str:
     from evoxtral import paths, tables
-    from evoxtral.speed import reading
+    from evoxtral.speed import growth, reading
     from evoxtral.speed.suite import measure_parts
 
     folder, depth = paths.reports_dir() / "speed", "quick" if chosen.quick else "full"
@@ -94,7 +94,11 @@ def _all(chosen: argparse.Namespace) -> str:
     for name, now in parts:
         sys.stderr.write(f"{name}: {'measured' if now else 'measured before'}\n")
     found = reading.read(reading.find([folder], chosen.profile))
-    return tables.to_markdown(tables.speed_ups(found.ratios)).strip()
+    shown = [] if found.ratios.empty else [tables.speed_ups(found.ratios)]
+    fitted = growth.slopes(found.growth)
+    if not fitted.empty:
+        shown.append(tables.speed_slopes(fitted))
+    return "\n\n".join(tables.to_markdown(table).strip() for table in shown)
 
 
 def _real(chosen: argparse.Namespace) -> str:
