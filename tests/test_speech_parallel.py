@@ -22,7 +22,7 @@ def jobs(count: int) -> list[RenderJob]:
 
 def descendants() -> list[str]:
     listing = subprocess.run(
-        ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
     )
     return [
         line
