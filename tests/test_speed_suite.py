@@ -90,30 +90,26 @@ def test_an_unknown_part_is_named(tmp_path: Path) -> None:
         list(measure_parts(tmp_path, "smoke", "quick", ["sfd"]))
 
 
-def test_the_command_says_what_it_did(
-    measured: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@pytest.fixture
+def reports(measured: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command leaves what it measured."""
     monkeypatch.setenv("EVOXTRAL_REPORTS", str(tmp_path))
+    return tmp_path
+
+
+def test_the_command_says_what_it_did(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["speed", "all", "--quick", "--profile", "smoke", "--only", "encode", "mix"]
     for said in ("encode: measured\n", "encode: measured before\n"):
         assert main(command) == 0
         out, err = capsys.readouterr()
         assert said in err
         assert "| encode | slow | ours |" in out
-    said = json.loads((tmp_path / "speed" / "encode_smoke.json").read_text())
+    said = json.loads((reports / "speed" / "encode_smoke.json").read_text())
     assert said["units"] == {"encode": [1, "clip"]}
 
 
-def test_growth_alone_is_shown_too(
-    measured: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv("EVOXTRAL_REPORTS", str(tmp_path))
+@pytest.mark.usefixtures("reports")
+def test_growth_alone_is_shown_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["speed", "all", "--quick", "--profile", "smoke", "--only", "growth"]) == 0
     assert "| encode | ours | 1 to 4 | 3 | 1.00 |" in capsys.readouterr().out
 

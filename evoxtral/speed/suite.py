@@ -42,7 +42,7 @@ class Depth:
         grown: texts of the filter's curve.
         mix: share of the mixing note's rows.
         spoken: clips synthesised.
-        sizes: clips of growth curves.
+        sizes: clips of growth curves; the least should fill a block of features per core.
         steps: optimiser steps of growth curves.
         batches: clips at once of growth curves; the last but one is that of the other curves.
     """

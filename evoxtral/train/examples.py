@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,7 +85,7 @@ def collate(rows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
 
     Transcripts get columns by the sixteen. On a CPU each new shape makes oneDNN build kernels of
     its own and keep them: with a few shapes in place of fifty, fine-tuning the embedded model
-    takes a sixth less time and half the memory.
+    takes a sixth less time and little more than half the memory.
 
     Returns:
         `input_ids` and `attention_mask`, shape (batch, positions); `labels`, shape (batch,
@@ -93,7 +94,7 @@ def collate(rows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
         `input_features`, all windows of all clips; `weights`, shape (batch,).
     """
     before = max(len(row["prompt"]) for row in rows)
-    after = _COLUMNS * -(-max(len(row["target"]) for row in rows) // _COLUMNS)
+    after = _COLUMNS * math.ceil(max(len(row["target"]) for row in rows) / _COLUMNS)
     ids = torch.full((len(rows), before + after), pad)
     seen = torch.zeros_like(ids)
     labels = torch.full((len(rows), after + 1), IGNORED)
