@@ -17,10 +17,10 @@ from evoxtral.sft.shown import (
     evaluate,
     example,
     learnt,
-    one_more_epoch,
     parameters,
     settings,
     sound,
+    validated,
 )
 from evoxtral.sft.tracking import log_outcome, tracker
 
@@ -35,7 +35,6 @@ __all__ = [
     "learnt",
     "log_outcome",
     "lora_shape",
-    "one_more_epoch",
     "parameters",
     "parameters_of",
     "recipe",
@@ -43,6 +42,7 @@ __all__ = [
     "sound",
     "tracker",
     "training_examples",
+    "validated",
     "validation_examples",
     "watched",
 ]

@@ -25,9 +25,9 @@ __all__ = [
     "evaluate",
     "example",
     "learnt",
-    "one_more_epoch",
     "parameters",
     "settings",
+    "validated",
 ]
 
 
@@ -142,7 +142,7 @@ def learnt(scores: pd.DataFrame, auc: Mapping[str, float], system: str) -> dict[
     return groups
 
 
-def one_more_epoch(tuned: Tuned) -> pd.DataFrame:
-    """Validation at the chosen epoch and after it: `epoch | loss | wer | tag_f1 | chosen`."""
+def validated(tuned: Tuned) -> pd.DataFrame:
+    """Validation after every epoch: the columns of `Tuned.epochs`, and `chosen`, the kept one."""
     rows = tuned.epochs[tuned.epochs["step"] > 0]
     return rows.assign(chosen=rows["epoch"].round() == tuned.best_epoch).reset_index(drop=True)
