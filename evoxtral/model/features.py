@@ -43,7 +43,7 @@ __all__ = [
 BLOCK = 64
 """Clips per file."""
 
-_AT_ONCE = 8  # windows in the encoder at a time
+_AT_ONCE = 4  # windows in the encoder at a time; on a processor a tenth faster than 8
 _WINDOWS = "windows"
 _INDEX = "windows.json"
 _CODE = ("evoxtral.model.features", "evoxtral.model.prompts", "evoxtral.model.threads")
