@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from evoxtral import datamix, processes, sft, stages
 from evoxtral.bench.measured import measure
+from evoxtral.devices import device
 from evoxtral.errors import UserError
 from evoxtral.experiment import open_setup, transcripts
-from evoxtral.model import device
 from evoxtral.params import Benchmark, FineTuning, Parameters, Raft, Sft
 from evoxtral.raft import recipes, run, views
 

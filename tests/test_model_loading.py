@@ -12,7 +12,7 @@ import torch
 from transformers import VoxtralForConditionalGeneration
 
 from evoxtral.errors import UserError
-from evoxtral.model import device, open_base, weights_digest
+from evoxtral.model import open_base, weights_digest
 from evoxtral.tiny import checkpoint_dir
 from small_models import other_architecture
 
@@ -154,18 +154,3 @@ def test_code_that_comes_with_a_model_is_not_run(folder, tmp_path):
         (folder / name).write_text(json.dumps({**config, "auto_map": own}))
     assert open_base(str(folder), "cpu").model.config.model_type == "voxtral"
     assert not ran.exists()
-
-
-def test_device_names(monkeypatch):
-    assert device("cpu") == torch.device("cpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert device("auto") == torch.device("cpu")
-    for name in ("cuda", "cuda:0"):
-        with pytest.raises(UserError, match="torch finds no GPU: set device to auto"):
-            device(name)
-
-
-@pytest.mark.parametrize("name", ["", "gpu", "cuda:x", "tpu", "meta"])
-def test_an_unknown_device_is_refused(name):
-    with pytest.raises(UserError, match="give auto, cpu or cuda"):
-        device(name)

@@ -10,7 +10,7 @@ from evoxtral.model.features import (
     read_cached,
 )
 from evoxtral.model.folding import fold, settle
-from evoxtral.model.loading import TINY, Precision, Voxtral, device, open_base, weights_digest
+from evoxtral.model.loading import TINY, Voxtral, open_base, weights_digest
 from evoxtral.model.lora import (
     LoraShape,
     adapter_digest,
@@ -32,7 +32,6 @@ __all__ = [
     "Listened",
     "LogMels",
     "LoraShape",
-    "Precision",
     "Prompter",
     "Voxtral",
     "adapter_digest",
@@ -40,7 +39,6 @@ __all__ = [
     "cache_features",
     "check_adapter",
     "count_parameters",
-    "device",
     "encode",
     "fold",
     "load",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors import SafetensorError
@@ -19,16 +17,15 @@ from transformers import (
     VoxtralProcessor,
 )
 
+from evoxtral.devices import Precision, device
 from evoxtral.errors import UserError
 from evoxtral.quiet import Quiet
 from evoxtral.tiny import checkpoint_dir
 
-__all__ = ["TINY", "Precision", "Voxtral", "device", "open_base", "weights_digest"]
+__all__ = ["TINY", "Voxtral", "open_base", "weights_digest"]
 
 TINY = "tiny"
 """Name of the base model that ships with the package."""
-
-Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,21 +50,6 @@ class Voxtral:
     def window_seconds(self) -> float:
         """Length of one audio window; longer clips take several."""
         return float(self.processor.feature_extractor.chunk_length)
-
-
-def device(name: str) -> torch.device:
-    """The device a parameter names; `auto` takes a GPU if there is one.
-
-    Raises:
-        UserError: a GPU is asked for and there is none, or the name means nothing.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(?::\d+)?", name):
-        raise UserError(f"device {name!r} is not known: give auto, cpu or cuda")
-    if name != "cpu" and not torch.cuda.is_available():
-        raise UserError(f"device {name!r} was asked for and torch finds no GPU: set device to auto")
-    return torch.device(name)
 
 
 def open_base(name: str, device_name: str = "auto", precision: Precision = "auto") -> Voxtral:

@@ -153,7 +153,11 @@ def _tune(
     made = stages.stage(
         "raft",
         cfg.profile,
-        {**cfg.model_dump(exclude=excluded), "targets": artifacts.digest(rows)},
+        {
+            **cfg.model_dump(exclude=excluded),
+            "precision": sft.precision(cfg),
+            "targets": artifacts.digest(rows),
+        },
         lambda folder: _train(folder, cfg, setup, adapter, targets, recipe.prompts, name),
         inputs={"base": setup.base.digest, "adapter": adapter_digest(adapter)},
         code=_CODE,

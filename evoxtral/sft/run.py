@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from evoxtral import datamix, params, stages
+from evoxtral.devices import arithmetic, device
 from evoxtral.errors import UserError
 from evoxtral.experiment import Setup
 from evoxtral.model import LoraShape
@@ -17,6 +19,7 @@ __all__ = [
     "TUNING_CODE",
     "VALIDATION",
     "adapter",
+    "precision",
     "recipe",
     "training_examples",
     "validation_examples",
@@ -38,9 +41,14 @@ def recipe(cfg: FineTuning, lora: LoraShape) -> Recipe:
     """The hyperparameters that the parameters name."""
     names = {
         "learning_rate", "epochs", "batch", "micro_batch", "schedule", "warmup", "weight_decay",
-        "neftune_alpha", "precision", "checkpointing", "plain_limit", "plain_patience", "seed",
+        "neftune_alpha", "checkpointing", "plain_limit", "plain_patience", "seed",
     }  # fmt: skip
-    return Recipe(lora=lora, **cfg.model_dump(include=names))
+    return Recipe(lora=lora, precision=precision(cfg), **cfg.model_dump(include=names))
+
+
+def precision(cfg: FineTuning) -> Literal["float32", "bfloat16"]:
+    """Of the arithmetic in training: what `auto` stands for on the device."""
+    return arithmetic(cfg.precision, device(cfg.device))
 
 
 def lora_shape(cfg: Sft) -> LoraShape:
@@ -101,7 +109,7 @@ def adapter(cfg: Sft, setup: Setup) -> Tuned:
     made = stages.stage(
         "sft",
         cfg.profile,
-        cfg.model_dump(exclude=excluded),
+        {**cfg.model_dump(exclude=excluded), "precision": precision(cfg)},
         lambda folder: _train(folder, cfg, setup),
         inputs={
             "base": setup.base.digest,

@@ -16,7 +16,7 @@ from evoxtral.figures import Transcribed
 from evoxtral.metrics import Evaluation
 from evoxtral.model import count_parameters
 from evoxtral.params import Sft
-from evoxtral.sft.run import lora_shape, training_examples
+from evoxtral.sft.run import lora_shape, precision, training_examples
 from evoxtral.train import Tuned
 
 __all__ = [
@@ -46,7 +46,7 @@ def settings(cfg: Sft, setup: Setup) -> dict[str, object]:
         "Epochs": cfg.epochs,
         "Batch size": f"{cfg.micro_batch} (effective {cfg.batch}, accumulated over {steps})",
         "NEFTune noise alpha": cfg.neftune_alpha,
-        "Precision": cfg.precision,
+        "Precision": precision(cfg),
         "Hardware": str(setup.base.model.device.type).upper(),
         "Training clips": len(set(examples.draws)),
         "Examples per epoch": len(examples),

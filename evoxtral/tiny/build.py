@@ -20,6 +20,7 @@ import torch
 from transformers import AutoProcessor, VoxtralForConditionalGeneration, VoxtralProcessor
 
 from evoxtral import artifacts, heard, metrics, stages
+from evoxtral.devices import device
 from evoxtral.params import TinyBase
 from evoxtral.quiet import Quiet
 from evoxtral.tiny import corpus, listen, plan, pretrain, reading
@@ -145,12 +146,6 @@ def _cycle(
     )
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
 def _train(
     folder: Path,
     cfg: TinyBase,
@@ -167,7 +162,7 @@ def _train(
     else:
         model, processor = _random_model(folder, [*kinds["neutral"].texts, *lines], cfg)
         earlier = pd.DataFrame()
-    model.to(_device(cfg.device))
+    model.to(device(cfg.device))
 
     def evaluate(_: int) -> dict[str, float]:
         heard = listen.transcribe(model, processor.tokenizer, kinds["dev"], SHAPE)

@@ -1,0 +1,60 @@
+"""Names of devices, and the precision that one computes in."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from evoxtral import params, sft
+from evoxtral.devices import arithmetic, device
+from evoxtral.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+def test_device_names(monkeypatch):
+    assert device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device("auto") == torch.device("cpu")
+    for name in ("cuda", "cuda:0"):
+        with pytest.raises(UserError, match="torch finds no GPU: set device to auto"):
+            device(name)
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:x", "tpu", "meta"])
+def test_an_unknown_device_is_refused(name):
+    with pytest.raises(UserError, match="give auto, cpu or cuda"):
+        device(name)
+
+
+@pytest.mark.parametrize(
+    ("known", "precision"),
+    [
+        ({"avx2": True}, "float32"),
+        ({"avx512_f": True, "avx512_bf16": False}, "float32"),
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"architecture": "aarch64", "neon": True}, "float32"),
+        ({"architecture": "aarch64", "bf16": True}, "bfloat16"),
+    ],
+)
+def test_a_processor_without_the_instructions_trains_in_float32(monkeypatch, known, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    assert arithmetic("auto", CPU) == precision
+    cfg = params.profile("02_sft", "tiny", {"device": "cpu"})
+    assert sft.precision(cfg) == precision
+    assert sft.recipe(cfg, sft.lora_shape(cfg)).precision == precision
+
+
+def test_a_gpu_that_emulates_trains_in_float32(monkeypatch):
+    native = {False: "float32", True: "bfloat16"}
+    for known, precision in native.items():
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation, known=known: known
+        )
+        assert arithmetic("auto", torch.device("cuda")) == precision
+
+
+def test_a_precision_that_is_named_is_taken():
+    assert arithmetic("float32", CPU) == "float32"
+    assert arithmetic("bfloat16", CPU) == "bfloat16"
