@@ -106,7 +106,7 @@ class _Trainer:
     ) -> None:
         self.model, self.recipe, self.tokenizer, self.shape = model, recipe, tokenizer, shape
         self.device = model.device
-        self.half = arithmetic("auto", self.device) == "bfloat16"
+        self.bfloat16 = arithmetic("auto", self.device) == "bfloat16"
         self.heads = Heads(shape.encoder_width, material.phonemes).to(self.device)
         self.neutral = Pool(material.neutral, shape)
         self.expressive = Pool(material.expressive, shape)
@@ -155,7 +155,7 @@ class _Trainer:
         loose, extent = rng.random() < recipe.loose_window, rng.random()
         room = 1.0 if done >= recipe.full_window else extent * loose
         share = min(1.0, recipe.shortest + 1.5 * done)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             alone = done < recipe.alone
             losses = self._hear(rng, share, room) if alone else self._transcribe(rng, share, room)
             if alone or self.step % recipe.expressive_every == 0:
