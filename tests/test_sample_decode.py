@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from evoxtral.errors import UserError
-from evoxtral.model import LoraShape, Prompter, attach, encode, open_base, read_cached
+from evoxtral.model import LoraShape, Prompter, attach, encode, narrow, open_base, read_cached
 from evoxtral.sample import Decoded, Decoding, decode
 from evoxtral.tiny.architecture import build_model
 from small_models import SMALL
@@ -107,6 +107,17 @@ def test_greedy_is_generate_with_an_adapter_attached():
     assert made == generated(tuned, prompt, random_features(20), 16)
 
 
+def test_greedy_is_generate_with_a_narrowed_last_layer_that_sees_one_position_of_the_prompt():
+    model, plain = read_cached(random_model()), read_cached(random_model())
+    narrow(model)
+    prompt, features, seen = [1, *WINDOW, 4], random_features(20), []
+    model.model.language_model.layers[-1].mlp.register_forward_hook(
+        lambda _, inputs, __: seen.append(inputs[0].shape[1])
+    )
+    assert greedy(model, prompt, features, 16) == generated(plain, prompt, features, 16)
+    assert set(seen) == {1}
+
+
 def test_greedy_is_generate_with_the_encoder_in_place():
     model = random_model()
     mels = torch.randn(8, SMALL.mel_bins, 2 * SMALL.frames)
@@ -154,6 +165,16 @@ def test_the_prompt_is_read_once_per_clip_whatever_k(k):
     assert sum(rows * positions for rows, positions in shapes if positions > 1) == 6 * len(prompt)
 
 
+def test_the_prompts_of_many_clips_are_read_a_few_at_a_time():
+    model, clips = read_cached(random_model()), 40
+    with watched(model.model.language_model) as shapes:
+        greedy(model, [1, *WINDOW], random_features(clips), 4)
+    prompts = [rows for rows, positions in shapes if positions > 1]
+    assert sum(prompts) == clips
+    assert max(prompts) < clips / 2
+    assert shapes[len(prompts)] == (clips, 1)
+
+
 def test_the_encoder_reads_each_window_once_whatever_k():
     model = random_model()
     seen = []
@@ -169,7 +190,7 @@ def test_ended_rows_leave_the_batch():
         made = decode(
             model, [1, *WINDOW], random_features(20), SAMPLED, EOS, seeds(range(20), 4), 4
         )
-    rows = [count for count, _ in shapes[1:]]
+    rows = [count for count, positions in shapes if positions == 1]
     alive = [sum(len(one.ids) > step for own in made for one in own) for step in range(len(rows))]
     assert rows == sorted(rows, reverse=True)
     assert all(a <= r <= a / 0.75 + 1 for r, a in zip(rows, alive, strict=True))

@@ -19,6 +19,7 @@ from transformers import (
 
 from evoxtral.devices import Precision, device
 from evoxtral.errors import UserError
+from evoxtral.model.narrowing import narrow
 from evoxtral.quiet import Quiet
 from evoxtral.tiny import checkpoint_dir
 
@@ -53,7 +54,7 @@ class Voxtral:
 
 
 def open_base(name: str, device_name: str = "auto", precision: Precision = "auto") -> Voxtral:
-    """Load model and processor.
+    """Load model and processor; on a CPU the last layer is narrowed (`model.narrow`).
 
     Args:
         name: `tiny`, a folder, or an id on the Hugging Face hub.
@@ -77,6 +78,8 @@ def open_base(name: str, device_name: str = "auto", precision: Precision = "auto
                 "the id of a Voxtral that this machine can reach"
             ) from error
     model.requires_grad_(False).eval().to(where)
+    if where.type == "cpu":
+        narrow(model)
     model.name_or_path = model.config.name_or_path = name  # adapters record it
     return Voxtral(name, model, processor, _encoder_digest(model, processor), _digest(model))
 

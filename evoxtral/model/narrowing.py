@@ -3,7 +3,8 @@
 Of the positions of a training example about one in five is learnt. The others owe the last layer
 their keys and values and nothing else: its queries, its attention and its feed-forward part are
 computed for them in vain. Without that a step of the embedded model, which has four layers, takes
-a sixth less; of Voxtral-Mini's thirty it would be a thirtieth.
+a sixth less; of Voxtral-Mini's thirty it would be a thirtieth. Of a prompt that is to be continued
+the last position alone is asked for.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def narrow(model: VoxtralForConditionalGeneration) -> None:
     """Let the last layer of the language model follow `wanted`, an argument of `forward`.
 
     It is the number of last positions whose logits are asked for; the last layer returns these
-    alone. Without it, or with a cache, the layer does what it always did.
+    alone. A cache given with it must be empty. Without it the layer does what it always did.
     """
     layer = model.model.language_model.layers[-1]
     layer.forward = partial(_last, layer, layer.forward)
@@ -46,7 +47,7 @@ def _last(
     **rest: Any,
 ) -> Tensor:
     """A layer of Llama at its last positions: shape (batch, wanted, width)."""
-    if not wanted or past_key_values is not None:
+    if not wanted:
         return whole(
             hidden_states,
             attention_mask=attention_mask,
@@ -61,6 +62,9 @@ def _last(
         _heads(attention, attention.q_proj, normed[:, last]), cos[:, :, last], sin[:, :, last]
     )
     key = _rotated(_heads(attention, attention.k_proj, normed), cos, sin)
+    value = _heads(attention, attention.v_proj, normed)
+    if past_key_values is not None:
+        key, value = past_key_values.update(key, value, attention.layer_idx)
     if attention_mask is None:  # causal by position; of a part of the queries kernels do not know
         clips, span = hidden_states.shape[:2]
         seen = torch.ones(clips, 1, wanted, span, dtype=torch.bool, device=query.device)
@@ -72,7 +76,7 @@ def _last(
         attention,
         query,
         key,
-        _heads(attention, attention.v_proj, normed),
+        value,
         attention_mask[..., last, :],
         dropout=attention.attention_dropout if attention.training else 0.0,
         scaling=attention.scaling,

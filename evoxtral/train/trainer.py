@@ -27,7 +27,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from evoxtral import processes
 from evoxtral.errors import UserError
-from evoxtral.model import fold, narrow, settle
+from evoxtral.model import fold, settle
 from evoxtral.progress import progress
 from evoxtral.train.examples import FILLER, IGNORED, Examples
 from evoxtral.train.listen import Watched
@@ -170,8 +170,6 @@ class FineTuner(Trainer):
         self.max_new_tokens, self.batch_heard = max_new_tokens, batch_heard
         self._weights = self.model.num_parameters(exclude_embeddings=True)
         self._on_cpu = self.args.device.type == "cpu"
-        if self._on_cpu:
-            narrow(self.model.get_base_model())
         self._choose_kernels(for_training=True)
 
     def _choose_kernels(self, *, for_training: bool) -> None:
