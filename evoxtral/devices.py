@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
 import re
+from functools import cache
 from typing import Literal
 
 import torch
@@ -13,9 +16,14 @@ __all__ = ["Precision", "arithmetic", "device"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
+_MALLOPT = {-3: 2**30, -1: 2**31 - 1, -2: 2**26}
+"""glibc's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, in bytes."""
+
 
 def device(name: str) -> torch.device:
     """The device a parameter names; `auto` takes a GPU if there is one.
+
+    If it is the CPU, the process keeps from now on what memory it frees, up to 2 GiB.
 
     Raises:
         UserError: a GPU is asked for and there is none, or the name means nothing.
@@ -26,7 +34,23 @@ def device(name: str) -> torch.device:
         raise UserError(f"device {name!r} is not known: give auto, cpu or cuda")
     if name != "cpu" and not torch.cuda.is_available():
         raise UserError(f"device {name!r} was asked for and torch finds no GPU: set device to auto")
+    if name == "cpu":
+        _keep_freed_memory()
     return torch.device(name)
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Let the C library keep freed blocks, if it is glibc; others do what they do.
+
+    Every step frees the blocks that the next one asks for. By default large ones go back to the
+    system, which clears them again page by page: `02_sft` of the tiny profile spent 39 seconds
+    of processor time in the system so, and spends 10.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        for option, value in _MALLOPT.items():
+            mallopt(option, value)
 
 
 def arithmetic(precision: Precision, where: torch.device) -> Literal["float32", "bfloat16"]:

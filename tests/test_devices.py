@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -25,6 +29,32 @@ def test_device_names(monkeypatch):
 def test_an_unknown_device_is_refused(name):
     with pytest.raises(UserError, match="give auto, cpu or cuda"):
         device(name)
+
+
+_FAULTS = """
+import resource, torch
+from evoxtral.devices import device
+
+def faults():  # pages that the system hands out anew, once the heap has grown
+    for i in range(40):
+        if i == 20:
+            start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(10 * 2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start
+
+before = faults()
+device("cpu")
+print(before, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_a_cpu_keeps_the_memory_that_is_freed():
+    made = subprocess.run(
+        [sys.executable, "-c", _FAULTS], capture_output=True, text=True, check=True
+    )
+    before, after = map(int, made.stdout.split())
+    assert after < before / 4
 
 
 @pytest.mark.parametrize(
