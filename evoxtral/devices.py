@@ -12,7 +12,7 @@ import torch
 
 from evoxtral.errors import UserError
 
-__all__ = ["Precision", "arithmetic", "device"]
+__all__ = ["Precision", "arithmetic", "device", "keep_freed_memory"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -23,8 +23,6 @@ _MALLOPT = {-3: 2**30, -1: 2**31 - 1, -2: 2**26}
 def device(name: str) -> torch.device:
     """The device a parameter names; `auto` takes a GPU if there is one.
 
-    If it is the CPU, the process keeps from now on what memory it frees, up to 2 GiB.
-
     Raises:
         UserError: a GPU is asked for and there is none, or the name means nothing.
     """
@@ -34,18 +32,16 @@ def device(name: str) -> torch.device:
         raise UserError(f"device {name!r} is not known: give auto, cpu or cuda")
     if name != "cpu" and not torch.cuda.is_available():
         raise UserError(f"device {name!r} was asked for and torch finds no GPU: set device to auto")
-    if name == "cpu":
-        _keep_freed_memory()
     return torch.device(name)
 
 
 @cache
-def _keep_freed_memory() -> None:
-    """Let the C library keep freed blocks, if it is glibc; others do what they do.
+def keep_freed_memory() -> None:
+    """Let the C library keep freed blocks, up to 2 GiB, if it is glibc; others have no such option.
 
-    Every step frees the blocks that the next one asks for. By default large ones go back to the
-    system, which clears them again page by page: `02_sft` of the tiny profile spent 39 seconds
-    of processor time in the system so, and spends 10.
+    On a CPU every step frees the blocks that the next one asks for. By default large ones go back
+    to the system, which clears them again page by page: `02_sft` of the tiny profile spent 39
+    seconds of processor time in the system so, and 10 in the next run, which kept them.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

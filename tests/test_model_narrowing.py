@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from evoxtral.model import LoraShape, attach, narrow
+from evoxtral.model import LoraShape, attach, last_logits, narrow, open_base
 from evoxtral.tiny.architecture import build_model
 from small_models import SMALL
 
-KEPT = 4
+KEPT, CPU = 4, torch.device("cpu")
 
 
 def adapted(kernel="sdpa", *, checkpointing=False):
@@ -73,7 +73,30 @@ def test_only_the_positions_asked_for_are_computed():
     assert rows == [30] * (len(rows) - 1) + [KEPT]
 
 
-def test_without_the_argument_and_with_a_cache_nothing_changes():
+def test_after_a_cache_that_holds_something_the_layer_is_whole():
+    whole, part = adapted().eval(), adapted().eval()
+    narrow(part.get_base_model())
+    made = []
+    for model, asked in ((whole, {"logits_to_keep": 1}), (part, last_logits(1, CPU))):
+        heard = {"input_ids": torch.tensor([[1, *[24] * 25, 5]]), "use_cache": True}
+        begun = model(**heard, input_features=torch.ones(1, 80, 200), **asked)
+        more = torch.tensor([[6, 7, 8]])
+        cache = begun.past_key_values
+        made += [begun.logits, model(input_ids=more, past_key_values=cache, **asked).logits]
+    for expected, found in zip(made[:2], made[2:], strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_an_opened_model_computes_its_last_layer_where_it_is_asked():
+    model, rows = open_base("tiny", "cpu").model, []
+    model.model.language_model.layers[-1].mlp.register_forward_hook(
+        lambda _, inputs, __: rows.append(inputs[0].shape[1])
+    )
+    model(input_ids=torch.tensor([[1, 5, 6, 7]]), **last_logits(2, model.device))
+    assert rows == [2]
+
+
+def test_without_the_argument_nothing_changes():
     whole, part = adapted().eval(), adapted().eval()
     narrow(part.get_base_model())
     assert torch.equal(heard(part, padding=True), heard(whole, padding=True))

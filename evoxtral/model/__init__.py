@@ -21,7 +21,7 @@ from evoxtral.model.lora import (
     merge,
     shape_of,
 )
-from evoxtral.model.narrowing import narrow
+from evoxtral.model.narrowing import last_logits, narrow
 from evoxtral.model.probe import pooled, probe
 from evoxtral.model.prompts import Prompter
 
@@ -41,6 +41,7 @@ __all__ = [
     "count_parameters",
     "encode",
     "fold",
+    "last_logits",
     "load",
     "merge",
     "narrow",

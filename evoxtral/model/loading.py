@@ -17,7 +17,7 @@ from transformers import (
     VoxtralProcessor,
 )
 
-from evoxtral.devices import Precision, device
+from evoxtral.devices import Precision, device, keep_freed_memory
 from evoxtral.errors import UserError
 from evoxtral.model.narrowing import narrow
 from evoxtral.quiet import Quiet
@@ -54,7 +54,9 @@ class Voxtral:
 
 
 def open_base(name: str, device_name: str = "auto", precision: Precision = "auto") -> Voxtral:
-    """Load model and processor; on a CPU the last layer is narrowed (`model.narrow`).
+    """Load model and processor.
+
+    On a CPU its last layer is narrowed (`model.narrow`), and freed memory is kept.
 
     Args:
         name: `tiny`, a folder, or an id on the Hugging Face hub.
@@ -79,7 +81,8 @@ def open_base(name: str, device_name: str = "auto", precision: Precision = "auto
             ) from error
     model.requires_grad_(False).eval().to(where)
     if where.type == "cpu":
-        narrow(model)
+        keep_freed_memory()
+    narrow(model)
     model.name_or_path = model.config.name_or_path = name  # adapters record it
     return Voxtral(name, model, processor, _encoder_digest(model, processor), _digest(model))
 

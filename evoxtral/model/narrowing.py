@@ -23,17 +23,28 @@ from transformers.models.llama.modeling_llama import (
     rotate_half,
 )
 
-__all__ = ["narrow"]
+__all__ = ["last_logits", "narrow"]
 
 
 def narrow(model: VoxtralForConditionalGeneration) -> None:
-    """Let the last layer of the language model follow `wanted`, an argument of `forward`.
+    """On a CPU, let the last layer of the language model compute what `last_logits` asks for.
 
-    It is the number of last positions whose logits are asked for; the last layer returns these
-    alone. A cache given with it must be empty. Without it the layer does what it always did.
+    Without it, or after a cache that holds something, the layer does what it always did; so it
+    does on a GPU, some of whose kernels know no part of the queries.
     """
-    layer = model.model.language_model.layers[-1]
-    layer.forward = partial(_last, layer, layer.forward)
+    if model.device.type == "cpu":
+        layer = model.model.language_model.layers[-1]
+        layer.forward = partial(_last, layer, layer.forward)
+
+
+def last_logits(count: int, device: torch.device) -> dict[str, int]:
+    """Arguments of a Voxtral's `forward` that ask for the logits of the last positions alone.
+
+    Args:
+        count: positions, 1 or more.
+        device: of the model.
+    """
+    return {"logits_to_keep": count} | ({"wanted": count} if device.type == "cpu" else {})
 
 
 def _last(
@@ -47,7 +58,9 @@ def _last(
     **rest: Any,
 ) -> Tensor:
     """A layer of Llama at its last positions: shape (batch, wanted, width)."""
-    if not wanted:
+    attention = layer.self_attn
+    begun = past_key_values is not None and past_key_values.get_seq_length(attention.layer_idx)
+    if begun or not wanted:
         return whole(
             hidden_states,
             attention_mask=attention_mask,
@@ -55,7 +68,6 @@ def _last(
             past_key_values=past_key_values,
             **rest,
         )
-    attention = layer.self_attn
     normed, last = layer.input_layernorm(hidden_states), slice(-wanted, None)
     cos, sin = (angles.unsqueeze(1) for angles in position_embeddings)
     query = _rotated(

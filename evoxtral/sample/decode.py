@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from evoxtral.errors import UserError
+from evoxtral.model import last_logits
 from evoxtral.sample.constraint import BracketGuard
 
 __all__ = ["Decoded", "Decoding", "decode"]
@@ -126,9 +127,7 @@ def _prefilled(
     """The cache after the prompt, and the logits of what follows, shape (clips, vocabulary)."""
     device = next(model.parameters()).device
     windows = _windows(model, prompt)
-    on_cpu = device.type == "cpu"
-    at_once = _PREFILLED_AT_ONCE * windows if on_cpu else len(features)
-    asked = {"logits_to_keep": 1} | ({"wanted": 1} if on_cpu else {})
+    at_once = _PREFILLED_AT_ONCE * windows if device.type == "cpu" else len(features)
     parts, logits = [], []
     for some in features.split(at_once):
         parts.append(DynamicCache(config=model.config.text_config))
@@ -137,7 +136,7 @@ def _prefilled(
             input_features=some.to(device, model.dtype),
             past_key_values=parts[-1],
             use_cache=True,
-            **asked,
+            **last_logits(1, device),
         )
         logits.append(out.logits[:, -1].float())
     return _joined(parts), torch.cat(logits)

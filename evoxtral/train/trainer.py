@@ -27,7 +27,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from evoxtral import processes
 from evoxtral.errors import UserError
-from evoxtral.model import fold, settle
+from evoxtral.model import fold, last_logits, settle
 from evoxtral.progress import progress
 from evoxtral.train.examples import FILLER, IGNORED, Examples
 from evoxtral.train.listen import Watched
@@ -230,9 +230,8 @@ class FineTuner(Trainer):
     ) -> tuple[Tensor, Any]:
         inputs = dict(inputs)
         labels, weights = inputs.pop("labels"), inputs.pop("weights")
-        if self._on_cpu:
-            inputs["wanted"] = inputs["logits_to_keep"]
-        outputs = model(**inputs, use_cache=False)
+        asked = last_logits(inputs.pop("logits_to_keep"), self.args.device)
+        outputs = model(**inputs, **asked, use_cache=False)
         return token_loss(outputs.logits, labels, weights, tokens), outputs
 
     def validation_loss(self) -> float:
