@@ -177,7 +177,7 @@ class FineTuning(Parameters):
     base: str = Field(min_length=1, description="base model: tiny, a folder, or an id on the hub")
     device: Literal["auto", "cpu", "cuda"] = Field(description="auto takes a GPU if there is one")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        description="of the arithmetic in training; auto takes bfloat16 where it is native"
+        description="of the arithmetic in training; auto takes bfloat16 where that is faster"
     )
     epochs: int = Field(ge=1, description="passes over the training mix")
     learning_rate: float = Field(gt=0, le=0.1, description="its peak")
