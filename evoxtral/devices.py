@@ -16,8 +16,7 @@ __all__ = ["Precision", "arithmetic", "device", "keep_freed_memory"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-_MALLOPT = {-3: 2**30, -1: 2**31 - 1, -2: 2**26}
-"""glibc's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, in bytes."""
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of glibc's mallopt, in bytes
 
 
 def device(name: str) -> torch.device:
@@ -45,8 +44,12 @@ def keep_freed_memory() -> None:
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
-        for option, value in _MALLOPT.items():
-            mallopt(option, value)
+        # Old versions refuse more than their manual allows, and with the others set they would map
+        # every block above 128 KiB anew.
+        if not mallopt(_MMAP_THRESHOLD, 2**30):
+            mallopt(_MMAP_THRESHOLD, 2**25)
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_TOP_PAD, 2**26)
 
 
 def arithmetic(precision: Precision, where: torch.device) -> Literal["float32", "bfloat16"]:

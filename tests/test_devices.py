@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from evoxtral import params, sft
+from evoxtral import devices, params, sft
 from evoxtral.devices import arithmetic, device
 from evoxtral.errors import UserError
 
@@ -55,6 +56,22 @@ def test_freed_memory_is_kept():
     )
     before, after = map(int, made.stdout.split())
     assert after < before / 4
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+@pytest.mark.parametrize(("highest", "threshold"), [(2**31, 2**30), (2**25, 2**25)])
+def test_an_old_library_is_given_the_highest_threshold_it_takes(monkeypatch, highest, threshold):
+    taken = {}
+
+    def mallopt(option, value):
+        if option == -3 and value > highest:
+            return 0
+        taken[option] = value
+        return 1
+
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=mallopt))
+    devices.keep_freed_memory.__wrapped__()
+    assert taken[-3] == threshold
 
 
 @pytest.mark.parametrize(
