@@ -201,3 +201,20 @@ def test_a_weight_is_a_factor_of_a_clips_loss():
     torch.testing.assert_close(both, 0.5 * each[0] + 3 * each[1])
     mean = token_loss(logits, labels, torch.ones(2), None)
     torch.testing.assert_close(mean, (each[0] + each[1]) / 4)
+
+
+def test_label_smoothing_is_in_the_gradient_and_not_in_the_value():
+    """By its definition: a label has 1 - s of the probability, and every token s / vocabulary."""
+    torch.manual_seed(0)
+    smoothing, vocabulary = 0.1, 7
+    logits = torch.randn(1, 3, vocabulary, dtype=torch.double, requires_grad=True)
+    labels = torch.tensor([[IGNORED, 4, 2]])
+    plain = token_loss(logits, labels, torch.ones(1), None)
+    smooth = token_loss(logits, labels, torch.ones(1), None, smoothing)
+    torch.testing.assert_close(smooth, plain)
+    wanted = torch.full((2, vocabulary), smoothing / vocabulary, dtype=torch.double)
+    wanted[[0, 1], [4, 2]] += 1 - smoothing
+    expected = (logits[0, :2].softmax(dim=-1) - wanted) / 2
+    [found] = torch.autograd.grad(smooth, logits)
+    torch.testing.assert_close(found[0, :2], expected, rtol=1e-5, atol=1e-7)
+    assert not found[0, 2].any()

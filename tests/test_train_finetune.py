@@ -24,7 +24,7 @@ from evoxtral.model import (
     read_cached,
 )
 from evoxtral.train import ADAPTER, LOG, Examples, Recipe, Watched, finetune, read_log
-from evoxtral.train.finetune import _best
+from evoxtral.train.finetune import _arguments, _best
 from evoxtral.train.trainer import FineTuner
 from helpers import Heard
 from small_models import small_base
@@ -220,12 +220,13 @@ def test_operations_are_counted_as_the_trainer_counts_them(small, tmp_path, monk
     assert all(made == theirs > 0 for made, theirs in counted)
 
 
-def test_noise_and_dropout_are_there_and_only_in_training(small, tmp_path):
+def test_noise_dropout_and_smoothing_are_there_and_only_in_training(small, tmp_path):
     one = replace(QUIET, epochs=1)
     plain = small().run(tmp_path / "plain", one)
     for name, changed in (
         ("noise", {"neftune_alpha": 5.0}),
         ("dropout", {"lora": LoraShape(rank=8, alpha=16, dropout=0.3)}),
+        ("smoothing", {"label_smoothing": 0.3}),
     ):
         other = small().run(tmp_path / name, replace(one, **changed))
         assert distance(plain, other) > 0.01
@@ -265,6 +266,13 @@ def test_start_goes_on_from_an_adapter(done, task, tmp_path):
     first, last = read_log(done).epochs, tuned.epochs
     chosen = first[first.epoch == read_log(done).best_epoch].validation_loss.item()
     assert last.validation_loss.iloc[0] == pytest.approx(chosen, rel=1e-4)
+
+
+def test_a_base_on_the_cpu_is_trained_there_though_there_is_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    chosen = _arguments(QUIET, tmp_path, torch.device("cpu"), "none", resumed=False)
+    assert chosen.device.type == "cpu"
+    assert not chosen.dataloader_pin_memory
 
 
 @pytest.mark.parametrize(("batch", "micro"), [(4, 3), (5, 2)])

@@ -189,6 +189,9 @@ class FineTuning(Parameters):
     micro_batch: int = Field(ge=1, description="examples per forward pass; divides batch")
     weight_decay: float = Field(ge=0, description="of AdamW")
     neftune_alpha: float = Field(ge=0, description="noise on the embeddings of text; 0 for none")
+    label_smoothing: float = Field(
+        ge=0, lt=1, description="share of each label spread over all tokens; 0 for none"
+    )
     checkpointing: bool = Field(description="recompute activations, to save memory")
     plain_limit: float = Field(
         gt=0, description="rise of the word error rate on plain speech that stops training"

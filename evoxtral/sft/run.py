@@ -41,7 +41,8 @@ def recipe(cfg: FineTuning, lora: LoraShape) -> Recipe:
     """The hyperparameters that the parameters name."""
     names = {
         "learning_rate", "epochs", "batch", "micro_batch", "schedule", "warmup", "weight_decay",
-        "neftune_alpha", "checkpointing", "plain_limit", "plain_patience", "seed",
+        "neftune_alpha", "label_smoothing", "checkpointing", "plain_limit", "plain_patience",
+        "seed",
     }  # fmt: skip
     return Recipe(lora=lora, precision=precision(cfg), **cfg.model_dump(include=names))
 

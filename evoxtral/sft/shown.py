@@ -46,6 +46,7 @@ def settings(cfg: Sft, setup: Setup) -> dict[str, object]:
         "Epochs": cfg.epochs,
         "Batch size": f"{cfg.micro_batch} (effective {cfg.batch}, accumulated over {steps})",
         "NEFTune noise alpha": cfg.neftune_alpha,
+        "Label smoothing": cfg.label_smoothing,
         "Precision": precision(cfg),
         "Hardware": str(setup.base.model.device.type).upper(),
         "Training clips": len(set(examples.draws)),

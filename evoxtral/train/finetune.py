@@ -98,7 +98,9 @@ def finetune(
         return
     while True:
         found = newest_whole(checkpoints)
-        arguments = _arguments(recipe, checkpoints, report_to, resumed=found is not None)
+        arguments = _arguments(
+            recipe, checkpoints, base.model.device, report_to, resumed=found is not None
+        )
         trainer = _trainer(base, recipe, start, arguments, training, validation, watched)
         shown = Shown(what)
         for callback in (shown, *callbacks):
@@ -162,7 +164,9 @@ def _train(trainer: FineTuner, found: Path | None) -> TrainerState | None:
     return trainer.state
 
 
-def _arguments(recipe: Recipe, folder: Path, report_to: str, *, resumed: bool) -> TrainingArguments:
+def _arguments(
+    recipe: Recipe, folder: Path, where: torch.device, report_to: str, *, resumed: bool
+) -> TrainingArguments:
     micro = at_once(recipe)
     share, rest = divmod(recipe.batch, micro * processes.count())
     if rest or not share:
@@ -183,6 +187,7 @@ def _arguments(recipe: Recipe, folder: Path, report_to: str, *, resumed: bool) -
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         neftune_noise_alpha=recipe.neftune_alpha or None,
+        label_smoothing_factor=recipe.label_smoothing,
         activation_checkpointing=recipe.checkpointing,
         ddp_find_unused_parameters=False,
         bf16=recipe.precision == "bfloat16",
@@ -195,8 +200,8 @@ def _arguments(recipe: Recipe, folder: Path, report_to: str, *, resumed: bool) -
         seed=recipe.seed,
         remove_unused_columns=False,
         label_names=["labels"],
-        dataloader_pin_memory=torch.cuda.is_available(),
-        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=where.type != "cpu",
+        use_cpu=where.type == "cpu",
         disable_tqdm=True,
         prediction_loss_only=True,
     )

@@ -27,6 +27,7 @@ class Recipe:
         max_grad_norm: gradients are clipped to it.
         neftune_alpha: noise on the embeddings of text, 0 for none. Its scale follows the padded
             length, audio positions included, and audio positions get none (they are overwritten).
+        label_smoothing: share of each label that is spread over all tokens, in [0, 1).
         precision: of the arithmetic; weights of adapters are float32.
         checkpointing: recompute activations in the backward pass, to save memory.
         plain_limit: stop when the word error rate on plain speech has risen by more than this
@@ -46,6 +47,7 @@ class Recipe:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     neftune_alpha: float = 0.0
+    label_smoothing: float = 0.0
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     checkpointing: bool = False
     plain_limit: float = 0.02
