@@ -83,7 +83,7 @@ def test_transcripts_start_in_one_column_and_labels_are_they(examples):
     prompter = examples.prompter
     ids, seen, labels = batch["input_ids"], batch["attention_mask"], batch["labels"]
     longest = max(len(prompter.target(text)) for text in TEXTS)
-    columns = 16 * math.ceil(longest / 16)
+    columns = 8 * math.ceil(longest / 8)
     column = ids.shape[1] - columns
     assert batch["logits_to_keep"] == labels.shape[1] == columns + 1
     for i, text in enumerate(TEXTS):

@@ -56,11 +56,11 @@ def token_loss(
     Returns:
         A scalar.
     """
-    wanted = labels[:, 1:]
+    wanted, scores = labels[:, 1:], logits[:, :-1].float().flatten(0, 1)
 
     def total(spread: float) -> Tensor:
         losses = nn.functional.cross_entropy(
-            logits[:, :-1].float().flatten(0, 1),
+            scores,
             wanted.flatten(),
             ignore_index=IGNORED,
             reduction="none",
