@@ -144,7 +144,7 @@ def test_the_plain_trainer_hears_each_clip_in_each_epoch(
     tuning.ours(features)
     assert (counts.heard, counts.read) == ([4, 2, 2, 2, 2], 12)
     longest = tuning.examples(features).longest_target
-    assert columns == [1 + 16 * math.ceil(longest / 16)]
+    assert columns == [1 + 8 * math.ceil(longest / 8)]
 
 
 def test_the_plain_trainer_computes_logits_everywhere(
