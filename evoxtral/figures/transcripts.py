@@ -46,7 +46,7 @@ border-left:4px solid transparent;padding-left:.4em}}
 .evx-read .said{{flex:1 1 240px;min-width:0;overflow-wrap:anywhere}}
 .evx-read .said small{{display:block;line-height:1.3}}
 .evx-read .key{{font-size:.9em;margin:.2em 0 .8em}}
-@media(max-width:500px){{.evx-read .who{{flex-basis:6.2em}}}}
+@media(max-width:500px){{.evx-read .who{{flex-basis:6.8em}}}}
 </style>"""
 _KEY = (
     '<p class="key"><span class="tag right">✓ tag</span> in the reference, within two words · '
