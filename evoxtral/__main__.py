@@ -6,9 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from evoxtral import __version__
+from evoxtral import UserError, __version__
 from evoxtral.cli import COMMANDS
-from evoxtral.errors import UserError
 
 __all__ = ["main"]
 

@@ -19,7 +19,7 @@ from huggingface_hub import (
     eval_result_entries_to_yaml,
 )
 
-from evoxtral import artifacts, bench, tables
+from evoxtral import bench, runs, tables
 from evoxtral.bench.systems import ADAPTER
 from evoxtral.metrics import Evaluation
 from evoxtral.model import TINY, LoraShape
@@ -119,15 +119,15 @@ def training_of(folder: Path) -> tuple[str, dict[str, object]]:
     path = folder.resolve().parent / "stage.json"
     if not path.is_file():
         return "", {}
-    said = artifacts.read_json(path)
+    said = runs.read_json(path)
     return said["name"], {k: v for k, v in said["params"].items() if k != "targets"}
 
 
 def write_card(folder: Path, facts: CardFacts) -> Path:
     """Write `README.md` and `.eval_results/` into an adapter's folder; returns the card's path."""
     entries = eval_result_entries_to_yaml(list(eval_results(facts)))
-    artifacts.write_text(folder / RESULTS, yaml.safe_dump(entries, sort_keys=False))
-    return artifacts.write_text(folder / "README.md", card(facts))
+    runs.write_text(folder / RESULTS, yaml.safe_dump(entries, sort_keys=False))
+    return runs.write_text(folder / "README.md", card(facts))
 
 
 def eval_results(facts: CardFacts) -> Iterator[EvalResultEntry]:

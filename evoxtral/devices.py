@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 
 __all__ = ["Precision", "arithmetic", "device", "keep_freed_memory"]
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evoxtral import datamix, processes, sft, stages
+from evoxtral import UserError, datamix, processes, runs, sft
 from evoxtral.bench.measured import measure
 from evoxtral.devices import device
-from evoxtral.errors import UserError
-from evoxtral.experiment import open_setup, transcripts
 from evoxtral.params import Benchmark, FineTuning, Parameters, Raft, Sft
+from evoxtral.pipeline import open_setup, transcripts
 from evoxtral.raft import recipes, run, views
 
 __all__ = ["NOTEBOOKS", "build"]
@@ -69,6 +68,6 @@ def build(cfg: Parameters) -> str:
     chosen = cfg if isinstance(cfg, FineTuning) else sft.parameters_of(cfg.profile)
     with processes.together(cpu=device(chosen.device).type == "cpu"):
         _BUILDERS[cfg.notebook](cfg)
-        used = stages.used_stages()
+        used = runs.used_stages()
         built = sum(stage.executed for stage in used)
         return f"{built} of {len(used)} stages built" if processes.is_main() else ""

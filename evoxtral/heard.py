@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from evoxtral import artifacts, tags
+from evoxtral import runs, tags
 from evoxtral.tags import text_key
 
 __all__ = ["FILE", "fingerprints", "heard_by_base"]
@@ -35,7 +35,7 @@ def heard_by_base(texts: Sequence[str]) -> list[bool]:
 
 
 def _fingerprint(text: str) -> int:
-    return int(artifacts.digest(text_key(tags.plain_text(text)))[:16], 16)
+    return int(runs.digest(text_key(tags.plain_text(text)))[:16], 16)
 
 
 @cache

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evoxtral import artifacts
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 
 __all__ = ["Prediction", "read_predictions", "write_predictions"]
 
@@ -43,7 +42,7 @@ class Prediction:
 
 def write_predictions(path: Path | str, predictions: Iterable[Prediction]) -> Path:
     """Write one JSON line for each prediction, atomically."""
-    return artifacts.write_jsonl(path, (asdict(prediction) for prediction in predictions))
+    return runs.write_jsonl(path, (asdict(prediction) for prediction in predictions))
 
 
 def read_predictions(path: Path | str, ids: Collection[str]) -> list[Prediction]:

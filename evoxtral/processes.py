@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 
 __all__ = ["alone", "barrier", "count", "gather", "index", "is_main", "share", "together", "told"]
 

@@ -13,8 +13,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from evoxtral import paths
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 
 __all__ = ["Published", "ReleasedCounts", "folder", "load"]
 
@@ -102,7 +101,7 @@ class Published:
 
 def folder() -> Path:
     """Where the published numbers lie in a checkout."""
-    return paths.root() / "reports" / "paper"
+    return runs.root() / "reports" / "paper"
 
 
 def load(path: Path | None = None) -> Published:

@@ -11,11 +11,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from evoxtral import published, stages
+from evoxtral import published, runs
 from helpers import Heard
 
 if TYPE_CHECKING:  # most tests need no deep-learning framework
-    from evoxtral.dataset import Dataset
+    from evoxtral.clips import Dataset
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -51,14 +51,14 @@ def numbers(repo: Path) -> published.Published:
 def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder for the test's stages; none is known yet."""
     monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(stages, "_used", {})
+    monkeypatch.setattr(runs, "_used", {})
     return tmp_path / "runs"
 
 
 @pytest.fixture(scope="session")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Sixteen clips of 3 to 7 seconds, rendered once: twelve of `train`, four of `natural`."""
-    from evoxtral.dataset import CorpusSizes, build_corpus, load
+    from evoxtral.clips import CorpusSizes, build_corpus, load
 
     folder = tmp_path_factory.mktemp("spoken")
     build_corpus(folder, CorpusSizes(12, 0, 0, 4, 0, 0, 0, 0), seed=5, workers=1)

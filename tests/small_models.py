@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertModel, VoxtralForConditionalGeneration
 
-from evoxtral.tiny import Architecture, checkpoint_dir
-from evoxtral.tiny.architecture import build_model
+from evoxtral.world.base import Architecture, checkpoint_dir
+from evoxtral.world.base.architecture import build_model
 
 SMALL = Architecture(
     window_seconds=2,

@@ -15,33 +15,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import artifacts
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 
 
 def test_written_text_is_read_back(tmp_path: Path) -> None:
-    path = artifacts.write_text(tmp_path / "deep" / "a.txt", "so…\n")
+    path = runs.write_text(tmp_path / "deep" / "a.txt", "so…\n")
     assert path.read_text(encoding="utf-8") == "so…\n"
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"], "no temporary file stays"
 
 
 def test_json_text_is_stable_and_refuses_nan() -> None:
-    assert artifacts.json_text({"b": 1, "a": [1.5]}) == '{\n  "a": [\n    1.5\n  ],\n  "b": 1\n}\n'
+    assert runs.json_text({"b": 1, "a": [1.5]}) == '{\n  "a": [\n    1.5\n  ],\n  "b": 1\n}\n'
     with pytest.raises(ValueError, match="Out of range"):
-        artifacts.json_text({"x": float("nan")})
+        runs.json_text({"x": float("nan")})
 
 
 def test_a_failed_write_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = artifacts.write_text(tmp_path / "a.txt", "old")
+    path = runs.write_text(tmp_path / "a.txt", "old")
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"a\.txt \(3 bytes\): No space left"):
-        artifacts.write_text(path, "new")
+        runs.write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -49,11 +48,11 @@ def test_a_failed_write_leaves_the_old_file(
 def test_a_full_disk_is_named_and_earlier_results_stay(tmp_path: Path) -> None:
     """A real file-size limit in a real process, as a full disk behaves (ECOSYSTEM R5)."""
     script = (
-        "import signal, sys; from evoxtral import artifacts\n"
+        "import signal, sys; from evoxtral import runs\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "artifacts.write_bytes(sys.argv[1], b'x' * 100_000)\n"
+        "runs.write_bytes(sys.argv[1], b'x' * 100_000)\n"
     )
-    target = artifacts.write_text(tmp_path / "results.json", "{}")
+    target = runs.write_text(tmp_path / "results.json", "{}")
     limit = (16_384, 16_384)
     done = subprocess.run(
         [sys.executable, "-c", script, str(target)],
@@ -69,12 +68,12 @@ def test_a_full_disk_is_named_and_earlier_results_stay(tmp_path: Path) -> None:
 
 def test_a_poller_never_sees_part_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
-    artifacts.write_json(path, [0] * 5000)
+    runs.write_json(path, [0] * 5000)
     stop = threading.Event()
 
     def write() -> None:
         for value in range(1, 60):
-            artifacts.write_json(path, [value] * 5000)
+            runs.write_json(path, [value] * 5000)
         stop.set()
 
     writer = threading.Thread(target=write)
@@ -91,27 +90,27 @@ def test_a_poller_never_sees_part_of_a_file(tmp_path: Path) -> None:
 
 def test_jsonl_drops_a_torn_last_line_only_when_asked(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    artifacts.append_jsonl(path, [{"i": 0}, {"i": 1}])
+    runs.append_jsonl(path, [{"i": 0}, {"i": 1}])
     with path.open("ab") as stream:
         stream.write(b'{"i": 2')
-    assert list(artifacts.read_jsonl(path, torn_last=True)) == [{"i": 0}, {"i": 1}]
+    assert list(runs.read_jsonl(path, torn_last=True)) == [{"i": 0}, {"i": 1}]
     with pytest.raises(UserError, match=r"rows\.jsonl, line 3: not valid JSON"):
-        list(artifacts.read_jsonl(path))
+        list(runs.read_jsonl(path))
 
 
 def test_jsonl_names_the_line_that_is_no_object(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 1}\n[1]\n')
     with pytest.raises(UserError, match="line 2: expected a JSON object"):
-        list(artifacts.read_jsonl(path))
+        list(runs.read_jsonl(path))
 
 
 def test_read_json_names_a_missing_or_broken_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
-        artifacts.read_json(tmp_path / "none.json")
+        runs.read_json(tmp_path / "none.json")
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(UserError, match="not valid JSON"):
-        artifacts.read_json(tmp_path / "bad.json")
+        runs.read_json(tmp_path / "bad.json")
 
 
 json_values = st.recursive(
@@ -124,10 +123,10 @@ json_values = st.recursive(
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=5))
 def test_digest_ignores_key_order(value: dict[str, object]) -> None:
     backwards = dict(reversed(value.items()))
-    assert artifacts.digest(value) == artifacts.digest(backwards)
+    assert runs.digest(value) == runs.digest(backwards)
 
 
 @given(st.lists(st.integers(), min_size=1), st.integers())
 def test_digest_sees_every_value(values: list[int], other: int) -> None:
     changed = [*values[:-1], other]
-    assert (artifacts.digest(values) == artifacts.digest(changed)) == (values == changed)
+    assert (runs.digest(values) == runs.digest(changed)) == (values == changed)

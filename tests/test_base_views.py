@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from evoxtral import figures, params, tables
-from evoxtral.tiny import card, facts
-from evoxtral.tiny.architecture import Architecture
+from evoxtral.world.base import card, facts
+from evoxtral.world.base.architecture import Architecture
 
 WORDS = pd.DataFrame(
     {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evoxtral import bench, metrics
+from evoxtral import UserError, bench, metrics
 from evoxtral.bench import NO_DIFFERENCE, PAPER, STRICT
-from evoxtral.errors import UserError
 
 N = 40
 REFERENCES = [f"[sad] one two three [pause] four {k}" for k in range(N)]

@@ -6,10 +6,9 @@ import math
 
 import pytest
 
-from evoxtral import bench, metrics, params, published
+from evoxtral import UserError, bench, metrics, params, published
 from evoxtral.bench import compare_paper
 from evoxtral.bench.compare_paper import NOT_MEASURED, TINY_WORLD, verdict
-from evoxtral.errors import UserError
 from evoxtral.stats import Interval
 
 PAPER = published.load()

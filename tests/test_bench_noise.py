@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import bench, metrics, tags
+from evoxtral import UserError, bench, metrics, tags
 from evoxtral.bench import PAPER, STRICT, drop_tags, missing_labels
-from evoxtral.errors import UserError
 
 SHARES = st.floats(0, 1, allow_nan=False)
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral import bench, metrics, published
+from evoxtral import UserError, bench, metrics, published
 from evoxtral.bench import PAPER, STRICT
-from evoxtral.errors import UserError
 from evoxtral.predictions import Prediction
-from evoxtral.scripts import read_released, split_released
+from evoxtral.world.scripts import read_released, split_released
 
 REFERENCES = {
     "a": "[sad] oh NO [pause] well",

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral import datamix, params, paths, scripts, tags
+from evoxtral import UserError, datamix, params, runs, tags
 from evoxtral.datamix import bought
-from evoxtral.errors import UserError
 from evoxtral.params import DataMix
+from evoxtral.world import scripts
 from local_server import CANARY, LocalServer, everything_in, served
 from test_providers_speech import Server as Speaker
 from test_providers_writing import Server as Writer
@@ -113,7 +113,7 @@ def test_later_notebooks_and_a_clean_checkout_buy_nothing(order, speaker, monkey
     again = datamix.open_clips(order())
     assert again.digest == first.digest
     assert not again.stage.executed
-    shutil.rmtree(paths.runs_dir())
+    shutil.rmtree(runs.runs_dir())
     anew = datamix.open_clips(order(concurrency=1, allow_requests=3))
     assert (anew.digest, anew.stage.executed) == (first.digest, True)
     assert speaker.asked == dict.fromkeys(TEXTS, 1)
@@ -214,7 +214,7 @@ def test_a_model_writes_and_elevenlabs_speaks(written, writer, speaker, tmp_path
     }  # fmt: skip
     assert texts.clips is None
     asked = len(writer.requests)
-    shutil.rmtree(paths.runs_dir())
+    shutil.rmtree(runs.runs_dir())
     with pytest.raises(UserError, match="set allow_characters to"):
         datamix.open_clips(written(votes=2))
     spoken = datamix.open_clips(written(votes=2, allow_characters=10_000))

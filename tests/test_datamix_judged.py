@@ -7,9 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evoxtral import published, tags
+from evoxtral import UserError, published, tags
 from evoxtral.datamix import judged
-from evoxtral.errors import UserError
 from evoxtral.mix.items import Item
 
 

@@ -13,11 +13,11 @@ import soundfile
 from PIL import Image
 
 from evoxtral import datamix
+from evoxtral.clips import Clip, Dataset
+from evoxtral.clips.audio import write_audio
+from evoxtral.clips.clip import complete
 from evoxtral.datamix import listening
 from evoxtral.datamix.source import Source
-from evoxtral.dataset import Clip, Dataset
-from evoxtral.dataset.audio import write_audio
-from evoxtral.dataset.clip import complete
 
 CFG = SimpleNamespace(seed=0)
 

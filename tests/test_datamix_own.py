@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evoxtral import datamix, params
-from evoxtral.dataset.audio import write_audio
-from evoxtral.errors import UserError
+from evoxtral import UserError, datamix, params
+from evoxtral.clips.audio import write_audio
 from evoxtral.params import DataMix
 
 pytestmark = pytest.mark.usefixtures("own_runs")

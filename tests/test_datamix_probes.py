@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evoxtral import artifacts, datamix, params
+from evoxtral import datamix, params, runs
 from evoxtral.datamix import probes
 from evoxtral.datamix.source import Source
-from evoxtral.speech.probe import TagAuc
 from evoxtral.tags import TAGS
+from evoxtral.world.speech.probe import TagAuc
 
 CFG = params.profile("01_data_mix", "smoke")
 
@@ -63,7 +63,7 @@ def test_results_are_plain_and_rounded() -> None:
         "frame": [{"a": 1, "b": 0.123457}, {"a": 2, "b": None}],
         "deep": {"x": [3, None, "t", True]},
     }
-    assert artifacts.json_text(made)
+    assert runs.json_text(made)
 
 
 def test_verdicts_are_counted_by_table() -> None:

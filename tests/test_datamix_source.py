@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evoxtral import datamix, params, scripts
+from evoxtral import UserError, datamix, params
+from evoxtral.clips.audio import write_audio
 from evoxtral.datamix import overview, own
-from evoxtral.dataset.audio import write_audio
-from evoxtral.errors import UserError
 from evoxtral.params import DataMix
+from evoxtral.world import scripts
 
 SMALL = {
     "train": 3, "validation": 0, "test": 0, "natural": 2, "balanced": 0, "raft_prompts": 0,

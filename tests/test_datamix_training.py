@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evoxtral import artifacts, datamix, params, scripts, tags
+from evoxtral import UserError, datamix, params, runs, tags
 from evoxtral.datamix import training
 from evoxtral.datamix.source import Source
-from evoxtral.errors import UserError
 from evoxtral.mix.goals import RARE
 from evoxtral.mix.items import Item
 from evoxtral.params import DataMix
+from evoxtral.world import scripts
 
 ROWS = scripts.generate(160, 5)
 NO_FINDINGS = pd.DataFrame(columns=["kind", "file", "line", "reason"])
@@ -139,6 +139,6 @@ def test_class_balance_draws_or_weighs_rare_tags_more() -> None:
 
 
 def test_a_broken_mix_file_is_named(tmp_path: Path) -> None:
-    artifacts.write_jsonl(tmp_path / training.MIX_FILE, [{"id": "a", "draws": 0, "weight": 1.0}])
+    runs.write_jsonl(tmp_path / training.MIX_FILE, [{"id": "a", "draws": 0, "weight": 1.0}])
     with pytest.raises(UserError, match="line 1: expected id, draws and weight"):
         datamix.read_mix(tmp_path)

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from evoxtral import speech
-from evoxtral.dataset.audio import (
+from evoxtral import UserError
+from evoxtral.clips.audio import (
     SAMPLE_RATE,
     BadAudioError,
     audio_digest,
@@ -25,7 +25,7 @@ from evoxtral.dataset.audio import (
     read_audio,
     write_audio,
 )
-from evoxtral.errors import UserError
+from evoxtral.world import speech
 
 
 @pytest.fixture(scope="module")

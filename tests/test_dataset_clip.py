@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from evoxtral import tags
-from evoxtral.dataset.clip import Clip, RowError, complete, disagreements
+from evoxtral.clips.clip import Clip, RowError, complete, disagreements
 from evoxtral.tags import text_key
 
 ROW = {"file_name": "a/b 1.wav", "tagged_text": "[sighs] I did NOT go. [pause] Sorry"}

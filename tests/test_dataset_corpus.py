@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evoxtral import stages
-from evoxtral.artifacts import digest_file
-from evoxtral.dataset import CorpusSizes, build_corpus, load, read_manifest, validate
-from evoxtral.dataset import corpus as corpus_module
-from evoxtral.errors import UserError
-from evoxtral.speech import TRAINING_VOICES, Rendered, RenderSettings, find_voice, render
+from evoxtral import UserError, runs
+from evoxtral.clips import CorpusSizes, build_corpus, load, read_manifest, validate
+from evoxtral.clips import corpus as corpus_module
+from evoxtral.runs import digest_file
+from evoxtral.world.speech import TRAINING_VOICES, Rendered, RenderSettings, find_voice, render
 from helpers import until
 
 TINY = CorpusSizes(4, 0, 0, 3, 0, 2, 0, 2)
@@ -122,7 +121,7 @@ def test_foreign_folder_is_left_alone(tmp_path):
 
 def test_second_run_is_refused(tmp_path):
     with (
-        stages.exclusive(tmp_path / "c"),
+        runs.exclusive(tmp_path / "c"),
         pytest.raises(UserError, match=f"is being written by process {os.getpid()}"),
     ):
         build_corpus(tmp_path / "c", TINY, 5)
@@ -168,7 +167,7 @@ def test_too_many_long_clips_stop_the_build(tmp_path, monkeypatch):
 
 BUILD = """
 import sys
-from evoxtral.dataset import CorpusSizes, build_corpus
+from evoxtral.clips import CorpusSizes, build_corpus
 print(build_corpus(sys.argv[1], CorpusSizes(20, 4, 4, 16, 6, 4, 2, 4), 11, workers=2).digest)
 """
 

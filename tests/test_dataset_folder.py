@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoxtral.dataset.audio import write_audio
-from evoxtral.dataset.clip import RowError, complete
-from evoxtral.dataset.folder import (
+from evoxtral import UserError
+from evoxtral.clips.audio import write_audio
+from evoxtral.clips.clip import RowError, complete
+from evoxtral.clips.folder import (
     folder_of,
     read_clip,
     read_rows,
@@ -23,7 +24,6 @@ from evoxtral.dataset.folder import (
     write_card,
     write_split,
 )
-from evoxtral.errors import UserError
 
 TONE = (np.sin(np.arange(4000) / 9) / 4).astype(np.float32)
 SPLITS = ("train", "validation", "test", "natural", "plain_val", "base_test", "train_extra")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from evoxtral.dataset.folder import read_rows
-from evoxtral.dataset.hub import fetch
-from evoxtral.errors import UserError
+from evoxtral import UserError
+from evoxtral.clips.folder import read_rows
+from evoxtral.clips.hub import fetch
 
 datasets = pytest.importorskip("datasets")
 

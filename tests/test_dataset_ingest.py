@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from evoxtral.dataset.ingest import ingest
-from evoxtral.dataset.validate import Policy, validate
-from evoxtral.errors import UserError
+from evoxtral import UserError
+from evoxtral.clips.ingest import ingest
+from evoxtral.clips.validate import Policy, validate
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from evoxtral.dataset.audio import write_audio
-from evoxtral.dataset.loading import load
-from evoxtral.errors import UserError
+from evoxtral import UserError
+from evoxtral.clips.audio import write_audio
+from evoxtral.clips.loading import load
 from helpers import fresh_python
 
 TONE = (np.sin(np.arange(4000) / 9) / 4).astype(np.float32)
@@ -62,7 +62,7 @@ def test_bad_row_stops_with_file_and_line(folder, line, reason):
 
 def test_needs_neither_torch_nor_datasets():
     code = (
-        "import sys; import evoxtral.dataset\n"
+        "import sys; import evoxtral.clips\n"
         "print({'torch', 'datasets', 'transformers'} & set(sys.modules))"
     )
     assert fresh_python(code) == "set()\n"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral.dataset.clip import complete
-from evoxtral.dataset.folder import Row
-from evoxtral.dataset.reading import Reading, pairs
-from evoxtral.errors import UserError
+from evoxtral import UserError
+from evoxtral.clips.clip import complete
+from evoxtral.clips.folder import Row
+from evoxtral.clips.reading import Reading, pairs
 
 
 def row(**value: object) -> Row:

@@ -8,10 +8,10 @@ from itertools import pairwise
 import pytest
 
 from evoxtral import tags
-from evoxtral.dataset.splits import TEST_SPLITS, CorpusSizes, plan
-from evoxtral.scripts import SLICES
-from evoxtral.speech import HELD_OUT_VOICES, TRAINING_VOICES, VOICES
+from evoxtral.clips.splits import TEST_SPLITS, CorpusSizes, plan
 from evoxtral.tags import text_key
+from evoxtral.world.scripts import SLICES
+from evoxtral.world.speech import HELD_OUT_VOICES, TRAINING_VOICES, VOICES
 
 SIZES = CorpusSizes(train_extra=50, base_train=50)
 

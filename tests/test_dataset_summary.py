@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from evoxtral.dataset.clip import complete
-from evoxtral.dataset.summary import length_shares, length_stratum, tag_support
-from evoxtral.errors import UserError
+from evoxtral import UserError
+from evoxtral.clips.clip import complete
+from evoxtral.clips.summary import length_shares, length_stratum, tag_support
 from evoxtral.tags import TAGS
 
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evoxtral.dataset.audio import audio_digest, write_audio
-from evoxtral.dataset.validate import Finding, Policy, validate, write_findings
-from evoxtral.errors import UserError
+from evoxtral import UserError
+from evoxtral.clips.audio import audio_digest, write_audio
+from evoxtral.clips.validate import Finding, Policy, validate, write_findings
 
 SIZES = {"train": 8, "validation": 3, "test": 3}
 LENIENT = Policy(max_reject_share=1.0)

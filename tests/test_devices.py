@@ -10,9 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from evoxtral import devices, params, sft
+from evoxtral import UserError, devices, params, sft
 from evoxtral.devices import arithmetic, device
-from evoxtral.errors import UserError
 
 CPU = torch.device("cpu")
 

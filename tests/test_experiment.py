@@ -14,32 +14,31 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evoxtral import datamix, metrics, params, published, sft, stages, tables, tags
+from evoxtral import UserError, datamix, metrics, params, published, runs, sft, tables, tags
 from evoxtral.bench import measured
-from evoxtral.errors import UserError
-from evoxtral.experiment import Setup, open_setup, transcripts
 from evoxtral.metrics import RewardWeights
 from evoxtral.params import DataMix, Raft, Sft
+from evoxtral.pipeline import Setup, open_setup, transcripts
 from evoxtral.raft import recipes, run, views
 from evoxtral.raft.sampling import COMPLETIONS, Sampling, sample
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty folder for stages, which the tests of this module share."""
     return tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture(autouse=True)
-def _own_runs(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EVOXTRAL_RUNS", str(runs))
+def _own_runs(shared_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVOXTRAL_RUNS", str(shared_runs))
 
 
 @pytest.fixture(scope="module")
-def setup(runs: Path) -> Setup:
+def setup(shared_runs: Path) -> Setup:
     """The smoke profile's clips and the embedded base."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EVOXTRAL_RUNS", str(runs))
+        patch.setenv("EVOXTRAL_RUNS", str(shared_runs))
         return open_setup(_sft())
 
 
@@ -72,9 +71,9 @@ def test_sft_learns_keeps_the_best_epoch_and_is_reused(setup: Setup) -> None:
     assert list(tuned.epochs["epoch"].round()) == [0, 1, 2, 3]
     losses = tuned.epochs.set_index(tuned.epochs["epoch"].round())["validation_loss"]
     assert losses[tuned.best_epoch] == losses.loc[1:].min()
-    before = len(stages.used_stages())
+    before = len(runs.used_stages())
     assert sft.adapter(cfg, setup).adapter == tuned.adapter
-    assert not any(stage.executed for stage in stages.used_stages()[before:])
+    assert not any(stage.executed for stage in runs.used_stages()[before:])
 
 
 def test_an_online_tracker_without_a_key_says_what_to_do(
@@ -172,10 +171,10 @@ def test_scripts_without_sound_stop_fine_tuning() -> None:
 
 
 @pytest.fixture(scope="module")
-def start(setup: Setup, runs: Path) -> Path:
+def start(setup: Setup, shared_runs: Path) -> Path:
     """The smoke profile's SFT adapter."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EVOXTRAL_RUNS", str(runs))
+        patch.setenv("EVOXTRAL_RUNS", str(shared_runs))
         return run.start_adapter(_raft(), setup)
 
 
@@ -276,17 +275,17 @@ def test_reward_weights_are_checked_before_any_work() -> None:
 def test_a_benchmark_of_no_adapter_stops_before_any_training() -> None:
     """The folder is looked at before SFT or RAFT, which would take minutes."""
     cfg = params.profile("04_benchmark", "smoke", {"adapter": "nowhere"})
-    before = {stage.name for stage in stages.used_stages()}
+    before = {stage.name for stage in runs.used_stages()}
     with pytest.raises(UserError, match="nowhere holds no adapter_model"):
         measured.measure(cfg)
-    assert {stage.name for stage in stages.used_stages()} - before <= {"corpus"}
+    assert {stage.name for stage in runs.used_stages()} - before <= {"corpus"}
 
 
 _KILLED = """
 import sys
 from pathlib import Path
 from evoxtral import params
-from evoxtral.experiment import open_setup
+from evoxtral.pipeline import open_setup
 from evoxtral.raft.sampling import Sampling, sample
 cfg = params.profile("03_raft", "smoke")
 setup = open_setup(cfg)
@@ -296,10 +295,12 @@ sample(setup, "raft_prompts", ids, Path(sys.argv[1]), Sampling(4, 1.0, 0.9, 2, 7
 """
 
 
-def _kill_and_resume(start: Path, runs: Path, delays: list[float]) -> list[dict[str, object]]:
+def _kill_and_resume(
+    start: Path, shared_runs: Path, delays: list[float]
+) -> list[dict[str, object]]:
     """Kill sampling after each delay, then let it end; its completions."""
     command = [sys.executable, "-c", _KILLED, str(start)]
-    environment = {**os.environ, "EVOXTRAL_RUNS": str(runs), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "EVOXTRAL_RUNS": str(shared_runs), "OMP_NUM_THREADS": "1"}
     for delay in delays:
         child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
@@ -309,15 +310,15 @@ def _kill_and_resume(start: Path, runs: Path, delays: list[float]) -> list[dict[
         child.wait()
         child.stdout.close()
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-    [made] = [p for p in (runs / "smoke").glob("completions-*") if p.is_dir()]
+    [made] = [p for p in (shared_runs / "smoke").glob("completions-*") if p.is_dir()]
     return [json.loads(line) for line in (made / COMPLETIONS).read_text().splitlines()]
 
 
-def _without_completions(runs: Path, copy: Path) -> Path:
+def _without_completions(shared_runs: Path, copy: Path) -> Path:
     """The same stages, linked, without completions."""
     target = copy / "smoke"
     target.mkdir(parents=True)
-    for path in (runs / "smoke").iterdir():
+    for path in (shared_runs / "smoke").iterdir():
         if path.is_dir() and not path.name.startswith("completions-"):
             (target / path.name).symlink_to(path)
     return copy
@@ -325,20 +326,26 @@ def _without_completions(runs: Path, copy: Path) -> Path:
 
 @pytest.mark.slow
 def test_killed_sampling_ends_with_the_same_bytes(
-    setup: Setup, start: Path, runs: Path, tmp_path: Path
+    setup: Setup, start: Path, shared_runs: Path, tmp_path: Path
 ) -> None:
     """Three kills at different points; no completion is lost or there twice."""
     setup.features("raft_prompts")
-    whole = _kill_and_resume(start, _without_completions(runs, tmp_path / "a"), [])
-    killed = _kill_and_resume(start, _without_completions(runs, tmp_path / "b"), [0.3, 0.9, 1.6])
+    whole = _kill_and_resume(start, _without_completions(shared_runs, tmp_path / "a"), [])
+    killed = _kill_and_resume(
+        start, _without_completions(shared_runs, tmp_path / "b"), [0.3, 0.9, 1.6]
+    )
     assert killed == whole
     assert len({(row["clip"], row["index"]) for row in whole}) == len(whole) == 24 * 4
 
 
 @pytest.mark.check
-def test_twenty_kills_of_sampling(setup: Setup, start: Path, runs: Path, tmp_path: Path) -> None:
+def test_twenty_kills_of_sampling(
+    setup: Setup, start: Path, shared_runs: Path, tmp_path: Path
+) -> None:
     """The long series."""
     setup.features("raft_prompts")
-    whole = _kill_and_resume(start, _without_completions(runs, tmp_path / "a"), [])
+    whole = _kill_and_resume(start, _without_completions(shared_runs, tmp_path / "a"), [])
     delays = [0.15 * i for i in range(20)]
-    assert _kill_and_resume(start, _without_completions(runs, tmp_path / "b"), delays) == whole
+    assert (
+        _kill_and_resume(start, _without_completions(shared_runs, tmp_path / "b"), delays) == whole
+    )

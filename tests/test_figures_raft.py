@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from evoxtral import figures, metrics, raft, tables
-from evoxtral.errors import UserError
+from evoxtral import UserError, figures, metrics, raft, tables
 
 REFERENCES = {"a": "[sad] oh no", "b": "hi there", "c": "[calm] all is well"}
 SAID = {

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from evoxtral import figures, metrics, tables, tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, figures, metrics, tables, tags
 from evoxtral.figures.scores import looks
 
 NAN = math.nan

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import figures, tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, figures, tags
 from evoxtral.figures.transcripts import mark, plain_chips
 from evoxtral.metrics import RewardWeights, reward, score_clip
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from transformers import VoxtralConfig
 
-from evoxtral import paths, tables
+from evoxtral import runs, tables
 from evoxtral.forecast import (
     GPUS,
     Gpu,
@@ -121,4 +121,4 @@ def test_the_readmes_table_is_this_forecast() -> None:
     """Where it is not, the assertion shows the table to paste."""
     made = pd.concat([forecast(MINI, gpu) for gpu in GPUS], ignore_index=True)
     wanted = tables.to_markdown(tables.forecast(made)).strip()
-    assert wanted in (paths.root() / "README.md").read_text(encoding="utf-8"), wanted
+    assert wanted in (runs.root() / "README.md").read_text(encoding="utf-8"), wanted

@@ -15,9 +15,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from evoxtral import headless, params, stages
+from evoxtral import UserError, headless, params, runs
 from evoxtral.__main__ import main
-from evoxtral.errors import UserError
 from evoxtral.params import DataMix
 from evoxtral.raft.sampling import COMPLETIONS
 
@@ -55,13 +54,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, repo: Path) -> Iterator[P
         yield folder
 
 
-def one(folder: Path, notebook: str, **changes: object) -> list[stages.StageResult]:
+def one(folder: Path, notebook: str, **changes: object) -> list[runs.StageResult]:
     """The stages that this process builds or finds in a folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOXTRAL_RUNS", str(folder))
-        patch.setattr(stages, "_used", {})
+        patch.setattr(runs, "_used", {})
         headless.build(params.profile(notebook, "smoke", changes))
-        return stages.used_stages()
+        return runs.used_stages()
 
 
 def two(folder: Path, notebook: str) -> str:
@@ -84,7 +83,7 @@ def two(folder: Path, notebook: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def both_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """One process's stages and two processes': SFT, and RAFT from the adapter of the latter.
 
     The one process takes four and two examples at a time, the two take two each.
@@ -105,9 +104,9 @@ def adapter(folder: Path, stage: str) -> Path:
 
 
 @pytest.mark.parametrize("stage", ["sft", "raft"])
-def test_two_processes_learn_what_one_learns(runs: tuple[Path, Path], stage: str) -> None:
+def test_two_processes_learn_what_one_learns(both_runs: tuple[Path, Path], stage: str) -> None:
     """Same steps from the same batches, however many examples a process takes at a time."""
-    first, second = (adapter(folder, stage) for folder in runs)
+    first, second = (adapter(folder, stage) for folder in both_runs)
     weights = [load_file(path / "adapter_model.safetensors") for path in (first, second)]
     assert weights[0].keys() == weights[1].keys()
     flat = [torch.cat([own[name].flatten() for name in sorted(own)]) for own in weights]
@@ -119,25 +118,25 @@ def test_two_processes_learn_what_one_learns(runs: tuple[Path, Path], stage: str
     assert logs[0]["eval_wer"].dropna().tolist() == logs[1]["eval_wer"].dropna().tolist()
 
 
-def test_two_processes_sample_the_same_bytes(runs: tuple[Path, Path]) -> None:
+def test_two_processes_sample_the_same_bytes(both_runs: tuple[Path, Path]) -> None:
     """Of one adapter, in float32 on one thread each."""
-    files = [next((f / "smoke").glob(f"completions-*/{COMPLETIONS}")) for f in runs]
+    files = [next((f / "smoke").glob(f"completions-*/{COMPLETIONS}")) for f in both_runs]
     assert files[0].parent.name == files[1].parent.name
     assert files[0].read_bytes() == files[1].read_bytes()
     assert len(files[0].read_text().splitlines()) == 2 * 8
     assert not list(files[1].parent.glob("part-*"))
 
 
-def test_the_notebook_finds_what_two_processes_built(runs: tuple[Path, Path]) -> None:
+def test_the_notebook_finds_what_two_processes_built(both_runs: tuple[Path, Path]) -> None:
     """The stages' names depend neither on processes nor on examples at a time."""
-    assert not any(stage.executed for stage in one(runs[1], "03_raft", micro_batch=1))
+    assert not any(stage.executed for stage in one(both_runs[1], "03_raft", micro_batch=1))
 
 
 @pytest.mark.check
-def test_two_processes_measure_all_systems(runs: tuple[Path, Path]) -> None:
+def test_two_processes_measure_all_systems(both_runs: tuple[Path, Path]) -> None:
     """One process, and so the notebook, then finds every transcript."""
-    assert "04_benchmark is ready" in two(runs[1], "04_benchmark")
-    assert not any(stage.executed for stage in one(runs[1], "04_benchmark"))
+    assert "04_benchmark is ready" in two(both_runs[1], "04_benchmark")
+    assert not any(stage.executed for stage in one(both_runs[1], "04_benchmark"))
 
 
 def test_a_notebook_without_stages_is_refused() -> None:

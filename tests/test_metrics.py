@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from evoxtral import metrics, tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, metrics, tags
 from evoxtral.metrics import EditCounts, MatchCounts, Metric, evaluate, score_clip
 from evoxtral.metrics.counts import character_edits, match_multisets, word_edits
 

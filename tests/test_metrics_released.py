@@ -6,7 +6,7 @@ import pytest
 
 from evoxtral import published, tags
 from evoxtral.metrics import Evaluation, evaluate
-from evoxtral.scripts import read_released, split_released
+from evoxtral.world.scripts import read_released, split_released
 
 SUPPORT = published.load().per_tag.set_index("tag")["support"].to_dict()
 """The report's Table 3."""

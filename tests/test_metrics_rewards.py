@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.metrics import RewardWeights, reward, score_clip
 
 PROPERTY = settings(deadline=None)

@@ -13,7 +13,7 @@ import pytest
 from evoxtral import tags
 from evoxtral.mix.checklist import checklist
 from evoxtral.mix.items import Features, Item
-from evoxtral.scripts import read_released
+from evoxtral.world.scripts import read_released
 
 DOMAINS = ("podcast", "argument", "interview")
 

@@ -9,7 +9,7 @@ import pytest
 from evoxtral import tags
 from evoxtral.mix import composition as tables
 from evoxtral.mix.items import Features, Item
-from evoxtral.scripts import read_released
+from evoxtral.world.scripts import read_released
 
 
 def clips(texts: list[str], voices: list[str | None] | None = None) -> Features:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.mix import lsh
 from evoxtral.mix.lsh import near_duplicates_lsh, recall
 from evoxtral.mix.neardup import near_duplicates
-from evoxtral.scripts import read_released
 from evoxtral.speed.near_duplicates import swap_words
+from evoxtral.world.scripts import read_released
 
 
 def random_texts(n: int) -> list[str]:

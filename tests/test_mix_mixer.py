@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.mix.mixer import mix_tree
 from evoxtral.mix.raw import write_raw
 from evoxtral.mix.records import Record

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.mix import neardup
 from evoxtral.mix.neardup import keep_first, near_duplicates, near_duplicates_between
 from evoxtral.mix.rouge import rouge_l
-from evoxtral.scripts import read_released, split_released
+from evoxtral.world.scripts import read_released, split_released
 
 TEXTS = st.lists(st.lists(st.sampled_from("abcde"), max_size=10).map(" ".join), max_size=12)
 PROPERTY = settings(deadline=None)

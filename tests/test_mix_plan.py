@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.mix.plan import (
     Draws,
     Part,

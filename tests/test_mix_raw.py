@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from evoxtral import artifacts
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 from evoxtral.mix.raw import inside, read_raw, write_raw
 from evoxtral.mix.records import Record
 
@@ -92,13 +91,13 @@ def test_a_record_of_another_dataset_is_refused(tmp_path: Path) -> None:
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    artifacts.write_stream(path, [b"old\n"])
+    runs.write_stream(path, [b"old\n"])
 
     def broken() -> Iterator[bytes]:
         yield b"new\n"
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        artifacts.write_stream(path, broken())
+        runs.write_stream(path, broken())
     assert path.read_bytes() == b"old\n"
     assert list(tmp_path.iterdir()) == [path]

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.mix.readers import READERS, boxed, read_dataset, to_record
 
 GSM8K = {

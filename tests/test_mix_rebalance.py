@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evoxtral import tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, tags
 from evoxtral.mix.checklist import checklist
 from evoxtral.mix.goals import MAX_DRAWS, all_goals
 from evoxtral.mix.items import Features, Item
 from evoxtral.mix.neardup import keep_first
 from evoxtral.mix.rebalance import Rebalanced, check_splits, rebalance
-from evoxtral.scripts import read_released
 from evoxtral.tags import text_key
+from evoxtral.world.scripts import read_released
 
 
 @pytest.fixture(scope="module")

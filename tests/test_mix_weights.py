@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.mix.items import Item
 from evoxtral.mix.weights import class_balanced_weights, clip_weights, mix_items, mix_ratio
 

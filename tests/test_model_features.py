@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from evoxtral.dataset import Dataset
+from evoxtral.clips import Dataset
 from evoxtral.model import (
     CachedEncoder,
     LogMels,

@@ -6,10 +6,9 @@ from helpers import fresh_python
 
 HEAVY = ("torch", "transformers", "peft", "accelerate", "mistral_common", "safetensors", "wandb")
 CORE = (
-    *("artifacts", "bench", "checks", "cli", "datamix", "dataset", "errors", "figures", "heard"),
-    *("metrics", "mix", "params", "paths", "predictions", "processes", "progress", "providers"),
-    *("published", "raft", "report", "scripts", "speech", "speed", "stages", "stats", "tables"),
-    "tags",
+    *("bench", "checks", "cli", "clips", "datamix", "figures", "heard", "metrics", "mix", "params"),
+    *("predictions", "processes", "progress", "providers", "published", "raft", "report", "runs"),
+    *("speed", "stats", "tables", "tags", "world.scripts", "world.speech"),
 )
 
 

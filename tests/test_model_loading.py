@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import VoxtralForConditionalGeneration
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.model import open_base, weights_digest
-from evoxtral.tiny import checkpoint_dir
+from evoxtral.world.base import checkpoint_dir
 from small_models import other_architecture
 
 

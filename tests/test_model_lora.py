@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import VoxtralConfig
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.model import (
     LoraShape,
     adapter_digest,
@@ -22,7 +22,7 @@ from evoxtral.model import (
     open_base,
 )
 from evoxtral.model.lora import ADAPTER_FILE
-from evoxtral.tiny.architecture import build_model
+from evoxtral.world.base.architecture import build_model
 from small_models import SMALL, other_architecture
 
 MINI = {

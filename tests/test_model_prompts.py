@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.model import Prompter, Voxtral, open_base
-from evoxtral.tiny.architecture import build_model, build_processor
-from evoxtral.tiny.tokenizer import SPECIAL_TOKENS, train_tokenizer
+from evoxtral.world.base.architecture import build_model, build_processor
+from evoxtral.world.base.tokenizer import SPECIAL_TOKENS, train_tokenizer
 from small_models import SMALL
 
 PCM16 = 1e-4

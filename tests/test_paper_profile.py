@@ -22,15 +22,15 @@ import yaml
 from safetensors.torch import load_file
 from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
-from evoxtral import headless, params, stages
+from evoxtral import headless, params, runs
 from evoxtral.bench import NO_TAGS, views
 from evoxtral.bench.measured import measure
 from evoxtral.bench.systems import ADAPTER, BASE, RL, SFT
 from evoxtral.model import Prompter, open_base, shape_of
-from evoxtral.tiny import Architecture
-from evoxtral.tiny.architecture import build_processor
-from evoxtral.tiny.tokenizer import train_tokenizer
 from evoxtral.transcribe import Transcript, transcribe_files
+from evoxtral.world.base import Architecture
+from evoxtral.world.base.architecture import build_processor
+from evoxtral.world.base.tokenizer import train_tokenizer
 
 pytestmark = pytest.mark.slow
 
@@ -98,7 +98,7 @@ def checkout(model: Path, tmp_path_factory: pytest.TempPathFactory, repo: Path) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOXTRAL_ROOT", str(folder))
         patch.setenv("EVOXTRAL_RUNS", str(folder / "runs"))
-        patch.setattr(stages, "_used", {})
+        patch.setattr(runs, "_used", {})
         yield folder
 
 

@@ -10,8 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import params, paths
-from evoxtral.errors import UserError
+from evoxtral import UserError, params, runs
 
 GOOD = {
     "profile": "tiny",
@@ -118,7 +117,7 @@ def test_no_key_that_is_no_identifier_passes(tmp_path_factory: Any, key: str) ->
         params.read_yaml(path)
 
 
-@pytest.mark.parametrize("path", sorted(paths.params_dir().glob("*/*.yaml")), ids=str)
+@pytest.mark.parametrize("path", sorted(runs.params_dir().glob("*/*.yaml")), ids=str)
 def test_every_parameter_file_is_valid(path: Path) -> None:
     cfg = params.profile(path.stem, path.parent.name)
     assert cfg.profile == path.parent.name

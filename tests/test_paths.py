@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral import paths
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 
 
 def test_the_root_does_not_depend_on_the_working_directory(
@@ -16,9 +15,9 @@ def test_the_root_does_not_depend_on_the_working_directory(
     monkeypatch.delenv("EVOXTRAL_ROOT", raising=False)
     for folder in (repo, repo / "notebooks", tmp_path, Path("/")):
         monkeypatch.chdir(folder)
-        assert paths.root() == repo
-        assert paths.params_dir() == repo / "params"
-        assert paths.notebooks_dir() == repo / "notebooks"
+        assert runs.root() == repo
+        assert runs.params_dir() == repo / "params"
+        assert runs.notebooks_dir() == repo / "notebooks"
 
 
 def test_a_relative_path_of_a_parameter_starts_at_the_checkout(
@@ -26,9 +25,9 @@ def test_a_relative_path_of_a_parameter_starts_at_the_checkout(
 ) -> None:
     monkeypatch.delenv("EVOXTRAL_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)
-    assert paths.named("runs/own") == repo / "runs" / "own"
-    assert paths.named(str(tmp_path)) == tmp_path
-    assert paths.named("~/own") == Path.home() / "own"
+    assert runs.named("runs/own") == repo / "runs" / "own"
+    assert runs.named(str(tmp_path)) == tmp_path
+    assert runs.named("~/own") == Path.home() / "own"
 
 
 def test_the_environment_may_name_another_checkout(
@@ -37,24 +36,24 @@ def test_the_environment_may_name_another_checkout(
     (tmp_path / "params").mkdir()
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.setenv("EVOXTRAL_ROOT", str(tmp_path))
-    assert paths.root() == tmp_path
-    assert paths.runs_dir() == tmp_path / "runs"
+    assert runs.root() == tmp_path
+    assert runs.runs_dir() == tmp_path / "runs"
 
 
 def test_a_wrong_root_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVOXTRAL_ROOT", str(tmp_path))
     with pytest.raises(UserError, match=r"no Evoxtral checkout: point it at the folder"):
-        paths.root()
+        runs.root()
 
 
 def test_without_a_checkout_the_error_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("EVOXTRAL_ROOT", raising=False)
-    monkeypatch.setattr(paths, "__file__", str(tmp_path / "site-packages/evoxtral/paths.py"))
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "site-packages/evoxtral/paths.py"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="work inside a clone, or set EVOXTRAL_ROOT"):
-        paths.root()
+        runs.root()
 
 
 def test_what_is_made_and_what_was_bought_can_be_moved(
@@ -63,12 +62,12 @@ def test_what_is_made_and_what_was_bought_can_be_moved(
     monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "r"))
     monkeypatch.setenv("EVOXTRAL_REPORTS", str(tmp_path / "p"))
     monkeypatch.setenv("EVOXTRAL_BOUGHT", str(tmp_path / "b"))
-    assert (paths.runs_dir(), paths.reports_dir()) == (tmp_path / "r", tmp_path / "p")
-    assert paths.bought_dir() == tmp_path / "b"
+    assert (runs.runs_dir(), runs.reports_dir()) == (tmp_path / "r", tmp_path / "p")
+    assert runs.bought_dir() == tmp_path / "b"
 
 
 def test_what_was_bought_is_not_among_what_cleaning_removes(repo: Path) -> None:
     clean = (repo / "Makefile").read_text().partition("\nclean:\n")[2]
     assert "runs" in clean
-    assert paths.bought_dir().name not in clean
-    assert not paths.bought_dir().is_relative_to(paths.runs_dir())
+    assert runs.bought_dir().name not in clean
+    assert not runs.bought_dir().is_relative_to(runs.runs_dir())

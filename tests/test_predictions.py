@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.predictions import MAX_TEXT, Prediction, read_predictions, write_predictions
 
 GOOD = ['{"id": "a", "text": "x"}', '{"id": "b", "text": ""}']

@@ -11,25 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral import processes
-from evoxtral.errors import UserError
+from evoxtral import UserError, processes
 
 WORK = """
 import sys
 from pathlib import Path
-from evoxtral import artifacts, processes, stages
-from evoxtral.errors import UserError
+from evoxtral import UserError, processes, runs
 
 def alone(folder):
-    stages.stage("inner", "smoke", {"of": "alone"}, lambda f: artifacts.write_text(f / "x", "x"))
-    artifacts.write_text(folder / f"by-{processes.index()}-of-{processes.count()}", "")
+    runs.stage("inner", "smoke", {"of": "alone"}, lambda f: runs.write_text(f / "x", "x"))
+    runs.write_text(folder / f"by-{processes.index()}-of-{processes.count()}", "")
 
 def shared(folder):
-    stages.stage("inner", "smoke", {"of": "shared"}, lambda f: artifacts.write_text(f / "x", "x"))
-    artifacts.write_text(folder / f"by-{processes.index()}-of-{processes.count()}", "")
+    runs.stage("inner", "smoke", {"of": "shared"}, lambda f: runs.write_text(f / "x", "x"))
+    runs.write_text(folder / f"by-{processes.index()}-of-{processes.count()}", "")
 
 def broken(folder):
-    artifacts.write_text(folder / f"begun-{processes.index()}", "")
+    runs.write_text(folder / f"begun-{processes.index()}", "")
     processes.barrier()
     if processes.index() == 1:
         raise UserError("the second process gives up")
@@ -39,14 +37,14 @@ with processes.together(cpu=True):
     said = [list(processes.share(range(5))), processes.gather(processes.index() * 10)]
     said.append(processes.told(lambda: f"told by {processes.index()}"))
     made = [
-        stages.stage("alone", "smoke", {}, alone),
-        stages.stage("shared", "smoke", {}, shared, together=True),
-        stages.stage("shared", "smoke", {}, shared, together=True),
+        runs.stage("alone", "smoke", {}, alone),
+        runs.stage("shared", "smoke", {}, shared, together=True),
+        runs.stage("shared", "smoke", {}, shared, together=True),
     ]
     said.append([one.executed for one in made])
-    artifacts.write_json(Path(sys.argv[1]) / f"said-{processes.index()}.json", said)
+    runs.write_json(Path(sys.argv[1]) / f"said-{processes.index()}.json", said)
     if len(sys.argv) > 2:
-        stages.stage("broken", "smoke", {}, broken, together=True)
+        runs.stage("broken", "smoke", {}, broken, together=True)
 """
 
 

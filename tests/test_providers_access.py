@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.providers.access import check_url, read_key, redact, require
 from helpers import fresh_python
 

@@ -25,7 +25,7 @@ from evoxtral.providers.replies import (
     read_scripts,
     read_vote,
 )
-from evoxtral.scripts import DOMAINS, Script, generate
+from evoxtral.world.scripts import DOMAINS, Script, generate
 
 WORDS = (5, 65)
 BRIEF = Brief(0, 5, 1, 2, ("sighs",), ("pause",), True, "podcast", ("[sad] Example.",))

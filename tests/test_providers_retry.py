@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.providers.claims import claim
 from evoxtral.providers.journal import Journal
 from evoxtral.providers.retry import Patience, ProviderError, patiently, refusal

@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evoxtral import dataset, tags
-from evoxtral.artifacts import read_jsonl
-from evoxtral.errors import UserError
+from evoxtral import UserError, tags
+from evoxtral import clips as dataset
 from evoxtral.providers import (
     CastVoice,
     Line,
@@ -30,7 +29,8 @@ from evoxtral.providers import (
     cast,
     price_speech,
 )
-from evoxtral.scripts import Script
+from evoxtral.runs import read_jsonl
+from evoxtral.world.scripts import Script
 from local_server import CANARY, LocalHandler, LocalServer, everything_in, served
 
 SETTINGS = SpeechSettings()
@@ -383,7 +383,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from evoxtral.providers import *
-from evoxtral.scripts import Script
+from evoxtral.world.scripts import Script
 folder, url, *texts = sys.argv[1:]
 rows = [Script(f"s-{i}", t, "light", "conversation", "t", False) for i, t in enumerate(texts)]
 voices = [CastVoice("voiceA", "female"), CastVoice("voiceB", "male"), CastVoice("voiceC")]

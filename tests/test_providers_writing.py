@@ -18,15 +18,15 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral.artifacts import read_jsonl
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.mix.goals import density_goals
 from evoxtral.mix.items import Features
 from evoxtral.mix.neardup import keep_first
 from evoxtral.providers import ChatService, ChatSettings, Patience, ScriptPlan, write_scripts
 from evoxtral.providers.briefs import Tally, next_brief
 from evoxtral.providers.script_plan import estimate_scripts
-from evoxtral.scripts import generate, read_released
+from evoxtral.runs import read_jsonl
+from evoxtral.world.scripts import generate, read_released
 from local_server import CANARY, LocalHandler, LocalServer, everything_in, served
 
 SEEDS = generate(10, 11)
@@ -435,7 +435,7 @@ def test_estimates_count_requests_and_tokens(write, server):
 KILLED = """
 import sys
 from evoxtral.providers import *
-from evoxtral.scripts import generate
+from evoxtral.world.scripts import generate
 folder, url = sys.argv[1:]
 plan = ScriptPlan(chat=ChatSettings(model="m"), scripts=15, rows_per_request=3,
                   briefs_per_round=2, votes=2)

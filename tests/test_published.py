@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral import published, scripts, tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, published, tags
+from evoxtral.world import scripts
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.raft import best_of, best_of_curve, best_of_weights
 from evoxtral.stats import Ratio, bootstrap_interval
 

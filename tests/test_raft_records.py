@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.raft import Completion, append_completions, read_completions, to_frame
 
 CLIPS = ("a", "b")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.metrics import RewardWeights, reward
 from evoxtral.raft import TERMS, Completion, group_table, score
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.raft import completion_targets, control_references, mix_untagged
 
 REFERENCES = {

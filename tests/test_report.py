@@ -12,8 +12,7 @@ import pytest
 from IPython.display import HTML, Image
 from matplotlib.figure import Figure
 
-from evoxtral import params, stages, tables
-from evoxtral.errors import UserError
+from evoxtral import UserError, params, runs, tables
 from evoxtral.report import Report
 from evoxtral.report import output as output_module
 from evoxtral.report.runner import REPORT_NOTEBOOKS
@@ -24,7 +23,7 @@ CFG = params.profile("04_benchmark", "smoke")
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EVOXTRAL_REPORTS", str(tmp_path / "reports"))
-    monkeypatch.setattr(stages, "_used", {})
+    monkeypatch.setattr(runs, "_used", {})
     return tmp_path / "reports" / "smoke" / CFG.notebook
 
 
@@ -75,7 +74,7 @@ def test_provenance_says_where_it_came_from(folder: Path) -> None:
     said = json.loads((folder / "provenance.json").read_text())
     assert said["parameters"] == CFG.model_dump()
     assert said["parameters_sha256"] == CFG.digest()
-    assert said["code_sha256"] == stages.code_digest(["evoxtral"])
+    assert said["code_sha256"] == runs.code_digest(["evoxtral"])
     assert said["versions"]["numpy"]
     assert said["started"] <= said["finished"]
 

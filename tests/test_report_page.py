@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.report import page
 
 PNG = "iVBORw0KGgo="

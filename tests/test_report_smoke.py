@@ -20,9 +20,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from evoxtral import artifacts, bench, params, stages
+from evoxtral import UserError, bench, params, runs
 from evoxtral.bench import measured
-from evoxtral.errors import UserError
 from evoxtral.params import Benchmark
 from evoxtral.report import example
 from evoxtral.report.runner import REPORT_NOTEBOOKS
@@ -263,7 +262,7 @@ def test_two_runs_from_nothing_give_the_same_bytes(made: Made, tmp_path: Path) -
 @pytest.fixture
 def _on_its_stages(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVOXTRAL_RUNS", str(made.folder / "runs"))
-    monkeypatch.setattr(stages, "_used", {})
+    monkeypatch.setattr(runs, "_used", {})
 
 
 def _config(**changes: object) -> Benchmark:
@@ -271,7 +270,7 @@ def _config(**changes: object) -> Benchmark:
 
 
 def _executed() -> list[str]:
-    return [one.name for one in stages.used_stages() if one.executed]
+    return [one.name for one in runs.used_stages() if one.executed]
 
 
 @pytest.mark.usefixtures("_on_its_stages")
@@ -284,9 +283,9 @@ def test_a_deleted_stage_alone_is_built_again(made: Made, monkeypatch: pytest.Mo
     assert (first.balanced.name, first.balanced.clips) == ("balanced", 34)
     predictions = made.reports / "04_benchmark" / "predictions"
     for name, rows in first.prediction_rows().items():
-        assert list(artifacts.read_jsonl(predictions / f"{name}.jsonl")) == rows
+        assert list(runs.read_jsonl(predictions / f"{name}.jsonl")) == rows
     shutil.rmtree(next((made.folder / "runs/smoke").glob("sft-*")))
-    monkeypatch.setattr(stages, "_used", {})
+    monkeypatch.setattr(runs, "_used", {})
     again = measured.measure(_config())
     assert _executed() == ["sft"]
     assert again.prediction_rows() == first.prediction_rows()
@@ -296,7 +295,7 @@ def test_a_deleted_stage_alone_is_built_again(made: Made, monkeypatch: pytest.Mo
 def test_any_adapter_and_any_file_of_predictions_can_be_added(made: Made, tmp_path: Path) -> None:
     first = measured.measure(_config())
     path = made.reports / "04_benchmark/predictions/natural-sft.jsonl"
-    rl = next(one.path for one in stages.used_stages() if one.name == "raft") / "adapter"
+    rl = next(one.path for one in runs.used_stages() if one.name == "raft") / "adapter"
     both = measured.measure(_config(adapter=str(rl), predictions=str(path)))
     names = [bench.NO_TAGS, "base", "SFT", "RL", "adapter", "predictions"]
     assert list(both.headline.evaluations) == names
@@ -326,7 +325,7 @@ FULL = """
 import sys
 from pathlib import Path
 from evoxtral import params
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.report.runner import run_notebook
 
 cfg = params.profile("04_benchmark", "smoke").model_copy(update={"source": "paper"})

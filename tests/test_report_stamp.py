@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import artifacts
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 from evoxtral.report import example
 from evoxtral.report.runner import REPORT_NOTEBOOKS
 from evoxtral.report.stamp import STAMP, changed_parts, code_text, stamp
@@ -66,7 +65,7 @@ def test_the_committed_report_is_small_and_up_to_date(repo: Path) -> None:
     fix = "run `make report`, then `python -m evoxtral example`; commit reports/example, README.md"
     path = repo / "reports" / "example" / STAMP
     assert path.is_file(), f"no report is committed: {fix}"
-    said = artifacts.read_json(path)
+    said = runs.read_json(path)
     changed = changed_parts(said["parts"], stamp(REPORT_NOTEBOOKS, said["profile"]))
     assert not changed, f"the committed report is older than {', '.join(changed)}: {fix}"
     size = sum(file.stat().st_size for file in path.parent.rglob("*") if file.is_file())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral import artifacts, params, stages
+from evoxtral import params, runs
 from evoxtral.__main__ import main
 from evoxtral.report import Report, status
 
@@ -19,15 +19,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished notebook that used one stage; returns its provenance."""
     monkeypatch.setenv("EVOXTRAL_REPORTS", str(tmp_path / "reports"))
     monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(stages, "_used", {})
-    stages.stage("made", "smoke", {"k": 1}, lambda folder: _write(folder))
+    monkeypatch.setattr(runs, "_used", {})
+    runs.stage("made", "smoke", {"k": 1}, lambda folder: _write(folder))
     report = Report(params.profile(NAME, "smoke"))
     report.finish({})
     return report.folder / "provenance.json"
 
 
 def _write(folder: Path) -> None:
-    artifacts.write_text(folder / "file.txt", "content")
+    runs.write_text(folder / "file.txt", "content")
 
 
 def _notebook() -> status.Status:
@@ -73,7 +73,7 @@ def test_a_damaged_stage_makes_its_notebook_stale(tmp_path: Path) -> None:
 
 
 def test_stages_that_nothing_uses_and_unfinished_ones(tmp_path: Path) -> None:
-    stages.stage("idle", "smoke", {}, lambda folder: _write(folder))
+    runs.stage("idle", "smoke", {}, lambda folder: _write(folder))
     (tmp_path / "runs" / "smoke" / "torn-0123.partial").mkdir()
     found = _stages()
     assert found["idle"] == ("stale", "no report uses it")

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evoxtral import tags
+from evoxtral.decode import BracketGuard, Decoding, decode
+from evoxtral.decode.decode import _Rows
 from evoxtral.model import Prompter, encode, open_base, read_cached
-from evoxtral.sample import BracketGuard, Decoding, decode
-from evoxtral.sample.decode import _Rows
-from evoxtral.tiny import Architecture
-from evoxtral.tiny.architecture import build_model
+from evoxtral.world.base import Architecture
+from evoxtral.world.base.architecture import build_model
 
 EOS = 2
 NAMES = ("pause", "sad", "sadly so")

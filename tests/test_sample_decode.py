@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
+from evoxtral.decode import Decoded, Decoding, decode
 from evoxtral.model import LoraShape, Prompter, attach, encode, narrow, open_base, read_cached
-from evoxtral.sample import Decoded, Decoding, decode
-from evoxtral.tiny.architecture import build_model
+from evoxtral.world.base.architecture import build_model
 from small_models import SMALL
 
 EOS = 2
@@ -197,7 +197,7 @@ def test_ended_rows_leave_the_batch():
 
 
 def test_waiting_for_ended_rows_or_not_changes_nothing(monkeypatch):
-    module = sys.modules["evoxtral.sample.decode"]  # the package exports a function of this name
+    module = sys.modules["evoxtral.decode.decode"]  # the package exports a function of this name
     model = read_cached(random_model()).double()
     results = []
     for share in (0.0, 0.25, 1.0):

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from evoxtral.decode import Decoding, decode
+from evoxtral.decode.decode import sample
 from evoxtral.model import read_cached
-from evoxtral.sample import Decoding, decode
-from evoxtral.sample.decode import sample
-from evoxtral.tiny import Architecture
-from evoxtral.tiny.architecture import build_model
+from evoxtral.world.base import Architecture
+from evoxtral.world.base.architecture import build_model
 
 GRID = 2000
 

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evoxtral.decode import Decoding, decode, plan_batches, transcribe
 from evoxtral.model import Prompter, open_base, read_cached
-from evoxtral.sample import Decoding, decode, plan_batches, transcribe
 
 clip = st.tuples(st.integers(1, 4), st.floats(0.1, 30))
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoxtral import tags
-from evoxtral.errors import UserError
-from evoxtral.scripts import (
+from evoxtral import UserError, tags
+from evoxtral.tags import text_key
+from evoxtral.world.scripts import (
     DOMAINS,
     EMPHASIS_WORDS,
     LEXICON,
@@ -22,8 +22,7 @@ from evoxtral.scripts import (
     estimated_seconds,
     generate,
 )
-from evoxtral.scripts.plan import STATES
-from evoxtral.tags import text_key
+from evoxtral.world.scripts.plan import STATES
 from helpers import fresh_python
 
 N = 4000
@@ -56,7 +55,7 @@ def test_same_arguments_give_the_same_scripts() -> None:
 
 def test_scripts_do_not_depend_on_the_process() -> None:
     """Hash randomisation reorders sets: no draw may go through one."""
-    code = "from evoxtral.scripts import generate; print(generate(60, 3))"
+    code = "from evoxtral.world.scripts import generate; print(generate(60, 3))"
     for hash_seed in ("1", "2"):
         printed = fresh_python(code, PYTHONHASHSEED=hash_seed)
         assert printed.strip() == repr(generate(60, 3))
@@ -127,7 +126,7 @@ def test_senseless_slices_are_refused(slices: dict[str, float]) -> None:
 
 
 def test_exhausted_grammar_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evoxtral.scripts.generator.fits", lambda text: False)
+    monkeypatch.setattr("evoxtral.world.scripts.generator.fits", lambda text: False)
     with pytest.raises(UserError, match="fewer scripts"):
         generate(1, 1)
 

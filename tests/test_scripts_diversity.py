@@ -13,10 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from evoxtral import tags
-from evoxtral.scripts import DOMAINS, Script, generate
-from evoxtral.scripts.families import FAMILIES
-from evoxtral.scripts.lexicon import CLASSES
 from evoxtral.tags import text_key
+from evoxtral.world.scripts import DOMAINS, Script, generate
+from evoxtral.world.scripts.families import FAMILIES
+from evoxtral.world.scripts.lexicon import CLASSES
 
 N = 4000
 

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from evoxtral.scripts.compose import decapitalised
-from evoxtral.scripts.families import FAMILIES
-from evoxtral.scripts.family import Family
-from evoxtral.scripts.grammar import compile_production, expand, sentence, table
-from evoxtral.scripts.lexicon import CLASSES, LEXICON
-from evoxtral.scripts.phrases import DOMAIN_CLASSES, MOOD_CLASSES, MOODS, PHRASES
-from evoxtral.scripts.plan import CUES
-from evoxtral.scripts.script import DOMAINS
-from evoxtral.scripts.stock import CLOSERS, OPENERS, REACTIONS, TAG_WORDS_SPOKEN, WORDS_ALONE
+from evoxtral.world.scripts.compose import decapitalised
+from evoxtral.world.scripts.families import FAMILIES
+from evoxtral.world.scripts.family import Family
+from evoxtral.world.scripts.grammar import compile_production, expand, sentence, table
+from evoxtral.world.scripts.lexicon import CLASSES, LEXICON
+from evoxtral.world.scripts.phrases import DOMAIN_CLASSES, MOOD_CLASSES, MOODS, PHRASES
+from evoxtral.world.scripts.plan import CUES
+from evoxtral.world.scripts.script import DOMAINS
+from evoxtral.world.scripts.stock import CLOSERS, OPENERS, REACTIONS, TAG_WORDS_SPOKEN, WORDS_ALONE
 
 _SYMBOL = re.compile(r"\{(\w+)\??\}")
 

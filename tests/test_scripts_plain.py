@@ -8,10 +8,9 @@ from functools import cache
 
 import pytest
 
-from evoxtral import tags
-from evoxtral.errors import UserError
-from evoxtral.scripts import LEXICON, generate, plain_sentences
+from evoxtral import UserError, tags
 from evoxtral.tags import text_key
+from evoxtral.world.scripts import LEXICON, generate, plain_sentences
 
 
 @cache
@@ -67,6 +66,8 @@ def test_training_sentences_are_not_all_templates() -> None:
 
 
 def test_exhaustion_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evoxtral.scripts.plain._plain", lambda rng, choice: "Always the same.")
+    monkeypatch.setattr(
+        "evoxtral.world.scripts.plain._plain", lambda rng, choice: "Always the same."
+    )
     with pytest.raises(UserError, match="ask for fewer"):
         plain_sentences(2, 1)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral import published, tags
-from evoxtral.errors import UserError
-from evoxtral.scripts import bench_rows, fetch_released, read_released, split_released
-from evoxtral.scripts.released import RELEASED_SHA256
-from evoxtral.scripts.script import Script
+from evoxtral import UserError, published, tags
+from evoxtral.world.scripts import bench_rows, fetch_released, read_released, split_released
+from evoxtral.world.scripts.released import RELEASED_SHA256
+from evoxtral.world.scripts.script import Script
 
 SUPPORT = published.load().per_tag.set_index("tag")["support"].to_dict()
 """The report's Table 3."""

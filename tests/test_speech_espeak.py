@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evoxtral.speech.child import Child, ChildDiedError
-from evoxtral.speech.espeak import Utterance, speak
+from evoxtral.world.speech.child import Child, ChildDiedError
+from evoxtral.world.speech.espeak import Utterance, speak
 
 HELLO = Utterance("We are here now.", "en-us", 180, 50, 50)
 WHISPER = Utterance("We are here now.", "en-us+whisper", 180, 50, 50)

@@ -8,9 +8,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from evoxtral.errors import UserError
-from evoxtral.speech import find_voice, render
-from evoxtral.speech.parallel import RenderJob, render_many
+from evoxtral import UserError
+from evoxtral.world.speech import find_voice, render
+from evoxtral.world.speech.parallel import RenderJob, render_many
 
 
 def jobs(count: int) -> list[RenderJob]:
@@ -27,7 +27,7 @@ def descendants() -> list[str]:
     return [
         line
         for line in listing.stdout.splitlines()
-        if "evoxtral.speech.worker" in line and f" {os.getpid()} " in line
+        if "evoxtral.world.speech.worker" in line and f" {os.getpid()} " in line
     ]
 
 

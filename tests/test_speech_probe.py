@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evoxtral.errors import UserError
-from evoxtral.speech.audibility import audibility, place
-from evoxtral.speech.probe import log_mel_statistics, tag_auc
+from evoxtral import UserError
+from evoxtral.world.speech.audibility import audibility, place
+from evoxtral.world.speech.probe import log_mel_statistics, tag_auc
 
 TEXTS = [
     f"{who} {did} the {what}."

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoxtral.errors import UserError
-from evoxtral.speech import (
+from evoxtral import UserError
+from evoxtral.tags import GROUPS, TAGS
+from evoxtral.world.speech import (
     HELD_OUT_VOICES,
     MAX_SECONDS,
     SAMPLE_RATE,
@@ -23,7 +24,6 @@ from evoxtral.speech import (
     find_voice,
     render,
 )
-from evoxtral.tags import GROUPS, TAGS
 
 TEXT = "We saw six fast ships. They left."
 QUIET = RenderSettings(noise=(50.0, 50.0), room=0.0)
@@ -61,7 +61,7 @@ def test_same_inputs_give_the_same_bytes_in_any_order_and_process() -> None:
     here = [digest(render(text, voice, 5)) for text, voice in cases]
     assert here == [digest(render(text, voice, 5)) for text, voice in cases[::-1]][::-1]
     program = (
-        "import sys, hashlib\nfrom evoxtral.speech import find_voice, render\n"
+        "import sys, hashlib\nfrom evoxtral.world.speech import find_voice, render\n"
         "for line in sys.stdin:\n"
         "    voice, text = line.strip().split('|')\n"
         "    r = render(text, find_voice(voice), 5)\n"

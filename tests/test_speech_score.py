@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evoxtral.speech.score import Event, Phrase, read_score
+from evoxtral.world.speech.score import Event, Phrase, read_score
 
 
 def outline(text: str) -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from evoxtral.errors import UserError
-from evoxtral.speech import HELD_OUT_VOICES, TRAINING_VOICES, VOICES, find_voice
-from evoxtral.speech.espeak import Utterance, speak
+from evoxtral import UserError
+from evoxtral.world.speech import HELD_OUT_VOICES, TRAINING_VOICES, VOICES, find_voice
+from evoxtral.world.speech.espeak import Utterance, speak
 
 
 def test_the_cast_is_balanced() -> None:

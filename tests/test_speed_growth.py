@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.speed.growth import goals, limits, slope, slopes
 
 SIZES = (16, 32, 64, 128)

@@ -10,9 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evoxtral import figures, tables
+from evoxtral import UserError, figures, tables
 from evoxtral.__main__ import main
-from evoxtral.errors import UserError
 from evoxtral.speed import reading, results, run
 from evoxtral.speed.machine import conditions, machine
 from evoxtral.speed.measure import Comparison, Timed, alternate, clocked, compare

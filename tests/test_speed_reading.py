@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evoxtral import figures, params, tables
-from evoxtral.errors import UserError
+from evoxtral import UserError, figures, params, tables
 from evoxtral.speed import reading, results, suite, views
 from evoxtral.speed.measure import Comparison
 from evoxtral.speed.reading import Found

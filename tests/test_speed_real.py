@@ -8,14 +8,14 @@ import pytest
 import torch
 from transformers import VoxtralConfig
 
-from evoxtral import paths
+from evoxtral import runs
 from evoxtral.__main__ import main
 from evoxtral.forecast import Shapes, Workload
 from evoxtral.model import open_base, read_cached
 from evoxtral.speed.measure import Comparison
 from evoxtral.speed.real import Real, draw_lengths, real_speed
 
-LENGTHS = paths.root() / "reports" / "speed" / "target_lengths.csv"
+LENGTHS = runs.root() / "reports" / "speed" / "target_lengths.csv"
 
 
 def tiny(lengths: list[int]) -> Real:

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from evoxtral import UserError
 from evoxtral.__main__ import main
-from evoxtral.errors import UserError
 from evoxtral.speed import suite
 from evoxtral.speed.machine import machine
 from evoxtral.speed.measure import Comparison

@@ -12,12 +12,12 @@ import pytest
 import torch
 from transformers import LlamaModel, VoxtralEncoder
 
-from evoxtral import dataset, params, sft
+from evoxtral import UserError, params, sft
+from evoxtral import clips as dataset
 from evoxtral.datamix import Source
-from evoxtral.errors import UserError
-from evoxtral.experiment import Setup
 from evoxtral.model import LoraShape, attach
 from evoxtral.params import DataMix, Sft
+from evoxtral.pipeline import Setup
 from evoxtral.raft.sampling import Sampling
 from evoxtral.speed import encode, evaluate, finetuning, plain, points, sampling
 from evoxtral.speed.finetuning import Tuning

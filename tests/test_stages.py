@@ -10,73 +10,72 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral import artifacts, stages
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 
 pytestmark = pytest.mark.usefixtures("own_runs")
 
 
 def fill(folder: Path) -> None:
-    artifacts.write_text(folder / "data" / "a.txt", "a")
+    runs.write_text(folder / "data" / "a.txt", "a")
 
 
 def test_a_stage_is_built_once(capsys: pytest.CaptureFixture[str]) -> None:
-    first = stages.stage("corpus", "smoke", {"n": 1}, fill)
-    second = stages.stage("corpus", "smoke", {"n": 1}, fill)
+    first = runs.stage("corpus", "smoke", {"n": 1}, fill)
+    second = runs.stage("corpus", "smoke", {"n": 1}, fill)
     assert (first.executed, second.executed) == (True, False)
     assert first.path == second.path
     assert (first.path / "data" / "a.txt").read_text() == "a"
     assert capsys.readouterr().out.count("building corpus-") == 1
-    assert [s.executed for s in stages.used_stages()] == [True], "one stage, made here"
+    assert [s.executed for s in runs.used_stages()] == [True], "one stage, made here"
 
 
 @pytest.mark.parametrize(
     ("change", "value"),
-    [("params", {"n": 2}), ("inputs", {"up": "x"}), ("code", ["evoxtral.errors"])],
+    [("params", {"n": 2}), ("inputs", {"up": "x"}), ("code", ["evoxtral.quiet"])],
 )
 def test_whatever_decides_the_result_decides_the_folder(change: str, value: object) -> None:
     usual = {"params": {"n": 1}, "make": fill}
-    one = stages.stage("s", "smoke", **usual)
-    other = stages.stage("s", "smoke", **(usual | {change: value}))
+    one = runs.stage("s", "smoke", **usual)
+    other = runs.stage("s", "smoke", **(usual | {change: value}))
     assert one.path != other.path
 
 
 def test_a_damaged_stage_is_rebuilt_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
-    made = stages.stage("s", "smoke", {}, fill)
+    made = runs.stage("s", "smoke", {}, fill)
     (made.path / "data" / "a.txt").unlink()
-    assert stages.stage("s", "smoke", {}, fill).executed
+    assert runs.stage("s", "smoke", {}, fill).executed
     assert "(data/a.txt is missing)" in capsys.readouterr().out
     (made.path / "data" / "a.txt").write_text("longer")
-    assert stages.stage("s", "smoke", {}, fill).executed
+    assert runs.stage("s", "smoke", {}, fill).executed
     assert "(data/a.txt has changed size)" in capsys.readouterr().out
 
 
 def test_what_another_run_finished_meanwhile_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = stages.exclusive
+    lock = runs.exclusive
 
     def late(target: Path) -> AbstractContextManager[None]:
-        monkeypatch.setattr(stages, "exclusive", lock)
-        stages.stage("s", "smoke", {}, fill)
+        monkeypatch.setattr(runs, "exclusive", lock)
+        runs.stage("s", "smoke", {}, fill)
         return lock(target)
 
     def never(folder: Path) -> None:
         raise AssertionError(f"{folder} is there already")
 
-    monkeypatch.setattr(stages, "exclusive", late)
-    made = stages.stage("s", "smoke", {}, never)
+    monkeypatch.setattr(runs, "exclusive", late)
+    made = runs.stage("s", "smoke", {}, never)
     assert (made.path / "data" / "a.txt").read_text() == "a"
 
 
 def test_the_reason_to_build_is_empty_for_a_whole_stage(tmp_path: Path) -> None:
-    assert stages.why_build(tmp_path / "none") == "not made yet"
-    assert stages.why_build(stages.stage("s", "smoke", {}, fill).path) == ""
+    assert runs.why_build(tmp_path / "none") == "not made yet"
+    assert runs.why_build(runs.stage("s", "smoke", {}, fill).path) == ""
 
 
 def test_a_failed_stage_leaves_no_result_and_resumes() -> None:
     seen = []
 
     def fail(folder: Path) -> None:
-        artifacts.write_text(folder / "first.txt", "1")
+        runs.write_text(folder / "first.txt", "1")
         raise RuntimeError("killed")
 
     def resume(folder: Path) -> None:
@@ -84,21 +83,21 @@ def test_a_failed_stage_leaves_no_result_and_resumes() -> None:
         fill(folder)
 
     with pytest.raises(RuntimeError, match="killed"):
-        stages.stage("s", "smoke", {}, fail)
-    assert stages.used_stages() == []
-    result = stages.stage("s", "smoke", {}, resume)
+        runs.stage("s", "smoke", {}, fail)
+    assert runs.used_stages() == []
+    result = runs.stage("s", "smoke", {}, resume)
     assert seen == ["first.txt"]
-    assert sorted(artifacts.read_json(result.path / stages.STAMP)["outputs"]) == [
+    assert sorted(runs.read_json(result.path / runs.STAMP)["outputs"]) == [
         "data/a.txt",
         "first.txt",
     ]
 
 
 def test_the_stamp_holds_no_time_and_no_path(tmp_path: Path) -> None:
-    made = stages.stage("s", "smoke", {"n": 1}, fill)
-    text = (made.path / stages.STAMP).read_text()
+    made = runs.stage("s", "smoke", {"n": 1}, fill)
+    text = (made.path / runs.STAMP).read_text()
     assert str(tmp_path) not in text
-    assert set(artifacts.read_json(made.path / stages.STAMP)) == {
+    assert set(runs.read_json(made.path / runs.STAMP)) == {
         "name",
         "params",
         "inputs",
@@ -117,8 +116,8 @@ def test_a_second_process_is_refused_and_a_dead_one_leaves_no_lock(tmp_path: Pat
                 f"""
                 import sys
                 from pathlib import Path
-                from evoxtral import stages
-                with stages.exclusive(Path({str(target)!r})):
+                from evoxtral import runs
+                with runs.exclusive(Path({str(target)!r})):
                     print("held", flush=True)
                     sys.stdin.read()
                 """
@@ -130,19 +129,19 @@ def test_a_second_process_is_refused_and_a_dead_one_leaves_no_lock(tmp_path: Pat
     try:
         assert holder.stdout.readline() == b"held\n"
         message = rf"stage is being written by process {holder.pid} on .+: wait for it or stop it"
-        with pytest.raises(UserError, match=message), stages.exclusive(target):
+        with pytest.raises(UserError, match=message), runs.exclusive(target):
             pass
     finally:
         holder.kill()
         holder.communicate()
-    with stages.exclusive(target):
+    with runs.exclusive(target):
         pass
 
 
 def test_the_order_of_modules_does_not_decide() -> None:
-    modules = ["evoxtral.errors", "evoxtral.stats"]
-    assert stages.code_digest(modules) == stages.code_digest(modules[::-1])
-    assert stages.code_digest(modules) != stages.code_digest(modules[:1])
+    modules = ["evoxtral.quiet", "evoxtral.stats"]
+    assert runs.code_digest(modules) == runs.code_digest(modules[::-1])
+    assert runs.code_digest(modules) != runs.code_digest(modules[:1])
 
 
 def test_code_digest_follows_the_source_from_process_to_process(
@@ -152,10 +151,10 @@ def test_code_digest_follows_the_source_from_process_to_process(
     package.mkdir()
     (package / "__init__.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    before = stages.code_digest(["samplecode"])
+    before = runs.code_digest(["samplecode"])
     (package / "inner.py").write_text("y = 2\n")
-    assert stages.code_digest(["samplecode"]) == before, "this process may have loaded what was"
-    stages._code_digest.cache_clear()  # as in the next process
-    assert stages.code_digest(["samplecode"]) != before
+    assert runs.code_digest(["samplecode"]) == before, "this process may have loaded what was"
+    runs._code_digest.cache_clear()  # as in the next process
+    assert runs.code_digest(["samplecode"]) != before
     with pytest.raises(ValueError, match="no such module"):
-        stages.code_digest(["evoxtral.nowhere"])
+        runs.code_digest(["evoxtral.nowhere"])

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import checks, published, tables
-from evoxtral.errors import UserError
+from evoxtral import UserError, checks, published, tables
 from evoxtral.tables import Best, Format, Table, best_in_row
 
 NAN = float("nan")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from evoxtral import metrics, published, raft, tables
-from evoxtral.errors import UserError
+from evoxtral import UserError, metrics, published, raft, tables
 
 REFERENCES = ["[sad] a b c", "a b c d", "[calm] a [pause] b", "x y z"]
 SAID = {

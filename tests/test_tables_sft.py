@@ -9,8 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evoxtral import metrics, published, tables, tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, metrics, published, tables, tags
 from evoxtral.tables.scores import difference, with_interval
 
 REFERENCES = ["[sad] a b c", "a b c d", "[calm] a [pause] b", "x y z", "[sad] NOT a"]

@@ -14,9 +14,10 @@ from transformers import (
     VoxtralProcessor,
 )
 
-from evoxtral import metrics, scripts, speech
-from evoxtral.speech.parallel import RenderJob, render_many
-from evoxtral.tiny import Architecture, checkpoint_dir, load_model, window_arguments
+from evoxtral import metrics
+from evoxtral.world import scripts, speech
+from evoxtral.world.base import Architecture, checkpoint_dir, load_model, window_arguments
+from evoxtral.world.speech.parallel import RenderJob, render_many
 
 MOST_BYTES = 25_000_000
 CLIPS = 24

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evoxtral import scripts, speech, tags
+from evoxtral import tags
 from evoxtral.mix.rouge import rouge_l
-from evoxtral.tiny import corpus, plan, reading, targets
-from evoxtral.tiny.architecture import FRAME_RATE, Architecture
+from evoxtral.world import scripts, speech
+from evoxtral.world.base import corpus, plan, reading, targets
+from evoxtral.world.base.architecture import FRAME_RATE, Architecture
 
 SIZES = plan.CorpusSizes(
     neutral=60, refine=30, expressive=20, dev=4, test=12, test_voices=6, expressive_test=6, probe=4

@@ -15,11 +15,11 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from evoxtral.errors import UserError
-from evoxtral.tiny import batches, inputs, pretrain, targets
-from evoxtral.tiny.architecture import build_model, build_processor
-from evoxtral.tiny.corpus import Utterances
-from evoxtral.tiny.tokenizer import SPECIAL_TOKENS, train_tokenizer
+from evoxtral import UserError
+from evoxtral.world.base import batches, inputs, pretrain, targets
+from evoxtral.world.base.architecture import build_model, build_processor
+from evoxtral.world.base.corpus import Utterances
+from evoxtral.world.base.tokenizer import SPECIAL_TOKENS, train_tokenizer
 from small_models import SMALL
 
 SHAPE = replace(SMALL, lm_layers=1)

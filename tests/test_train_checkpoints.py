@@ -17,8 +17,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from evoxtral import artifacts
-from evoxtral.artifacts import digest_file
+from evoxtral import runs
+from evoxtral.runs import digest_file
 from evoxtral.train import newest_whole, read_log
 from evoxtral.train.checkpoints import MARKER
 from helpers import until
@@ -202,7 +202,7 @@ def test_checkpoints_are_ordered_by_number(tmp_path):
     for step in (2, 10, 9):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()
-        artifacts.write_json(folder / MARKER, {})
+        runs.write_json(folder / MARKER, {})
     assert newest_whole(tmp_path) == tmp_path / "checkpoint-10"
 
 
@@ -302,7 +302,7 @@ def test_a_forged_checkpoint_does_not_run_code_either(copy, runner, tmp_path):
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
         plant(newest, name, trace)
     files = [path for path in newest.iterdir() if path.name != MARKER]
-    artifacts.write_json(newest / MARKER, {path.name: digest_file(path) for path in files})
+    runs.write_json(newest / MARKER, {path.name: digest_file(path) for path in files})
     assert newest_whole(copy / "checkpoints") == newest
     runner.start(copy)
     assert runner.wait() != 0

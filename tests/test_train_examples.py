@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import VoxtralForConditionalGeneration
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.model import LoraShape, Prompter, attach, open_base, read_cached
 from evoxtral.train import Examples, collate, masked
 from evoxtral.train.examples import IGNORED

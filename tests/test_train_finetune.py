@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import Trainer, TrainerCallback
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.model import (
     LoraShape,
     Prompter,

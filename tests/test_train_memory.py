@@ -8,8 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from evoxtral import processes
-from evoxtral.errors import UserError
+from evoxtral import UserError, processes
 from evoxtral.model import LoraShape, Prompter, open_base
 from evoxtral.train import Examples, Recipe, finetune, read_log
 from evoxtral.train.memory import exhausted, smaller

@@ -9,10 +9,9 @@ import pytest
 import soundfile
 import soxr
 
-from evoxtral import metrics
-from evoxtral.errors import UserError
+from evoxtral import UserError, metrics
+from evoxtral.decode import transcribe
 from evoxtral.model import LoraShape, Prompter, attach, open_base, read_cached
-from evoxtral.sample import transcribe
 from evoxtral.transcribe import Failure, Transcript, transcribe_files
 from evoxtral.transcribe.files import TOKENS_PER_SECOND
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from evoxtral import stats
+from evoxtral import UserError, stats
 from evoxtral.bench.protocol import EVALUATION_PROTOCOLS
 from evoxtral.bench.scores import NO_TAGS
-from evoxtral.errors import UserError
 from evoxtral.metrics import Evaluation
 from evoxtral.stats import Interval, Ratio
 from evoxtral.tables.model import Format

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from evoxtral import metrics
+from evoxtral import UserError, metrics
 from evoxtral.bench.protocol import PAPER
 from evoxtral.bench.scores import Scores
-from evoxtral.errors import UserError
 from evoxtral.metrics import Evaluation
 from evoxtral.params import PROFILES
 from evoxtral.stats import Interval

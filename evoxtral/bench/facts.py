@@ -8,12 +8,12 @@ from pathlib import Path
 from evoxtral.bench.scores import NO_TAGS
 from evoxtral.bench.systems import ADAPTER, BASE, PREDICTIONS, RL, SFT
 from evoxtral.datamix import TRAIN
-from evoxtral.experiment import Setup
 from evoxtral.figures import PipelineFacts, RaftFacts
 from evoxtral.figures.canvas import scientific
 from evoxtral.metrics import Evaluation
 from evoxtral.model import TINY, adapter_digest
 from evoxtral.params import Benchmark, Raft, Sft
+from evoxtral.pipeline import Setup
 from evoxtral.raft import recipes, views
 from evoxtral.raft.run import Refined
 

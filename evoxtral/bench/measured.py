@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from evoxtral import metrics, params, paths
+from evoxtral import metrics, params, runs
 from evoxtral.bench.noise import noise_curve
 from evoxtral.bench.scores import NO_TAGS, Scores, evaluate, no_tags, score
 from evoxtral.bench.systems import ADAPTER, BASE, PREDICTIONS, RL, SFT
@@ -24,8 +24,8 @@ from evoxtral.params import Benchmark, Raft, Sft
 from evoxtral.predictions import Prediction, read_predictions
 
 if TYPE_CHECKING:
-    from evoxtral.dataset import Clip
-    from evoxtral.experiment import Setup
+    from evoxtral.clips import Clip
+    from evoxtral.pipeline import Setup
     from evoxtral.raft import run
 
 __all__ = ["Measured", "Split", "measure"]
@@ -127,15 +127,15 @@ def measure(cfg: Benchmark) -> Measured:
     # All of them load torch and transformers.
     from evoxtral import sft
     from evoxtral.bench import facts
-    from evoxtral.experiment import open_setup
     from evoxtral.model import check_adapter
+    from evoxtral.pipeline import open_setup
 
     tuning = sft.parameters_of(cfg.profile)
     setup = open_setup(tuning, encoder_learns=tuning.encoder_lora)
     headline = cfg.split or setup.headline
     # First, so that a wrong file or folder stops before any work.
     own = _predicted(cfg, setup, headline)
-    added = {ADAPTER: check_adapter(paths.named(cfg.adapter))} if cfg.adapter else {}
+    added = {ADAPTER: check_adapter(runs.named(cfg.adapter))} if cfg.adapter else {}
     refined, start, rl_cfg = _adapters(tuning, setup)
     folders: dict[str, Path | None] = {BASE: None, SFT: start, RL: refined.adapter, **added}
     splits = {
@@ -161,7 +161,7 @@ def measure(cfg: Benchmark) -> Measured:
 def _predicted(cfg: Benchmark, setup: Setup, split: str) -> list[Prediction] | None:
     if not cfg.predictions:
         return None
-    return read_predictions(paths.named(cfg.predictions), [c.id for c in setup.clips(split)])
+    return read_predictions(runs.named(cfg.predictions), [c.id for c in setup.clips(split)])
 
 
 def _adapters(tuning: Sft, setup: Setup) -> tuple[run.Refined, Path, Raft]:
@@ -180,7 +180,7 @@ def _split(
     folders: Mapping[str, Path | None],
     own: list[Prediction] | None,
 ) -> Split:
-    from evoxtral.experiment import transcripts
+    from evoxtral.pipeline import transcripts
 
     clips = setup.clips(name)
     references = {clip.id: clip.tagged_text for clip in clips}

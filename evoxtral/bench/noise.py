@@ -13,9 +13,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from evoxtral import stats, tags
+from evoxtral import UserError, stats, tags
 from evoxtral.bench.protocol import EVALUATION_PROTOCOLS
-from evoxtral.errors import UserError
 from evoxtral.metrics import ClipScore, Evaluation
 from evoxtral.metrics.alignment import aligned_matches
 from evoxtral.metrics.paper import tag_matches

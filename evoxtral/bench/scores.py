@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from evoxtral import metrics, tags
+from evoxtral import UserError, metrics, tags
 from evoxtral.bench.protocol import COLUMNS, EVALUATION_PROTOCOLS, PAPER
-from evoxtral.errors import UserError
 from evoxtral.metrics import Evaluation, Normaliser
 from evoxtral.predictions import Prediction
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evoxtral import paths
+from evoxtral import runs
 from evoxtral.bench.measured import Measured
 from evoxtral.bench.scores import NO_TAGS
 from evoxtral.params import Benchmark
@@ -32,7 +32,7 @@ def log(cfg: Benchmark, measured: Measured) -> None:
     # Loads torch.
     from evoxtral.sft import tracker
 
-    folder = paths.runs_dir() / cfg.profile / "evaluation"
+    folder = runs.runs_dir() / cfg.profile / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
     for system in measured.headline.evaluations:
         if system != NO_TAGS:

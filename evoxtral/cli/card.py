@@ -41,8 +41,8 @@ def _facts(folder: Path, profile: str, name: str) -> CardFacts:
     from evoxtral import sft
     from evoxtral.bench.systems import ADAPTER, BASE
     from evoxtral.cards import CardFacts, training_of
-    from evoxtral.experiment import open_setup
     from evoxtral.model import shape_of
+    from evoxtral.pipeline import open_setup
 
     shape = shape_of(folder)  # first: a folder that is no adapter stops before any work
     tuning = sft.parameters_of(profile)

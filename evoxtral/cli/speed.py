@@ -85,11 +85,11 @@ def _positive(text: str) -> int:
 
 
 def _all(chosen: argparse.Namespace) -> str:
-    from evoxtral import paths, tables
+    from evoxtral import runs, tables
     from evoxtral.speed import growth, reading
     from evoxtral.speed.suite import measure_parts
 
-    folder, depth = paths.reports_dir() / "speed", "quick" if chosen.quick else "full"
+    folder, depth = runs.reports_dir() / "speed", "quick" if chosen.quick else "full"
     parts = measure_parts(folder, chosen.profile, depth, chosen.only, again=chosen.again)
     for name, now in parts:
         sys.stderr.write(f"{name}: {'measured' if now else 'measured before'}\n")
@@ -105,16 +105,15 @@ def _real(chosen: argparse.Namespace) -> str:
     import torch
     from transformers import VoxtralConfig
 
-    from evoxtral import paths, tables
-    from evoxtral.errors import UserError
+    from evoxtral import UserError, runs, tables
     from evoxtral.speed import reading, results
     from evoxtral.speed.machine import conditions
     from evoxtral.speed.real import Real, draw_lengths, real_speed
 
     if not torch.cuda.is_available():
         raise UserError("the real size needs a GPU of 48 GB or more: measure the tiny one instead")
-    folder = paths.reports_dir() / "speed"
-    lengths = draw_lengths(paths.root() / "reports" / "speed" / "target_lengths.csv", chosen.clips)
+    folder = runs.reports_dir() / "speed"
+    lengths = draw_lengths(runs.root() / "reports" / "speed" / "target_lengths.csv", chosen.clips)
     said = conditions("real", "as asked")
     real = Real(VoxtralConfig(), lengths, torch.device("cuda"), at_once=chosen.at_once)
     results.write(folder, "gpu_real", real_speed(real, chosen.repeats), said)
@@ -123,15 +122,16 @@ def _real(chosen: argparse.Namespace) -> str:
 
 
 def _near_duplicates(chosen: argparse.Namespace) -> str:
-    from evoxtral import artifacts, paths, scripts
+    from evoxtral import runs
     from evoxtral.speed.near_duplicates import SIZES, near_duplicate_curve
+    from evoxtral.world import scripts
 
-    path = chosen.scripts or scripts.fetch_released(paths.runs_dir() / "released")
+    path = chosen.scripts or scripts.fetch_released(runs.runs_dir() / "released")
     texts = [script.tagged_text for script in scripts.read_released(path)]
     sizes = [n for n in SIZES if n <= chosen.largest]
     curve = near_duplicate_curve(texts, sizes, chosen.workers)
     if chosen.csv:
-        artifacts.write_text(chosen.csv, curve.round(3).to_csv(index=False))
+        runs.write_text(chosen.csv, curve.round(3).to_csv(index=False))
     return curve.round(2).to_string(index=False)
 
 
@@ -159,14 +159,14 @@ def _measured(
     name: str, chosen: argparse.Namespace, measure: Callable[[], list[Comparison]]
 ) -> str:
     """Measure, write the files, and show the table."""
-    from evoxtral import paths, tables
+    from evoxtral import runs, tables
     from evoxtral.speed import results
     from evoxtral.speed.machine import conditions
 
     said = conditions(chosen.profile, "as asked")
     made = measure()
     file = f"{name}_{chosen.profile}"
-    results.write(paths.reports_dir() / "speed", file, made, said)
+    results.write(runs.reports_dir() / "speed", file, made, said)
     found = [results.facts_text(one) for one in made]
     table = tables.to_markdown(tables.speed_ups(results.ratios(made))).strip()
     return "\n\n".join([table, *found])

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 
 if TYPE_CHECKING:
     from evoxtral.cli.kinds import Commands
@@ -76,22 +76,22 @@ def _check(chosen: argparse.Namespace) -> None:
 
 
 def _written(done: Sequence[Transcript], folder: Path, form: str) -> str:
-    from evoxtral import artifacts
+    from evoxtral import runs
     from evoxtral.transcribe import render
 
     for one in done:
-        artifacts.write_text(folder / f"{one.path.stem}{_SUFFIXES[form]}", render(one, form))
+        runs.write_text(folder / f"{one.path.stem}{_SUFFIXES[form]}", render(one, form))
     return f"{len(done)} transcripts are in {folder}" if done else ""
 
 
 def _printed(done: Sequence[Transcript], form: str) -> str:
-    from evoxtral import artifacts
+    from evoxtral import runs
     from evoxtral.transcribe import render
 
     if len(done) == 1:
         return render(done[0], form).rstrip("\n")
     if form == "json":
-        return artifacts.json_text([one.to_dict() for one in done]).rstrip("\n")
+        return runs.json_text([one.to_dict() for one in done]).rstrip("\n")
     return "\n\n".join(f"{one.path.name}\n{render(one, form)}".rstrip("\n") for one in done)
 
 

@@ -11,11 +11,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from evoxtral import artifacts, paths, providers, scripts, stages, tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, providers, runs, tags
 from evoxtral.params import DataMix
 from evoxtral.providers import CastVoice, Line
-from evoxtral.scripts import Script
+from evoxtral.world import scripts
+from evoxtral.world.scripts import Script
 
 __all__ = ["PREMADE", "speech", "voices", "written"]
 
@@ -61,7 +61,7 @@ def voices(named: str) -> tuple[CastVoice, ...]:
     return tuple(found)
 
 
-def speech(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> stages.StageResult:
+def speech(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> runs.StageResult:
     """The stage that holds bought speech as an AudioFolder.
 
     Args:
@@ -84,19 +84,19 @@ def speech(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> stages.StageR
             folder,
             lines,
             settings,
-            paths.bought_dir() / "speech",
+            runs.bought_dir() / "speech",
             allow_characters=cfg.allow_characters,
             price_per_character=cfg.speech_price / _MILLION or None,
             service=providers.SpeechService(cfg.concurrency, base_url=cfg.speech_url),
         )
 
-    return stages.stage("speech", cfg.profile, _order(lines, settings), make)
+    return runs.stage("speech", cfg.profile, _order(lines, settings), make)
 
 
 def _order(lines: Sequence[Line], settings: providers.SpeechSettings) -> dict[str, object]:
     """What decides the bought corpus: every clip's row, and what was asked for it."""
     rows = [[line.clip().model_dump(mode="json"), line.key(settings)] for line in lines]
-    return {"clips": artifacts.digest(rows), **settings.model_dump()}
+    return {"clips": runs.digest(rows), **settings.model_dump()}
 
 
 def written(cfg: DataMix, released: Sequence[Script]) -> Path:
@@ -126,9 +126,9 @@ def written(cfg: DataMix, released: Sequence[Script]) -> Path:
         seed=cfg.seed,
         votes=cfg.votes,
     )
-    given = artifacts.digest([[row.tagged_text for row in seeds], exclude])
+    given = runs.digest([[row.tagged_text for row in seeds], exclude])
     order = {"plan": plan.model_dump(), "given": given}
-    store = paths.bought_dir() / f"scripts-{artifacts.digest(order)[:12]}"
+    store = runs.bought_dir() / f"scripts-{runs.digest(order)[:12]}"
 
     def make(folder: Path) -> None:
         providers.write_scripts(
@@ -142,4 +142,4 @@ def written(cfg: DataMix, released: Sequence[Script]) -> Path:
         for name in (SCRIPTS, "rejects.jsonl"):
             shutil.copyfile(store / name, folder / name)
 
-    return stages.stage("scripts", cfg.profile, order, make).path / SCRIPTS
+    return runs.stage("scripts", cfg.profile, order, make).path / SCRIPTS

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from evoxtral import artifacts, published, scripts
-from evoxtral.errors import UserError
+from evoxtral import UserError, published, runs
 from evoxtral.mix.checklist import checklist
 from evoxtral.mix.composition import composition, context_table, tag_table
 from evoxtral.mix.items import Features, Item
+from evoxtral.world import scripts
 
 __all__ = [
     "COLUMNS",
@@ -186,7 +186,7 @@ def write_released_composition(path: Path, folder: Path | None = None) -> Path:
         folder: where to, by default the checkout's published numbers.
     """
     target = (folder or published.folder()) / FILE
-    return artifacts.write_text(target, count_released(path).to_csv(index=False))
+    return runs.write_text(target, count_released(path).to_csv(index=False))
 
 
 def read_released_composition(folder: Path | None = None) -> pd.DataFrame:

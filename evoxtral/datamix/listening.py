@@ -14,10 +14,11 @@ import soundfile
 from IPython.display import HTML
 from PIL import Image
 
-from evoxtral import artifacts, figures, speech, tags
+from evoxtral import figures, runs, tags
+from evoxtral.clips import Clip
 from evoxtral.datamix.source import GENERATED, REAL, Source
-from evoxtral.dataset import Clip
 from evoxtral.params import DataMix
+from evoxtral.world import speech
 
 __all__ = ["Heard", "Specimen", "page", "picture", "specimens", "to_mp3"]
 
@@ -102,7 +103,7 @@ def _specimen(cfg: DataMix, source: Source, tag: str, clip: Clip) -> Specimen:
         heard = (Heard(clip.tagged_text, source.clips.audio(clip)),)
         return Specimen(tag, clip.voice or "unknown voice", heard)
     voice = speech.find_voice(clip.voice)
-    seed = int(artifacts.digest([cfg.seed, "listening", clip.id])[:7], 16)
+    seed = int(runs.digest([cfg.seed, "listening", clip.id])[:7], 16)
     with_tag = speech.render(clip.tagged_text, voice, seed)
     spans = (*with_tag.events, *with_tag.styles)
     marks = tuple((start, end) for start, end, label in spans if label == tag)

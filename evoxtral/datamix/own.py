@@ -6,12 +6,12 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from evoxtral import dataset, paths, stages
-from evoxtral.dataset import Policy, Reading
-from evoxtral.dataset.clip import RowError
-from evoxtral.dataset.folder import read_clip, read_rows
-from evoxtral.dataset.hub import fetch
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
+from evoxtral import clips as dataset
+from evoxtral.clips import Policy, Reading
+from evoxtral.clips.clip import RowError
+from evoxtral.clips.folder import read_clip, read_rows
+from evoxtral.clips.hub import fetch
 from evoxtral.params import DataMix
 
 __all__ = ["HUB", "clips", "existing", "place", "reading"]
@@ -26,7 +26,7 @@ _KNOWN = {
     "real": "hub:owner/name, or the path of a folder or a manifest of clips",
 }
 
-INGEST_CODE = ("evoxtral.dataset", "evoxtral.tags")
+INGEST_CODE = ("evoxtral.clips", "evoxtral.tags")
 
 
 def reading(cfg: DataMix) -> Reading:
@@ -45,7 +45,7 @@ def existing(parameter: str, named: str) -> Path:
     Raises:
         UserError: it does not exist.
     """
-    path = paths.named(named)
+    path = runs.named(named)
     if not path.exists():
         raise UserError(f"{parameter} {named!r} does not exist: give {_KNOWN[parameter]}")
     return path
@@ -60,9 +60,7 @@ def place(cfg: DataMix, parameter: str, named: str) -> Path:
     if not named.startswith(HUB):
         return existing(parameter, named)
     name = named.removeprefix(HUB)
-    return stages.stage(
-        "hub", cfg.profile, {"name": name}, lambda folder: _fetch(name, folder)
-    ).path
+    return runs.stage("hub", cfg.profile, {"name": name}, lambda folder: _fetch(name, folder)).path
 
 
 def _fetch(name: str, folder: Path) -> None:
@@ -70,7 +68,7 @@ def _fetch(name: str, folder: Path) -> None:
     fetch(name, folder)
 
 
-def clips(cfg: DataMix, path: Path, reading: Reading) -> stages.StageResult:
+def clips(cfg: DataMix, path: Path, reading: Reading) -> runs.StageResult:
     """The stage that holds recordings as 16 kHz mono FLAC; the copy is what is used.
 
     Raises:
@@ -87,7 +85,7 @@ def clips(cfg: DataMix, path: Path, reading: Reading) -> stages.StageResult:
         "unknown_tags": cfg.unknown_tags,
         "reading": reading.key,
     }
-    return stages.stage("clips", cfg.profile, params, make, code=INGEST_CODE)
+    return runs.stage("clips", cfg.profile, params, make, code=INGEST_CODE)
 
 
 def _content(path: Path, reading: Reading) -> str:

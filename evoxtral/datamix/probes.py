@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from evoxtral import artifacts, scripts, stages
+from evoxtral import runs
 from evoxtral.datamix.source import GENERATED, Source
 from evoxtral.params import DataMix
-from evoxtral.speech.audibility import audibility
 from evoxtral.tags import TAGS, group_of
+from evoxtral.world import scripts
+from evoxtral.world.speech.audibility import audibility
 
 __all__ = ["COLUMNS", "EXPECTED", "audible", "standard_error"]
 
 COLUMNS = ["tag", "group", "auc", "se", "clips", "low", "high", "pass"]
 FILE = "auc.csv"
-CODE = ("evoxtral.scripts", "evoxtral.speech", "evoxtral.tags")
+CODE = ("evoxtral.world.scripts", "evoxtral.world.speech", "evoxtral.tags")
 
 PLAIN_TO_HEAR, IN_BETWEEN, HARD = (0.9, 1.0), (0.6, 1.0), (0.6, 0.85)
 EXPECTED: dict[str, tuple[float, float]] = {
@@ -60,7 +61,7 @@ def audible(cfg: DataMix, source: Source) -> pd.DataFrame:
     """
     if source.name != GENERATED:
         return pd.DataFrame(columns=COLUMNS)
-    made = stages.stage(
+    made = runs.stage(
         "audibility",
         cfg.profile,
         cfg.model_dump(include={"seed", "train_pairs", "test_pairs"}),
@@ -98,4 +99,4 @@ def _measure(folder: Path, cfg: DataMix) -> None:
         workers=cfg.workers or None,
     )
     frame = pd.DataFrame([(row.tag, row.auc, row.n) for row in found], columns=["tag", "auc", "n"])
-    artifacts.write_text(folder / FILE, frame.to_csv(index=False))
+    runs.write_text(folder / FILE, frame.to_csv(index=False))

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from evoxtral import dataset, paths, scripts, speech, stages, tags
+from evoxtral import UserError, runs, tags
+from evoxtral import clips as dataset
+from evoxtral.clips import Clip, CorpusSizes, Policy, Reading
+from evoxtral.clips.splits import plan
 from evoxtral.datamix import bought, own
-from evoxtral.dataset import Clip, CorpusSizes, Policy, Reading
-from evoxtral.dataset.splits import plan
-from evoxtral.errors import UserError
 from evoxtral.mix.items import Item
 from evoxtral.params import DataMix
-from evoxtral.scripts import Script
+from evoxtral.world import scripts, speech
+from evoxtral.world.scripts import Script
 
 __all__ = [
     "ELEVENLABS",
@@ -41,13 +42,13 @@ GENERATED, RELEASED, WRITTEN, ELEVENLABS = "generated", "released", "llm", "elev
 TRAIN, REAL = "train", "real"
 
 CORPUS_CODE = (
-    "evoxtral.dataset.audio",
-    "evoxtral.dataset.clip",
-    "evoxtral.dataset.corpus",
-    "evoxtral.dataset.folder",
-    "evoxtral.dataset.splits",
-    "evoxtral.scripts",
-    "evoxtral.speech",
+    "evoxtral.clips.audio",
+    "evoxtral.clips.clip",
+    "evoxtral.clips.corpus",
+    "evoxtral.clips.folder",
+    "evoxtral.clips.splits",
+    "evoxtral.world.scripts",
+    "evoxtral.world.speech",
     "evoxtral.tags",
 )
 _SIZES = {field.name for field in dataclasses.fields(CorpusSizes)} & set(DataMix.model_fields)
@@ -71,7 +72,7 @@ class Source:
     name: str
     splits: Mapping[str, list[Clip] | list[Script]]
     clips: dataset.Dataset | None
-    stage: stages.StageResult | None
+    stage: runs.StageResult | None
     window_seconds: float | None
     findings: pd.DataFrame
     judged: int
@@ -142,7 +143,7 @@ def _foreign(cfg: DataMix) -> Source:
     return _recordings(cfg, "source", cfg.source, own.reading(cfg))
 
 
-def corpus(cfg: DataMix) -> stages.StageResult:
+def corpus(cfg: DataMix) -> runs.StageResult:
     """The stage that synthesises the generated corpus; every later notebook starts from it."""
     sizes = _sizes(cfg)
 
@@ -150,14 +151,14 @@ def corpus(cfg: DataMix) -> stages.StageResult:
         dataset.build_corpus(folder, sizes, cfg.seed, cfg.workers or None)
 
     params = cfg.model_dump(include={*_SIZES, "seed"})
-    return stages.stage("corpus", cfg.profile, params, make, code=CORPUS_CODE)
+    return runs.stage("corpus", cfg.profile, params, make, code=CORPUS_CODE)
 
 
 def _sizes(cfg: DataMix) -> CorpusSizes:
     return CorpusSizes(**cfg.model_dump(include=_SIZES))
 
 
-def _generated(made: stages.StageResult, policy: Policy) -> Source:
+def _generated(made: runs.StageResult, policy: Policy) -> Source:
     """The corpus, every file decoded and compared with what its row says."""
     judged = dataset.validate(made.path, policy)
     kinds = {"reject": judged.rejects, "warning": judged.warnings, "repair": judged.repairs}
@@ -241,7 +242,7 @@ def _scripts(cfg: DataMix, named: str) -> Source:
 def _script_file(cfg: DataMix, named: str) -> Path:
     if named not in (RELEASED, WRITTEN):
         return own.existing("source" if cfg.source == named else "scripts", named)
-    released = scripts.fetch_released(paths.runs_dir() / "released")
+    released = scripts.fetch_released(runs.runs_dir() / "released")
     if named == RELEASED:
         return released
     return bought.written(cfg, scripts.read_released(released))

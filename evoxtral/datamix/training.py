@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from evoxtral import artifacts, stages, tags
+from evoxtral import UserError, runs, tags
 from evoxtral.datamix.source import TRAIN, Source
-from evoxtral.errors import UserError
 from evoxtral.heard import heard_by_base
 from evoxtral.mix.goals import MAX_DRAWS, RARE, all_goals
 from evoxtral.mix.items import Features, Item
@@ -222,7 +221,7 @@ def own_ratios(items: Sequence[Item], seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def training_mix(cfg: DataMix, source: Source) -> stages.StageResult:
+def training_mix(cfg: DataMix, source: Source) -> runs.StageResult:
     """The stage that says how often fine-tuning draws each clip: `mix.jsonl`.
 
     One line per clip drawn: `id`, `draws`, `weight`; read it with `read_mix`.
@@ -230,12 +229,12 @@ def training_mix(cfg: DataMix, source: Source) -> stages.StageResult:
 
     def make(folder: Path) -> None:
         rows = [{"id": d.id, "draws": d.draws, "weight": d.weight} for d in _draw(cfg, source)]
-        artifacts.write_jsonl(folder / MIX_FILE, rows)
+        runs.write_jsonl(folder / MIX_FILE, rows)
 
     names = {"seed", "threshold", "mix", "class_balance", "beta"}
     params = {**cfg.model_dump(include=names), "window": source.window_seconds}
     inputs = {"source": source.digest}
-    return stages.stage("training-mix", cfg.profile, params, make, inputs=inputs, code=MIX_CODE)
+    return runs.stage("training-mix", cfg.profile, params, make, inputs=inputs, code=MIX_CODE)
 
 
 def _draw(cfg: DataMix, source: Source) -> list[Drawn]:
@@ -272,7 +271,7 @@ def read_mix(path: Path) -> list[Drawn]:
         UserError: a line is no draw; names file and line.
     """
     drawn = []
-    for number, row in enumerate(artifacts.read_jsonl(path / MIX_FILE), start=1):
+    for number, row in enumerate(runs.read_jsonl(path / MIX_FILE), start=1):
         if set(row) != {"id", "draws", "weight"} or row["draws"] < 1:
             raise UserError(f"{path / MIX_FILE}, line {number}: expected id, draws and weight")
         drawn.append(Drawn(**row))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 from IPython.display import HTML
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.figures.transcripts import MARKS, mark, plain_chips
 from evoxtral.metrics import RewardWeights
 

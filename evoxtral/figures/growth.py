@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.figures.speed import WAYS, plain_number, round_ticks
 from evoxtral.figures.style import GREY, WIDTH, styled
 

@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.figures.scores import looks
 from evoxtral.figures.style import GREY, INK, RULE, SYSTEMS, WIDTH, System, styled, tint
 

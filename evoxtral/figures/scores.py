@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.figures.style import GREY, INK, RULE, SYSTEMS, WIDTH, System, styled
 
 __all__ = ["looks", "score_columns", "system_scores", "tag_f1_with_ceiling"]

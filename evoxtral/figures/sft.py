@@ -12,7 +12,7 @@ from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.figures.style import GREY, SYSTEMS, WIDTH, System, styled
 
 __all__ = ["masked_example", "training_curves"]

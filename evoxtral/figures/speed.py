@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.figures.style import GREY, INK, SYSTEMS, WIDTH, styled, tint
 
 __all__ = ["WAYS", "floor_distances", "plain_number", "round_ticks", "speed_ups"]

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from IPython.display import HTML
 from rapidfuzz.distance import Levenshtein
 
-from evoxtral import tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, tags
 from evoxtral.figures.style import SYSTEMS
 from evoxtral.metrics.alignment import TOLERANCE_WORDS, places_in_reference
 from evoxtral.tags import Transcript

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from evoxtral import stats, tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, stats, tags
 from evoxtral.metrics import metric
 from evoxtral.metrics.counts import MatchCounts
 from evoxtral.metrics.metric import Metric

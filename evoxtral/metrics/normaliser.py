@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 
 __all__ = ["english_normaliser"]
 

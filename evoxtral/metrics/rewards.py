@@ -20,8 +20,7 @@ import math
 from dataclasses import astuple, dataclass
 from typing import Literal
 
-from evoxtral import tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, tags
 from evoxtral.metrics import metric
 from evoxtral.metrics.alignment import aligned_matches
 from evoxtral.metrics.counts import EditCounts, word_edits

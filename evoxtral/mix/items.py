@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evoxtral import tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, tags
 
 __all__ = ["Features", "Item"]
 

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.mix.neardup import THRESHOLD, near_duplicates, pairs_frame, verify
 from evoxtral.mix.rouge import Coded, encode
 

@@ -23,8 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evoxtral import artifacts
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 from evoxtral.mix.plan import Draws, Part, Resample, Total, check_leakage, draw_mix, split_rows
 from evoxtral.mix.raw import RawFile, inside, read_line, read_raw
 
@@ -94,9 +93,9 @@ def _info(draws: Draws, n_test: int, ratio: Mapping[str, int]) -> dict[str, Any]
 def _write_dataset(root: Path, raw: RawFile, rows: Mapping[str, NDArray[np.int32]]) -> None:
     for side, chosen in rows.items():
         target = inside(root, "processed", raw.dataset, f"{side}.jsonl")
-        artifacts.write_stream(target, raw.lines(chosen))
+        runs.write_stream(target, raw.lines(chosen))
     held_out = inside(root, "test", f"{raw.dataset}_test.jsonl")
-    artifacts.write_stream(held_out, raw.lines(rows["test"]))
+    runs.write_stream(held_out, raw.lines(rows["test"]))
     meta = {
         "dataset": raw.dataset,
         "domain": raw.domain,
@@ -105,7 +104,7 @@ def _write_dataset(root: Path, raw: RawFile, rows: Mapping[str, NDArray[np.int32
         "split_ratio": SPLIT_RATIO,
         "answer_types": raw.answer_types,
     }
-    artifacts.write_json(inside(root, "processed", raw.dataset, "meta.json"), meta)
+    runs.write_json(inside(root, "processed", raw.dataset, "meta.json"), meta)
 
 
 def mix_tree(
@@ -143,12 +142,12 @@ def mix_tree(
     for raw, a, b in zip(raws, train, test, strict=True):
         _write_dataset(root, raw, {"train": a, "test": b})
     index = {raw.dataset: f"{root.resolve().name}/test/{raw.dataset}_test.jsonl" for raw in raws}
-    artifacts.write_json(inside(root, "test", "test_index.json"), index)
+    runs.write_json(inside(root, "test", "test_index.json"), index)
     for side, draws in zip(("train", "test"), mixes, strict=True):
         target = inside(root, "mixed", f"{side}_mixed.jsonl")
-        artifacts.write_stream(target, _mixed_lines(raws, draws))
+        runs.write_stream(target, _mixed_lines(raws, draws))
     info = _info(mixes[0], len(mixes[1]), ratio)
-    artifacts.write_json(inside(root, "mixed", "info.json"), info)
+    runs.write_json(inside(root, "mixed", "info.json"), info)
     return Mixed(info, _splits(raws, train, test), *mixes)
 
 

@@ -26,7 +26,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import Indel
 from threadpoolctl import threadpool_limits
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.mix.rouge import Coded, encode
 
 __all__ = [

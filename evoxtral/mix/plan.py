@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 
 __all__ = [
     "Draws",

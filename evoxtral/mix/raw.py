@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from evoxtral import artifacts
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 from evoxtral.mix.records import Name, Record
 
 __all__ = ["RawFile", "inside", "read_line", "read_raw", "write_raw"]
@@ -94,7 +93,7 @@ def write_raw(root: Path | str, records: Iterable[Record], dataset: str, domain:
                 raise UserError(f"{record.id} is of {record.domain}/{record.dataset}, not {path}")
             yield record.model_dump_json().encode() + b"\n"
 
-    return artifacts.write_stream(path, lines())
+    return runs.write_stream(path, lines())
 
 
 def read_raw(path: Path) -> RawFile:

@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.mix.records import AnswerType, Record, is_number
 
 __all__ = ["READERS", "Reader", "boxed", "read_dataset", "to_record"]

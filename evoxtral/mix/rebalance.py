@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, sparse
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.mix.goals import MAX_DRAWS, Goal, all_goals, density_goals
 from evoxtral.mix.items import Features, Item
 from evoxtral.tags import text_key

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Indel
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 
 __all__ = ["BUCKETS", "Coded", "encode", "rouge_l", "words"]
 

@@ -13,8 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from evoxtral import tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, tags
 from evoxtral.mix.goals import MAX_DRAWS
 from evoxtral.mix.items import Item
 from evoxtral.mix.plan import Part, Total, draw_mix

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from transformers import VoxtralForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from evoxtral import artifacts, stages
-from evoxtral.dataset import Clip, Dataset
+from evoxtral import runs
+from evoxtral.clips import Clip, Dataset
 from evoxtral.model.loading import Voxtral
 from evoxtral.model.prompts import Prompter
 from evoxtral.model.threads import side_by_side
@@ -159,15 +159,15 @@ def cache_features(
     prompter = Prompter(base)
     params = {
         "encoder": base.encoder_digest,
-        "clips": artifacts.digest([[clip.id, clip.sha256] for clip in clips]),
+        "clips": runs.digest([[clip.id, clip.sha256] for clip in clips]),
         "precision": str(next(base.model.parameters()).dtype),
     }
 
     def make(folder: Path) -> None:
         _encode_all(folder, base, prompter, clips, sounds, what)
 
-    made = stages.stage("features", profile, params, make, code=_CODE)
-    return Features(made.path, tuple(artifacts.read_json(made.path / _INDEX)))
+    made = runs.stage("features", profile, params, make, code=_CODE)
+    return Features(made.path, tuple(runs.read_json(made.path / _INDEX)))
 
 
 def _encode_all(
@@ -187,7 +187,7 @@ def _encode_all(
         mels = [prompter.mels(sounds.audio(clip)) for clip in chosen]
         made = [encode(base.model, some).cpu() for some in torch.cat(mels).split(_AT_ONCE)]
         block = save({"features": torch.cat(made)}, {_WINDOWS: json.dumps([*map(len, mels)])})
-        artifacts.write_bytes(_block(folder, first), block)
+        runs.write_bytes(_block(folder, first), block)
         return len(chosen)
 
     with (
@@ -197,7 +197,7 @@ def _encode_all(
         for count in pool.map(make, todo):
             bar.update(count)
     windows = [count for first in starts for count in _windows(_block(folder, first))]
-    artifacts.write_json(folder / _INDEX, windows)
+    runs.write_json(folder / _INDEX, windows)
 
 
 def _windows(block: Path) -> list[int]:

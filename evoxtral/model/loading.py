@@ -17,11 +17,11 @@ from transformers import (
     VoxtralProcessor,
 )
 
+from evoxtral import UserError
 from evoxtral.devices import Precision, device, keep_freed_memory
-from evoxtral.errors import UserError
 from evoxtral.model.narrowing import narrow
 from evoxtral.quiet import Quiet
-from evoxtral.tiny import checkpoint_dir
+from evoxtral.world.base import checkpoint_dir
 
 __all__ = ["TINY", "Voxtral", "open_base", "weights_digest"]
 

@@ -22,8 +22,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
-from evoxtral import artifacts
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 
 __all__ = [
     "ADAPTER_FILE",
@@ -167,7 +166,7 @@ def adapter_digest(folder: Path) -> str:
         UserError: the folder holds no adapter.
     """
     check_adapter(folder)
-    return artifacts.digest_file(folder / ADAPTER_FILE)
+    return runs.digest_file(folder / ADAPTER_FILE)
 
 
 def shape_of(folder: Path) -> LoraShape:
@@ -177,7 +176,7 @@ def shape_of(folder: Path) -> LoraShape:
         UserError: the folder holds no adapter.
     """
     check_adapter(folder)
-    saved = artifacts.read_json(folder / CONFIG_FILE)
+    saved = runs.read_json(folder / CONFIG_FILE)
     reaches_encoder = "audio_tower" in json.dumps(saved["target_modules"])
     return LoraShape(saved["r"], saved["lora_alpha"], saved["lora_dropout"], reaches_encoder)
 

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from evoxtral import tags
-from evoxtral.dataset import Clip
+from evoxtral.clips import Clip
 from evoxtral.model.features import Features
 
 __all__ = ["pooled", "probe"]

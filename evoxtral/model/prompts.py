@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import VoxtralProcessor
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.model.loading import Voxtral
 
 __all__ = ["Prompter"]

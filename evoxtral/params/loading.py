@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from evoxtral import paths
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 from evoxtral.params.models import NOTEBOOKS, PROFILES, Parameters
 
 __all__ = ["MAX_YAML_BYTES", "load", "profile", "read_yaml"]
@@ -75,7 +74,7 @@ def profile(notebook: str, name: str, changes: Mapping[str, Any] | None = None) 
     """
     if name not in PROFILES:
         raise UserError(f"profile {name!r} does not exist: choose one of {', '.join(PROFILES)}")
-    values = read_yaml(paths.params_dir() / name / f"{notebook}.yaml")
+    values = read_yaml(runs.params_dir() / name / f"{notebook}.yaml")
     return _validated(NOTEBOOKS[notebook], {**values, **(changes or {})})
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from evoxtral import artifacts
+from evoxtral import runs
 
 __all__ = [
     "NOTEBOOKS",
@@ -36,7 +36,7 @@ class Parameters(BaseModel):
 
     def digest(self) -> str:
         """SHA-256 of the resolved values."""
-        return artifacts.digest({"notebook": self.notebook, **self.model_dump(mode="json")})
+        return runs.digest({"notebook": self.notebook, **self.model_dump(mode="json")})
 
     def _repr_markdown_(self) -> str:
         """A table of the resolved values, shown in notebooks."""

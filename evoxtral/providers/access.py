@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 
 __all__ = ["check_url", "read_key", "redact", "require"]
 

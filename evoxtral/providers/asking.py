@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evoxtral import artifacts
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 from evoxtral.providers.chat import Chat, Message, Reply
 from evoxtral.providers.journal import Journal
 from evoxtral.providers.retry import ProviderError
@@ -44,7 +43,7 @@ class Question:
     @property
     def key(self) -> str:
         """SHA-256 of the question."""
-        return artifacts.digest(
+        return runs.digest(
             [self.purpose, self.number, [dict(m) for m in self.messages], dict(self.schema)]
         )
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from evoxtral import tags
 from evoxtral.mix.goals import DENSITY, EXAMPLES_PER_TAG, FREQUENT, MINIMUMS
-from evoxtral.scripts import DOMAINS, Script
+from evoxtral.world.scripts import DOMAINS, Script
 
 __all__ = ["HEAVIEST", "SEEDS", "Brief", "Tally", "next_brief", "slice_of", "stratum_of"]
 

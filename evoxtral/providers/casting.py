@@ -10,10 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from evoxtral import artifacts, tags
-from evoxtral.dataset.clip import Clip, RowError, complete
-from evoxtral.errors import UserError
-from evoxtral.scripts import Script
+from evoxtral import UserError, runs, tags
+from evoxtral.clips.clip import Clip, RowError, complete
+from evoxtral.world.scripts import Script
 
 __all__ = [
     "FORMAT",
@@ -77,7 +76,7 @@ class Line:
 
     def key(self, settings: SpeechSettings) -> str:
         """SHA-256 of all that decides the audio: the name under which it is kept."""
-        return artifacts.digest(
+        return runs.digest(
             {
                 "provider": "elevenlabs",
                 "format": FORMAT,

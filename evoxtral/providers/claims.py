@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evoxtral import artifacts
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 
 __all__ = ["claim"]
 
@@ -23,11 +22,11 @@ def claim(folder: Path, name: str, key: Any, shown: dict[str, Any]) -> None:
     Raises:
         UserError: It holds something else.
     """
-    digest = artifacts.digest(key)
+    digest = runs.digest(key)
     if (folder / name).exists():
-        if artifacts.read_json(folder / name).get("digest") != digest:
+        if runs.read_json(folder / name).get("digest") != digest:
             raise UserError(f"{folder} was made for another order: choose another folder")
     elif folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise UserError(f"{folder} is not empty and has no {name}: choose another folder")
     else:
-        artifacts.write_json(folder / name, {**shown, "digest": digest})
+        runs.write_json(folder / name, {**shown, "digest": digest})

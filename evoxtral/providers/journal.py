@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from evoxtral import artifacts
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 
 __all__ = ["Journal"]
 
@@ -44,9 +43,9 @@ class Journal:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The rows, oldest first."""
         if self._path.exists():
-            yield from artifacts.read_jsonl(self._path)
+            yield from runs.read_jsonl(self._path)
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a row and wait until it is on disk."""
         with self._lock:
-            artifacts.append_jsonl(self._path, [row])
+            runs.append_jsonl(self._path, [row])

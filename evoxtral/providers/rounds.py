@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evoxtral import artifacts, tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs, tags
 from evoxtral.providers.asking import Asker, NotAllowedError
 from evoxtral.providers.briefs import Brief, Tally, next_brief, slice_of
 from evoxtral.providers.conversation import Reject, Scored, converse, judge
 from evoxtral.providers.replies import near_existing
 from evoxtral.providers.script_plan import ScriptPlan
-from evoxtral.scripts import Script
+from evoxtral.world.scripts import Script
 
 __all__ = ["Room"]
 
@@ -121,10 +120,8 @@ class Room:
                     "score": draft.score,
                 }
             )
-        artifacts.write_json(self.folder / "scripts.json", self.rows)
-        artifacts.write_jsonl(
-            self.folder / "rejects.jsonl", (reject.row() for reject in self.rejects)
-        )
+        runs.write_json(self.folder / "scripts.json", self.rows)
+        runs.write_jsonl(self.folder / "rejects.jsonl", (reject.row() for reject in self.rejects))
 
     def _check_progress(self, gained: int) -> None:
         self._stalled = 0 if gained else self._stalled + 1

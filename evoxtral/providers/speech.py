@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evoxtral import artifacts, stages
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 from evoxtral.progress import progress
 from evoxtral.providers.access import read_key
 from evoxtral.providers.casting import Line, SpeechEstimate, SpeechSettings, estimate_speech
@@ -115,7 +114,7 @@ def build_speech(
             the cache.
     """
     folder, service = Path(folder).absolute(), service or SpeechService()
-    with stages.exclusive(folder), stages.exclusive(Path(cache).absolute()):
+    with runs.exclusive(folder), runs.exclusive(Path(cache).absolute()):
         store = SpeechCache(Path(cache).absolute())
         paid = store.keys()
         estimate = estimate_speech(lines, settings, paid, price_per_character=price_per_character)
@@ -156,7 +155,7 @@ def _buy(
     estimate: SpeechEstimate,
 ) -> dict[str, str]:
     """Ask for all missing audio; reasons by key where none came."""
-    artifacts.write_bytes(failures, b"")
+    runs.write_bytes(failures, b"")
     if not missing:
         return {}
     key = read_key(service.key_variable)
@@ -177,7 +176,7 @@ def _buy(
         for done in as_completed(asked):
             failed = _failure(done, missing[asked[done]])
             if failed is not None:
-                artifacts.append_jsonl(failures, [failed])
+                runs.append_jsonl(failures, [failed])
                 reasons[asked[done]] = failed["reason"]
             bar.update(failed is None)
     return reasons

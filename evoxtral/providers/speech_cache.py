@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from evoxtral import artifacts
-from evoxtral.dataset.audio import BadAudioError, decode, encode_flac
+from evoxtral import runs
+from evoxtral.clips.audio import BadAudioError, decode, encode_flac
 from evoxtral.providers.journal import Journal
 
 __all__ = ["SpeechCache"]
@@ -50,7 +50,7 @@ class SpeechCache:
             key: Its name.
             samples: Shape (n,), 16 kHz, on the 16-bit grid, which FLAC keeps exactly.
         """
-        artifacts.write_bytes(self.path(key), encode_flac(samples))
+        runs.write_bytes(self.path(key), encode_flac(samples))
 
 
 def _sound(path: Path) -> bool:

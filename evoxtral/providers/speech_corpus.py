@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from evoxtral import artifacts
-from evoxtral.dataset.audio import audio_digest, decode
-from evoxtral.dataset.clip import Clip
-from evoxtral.dataset.folder import folder_of, write_card, write_split
+from evoxtral import runs
+from evoxtral.clips.audio import audio_digest, decode
+from evoxtral.clips.clip import Clip
+from evoxtral.clips.folder import folder_of, write_card, write_split
 from evoxtral.providers.casting import Line, SpeechSettings
 from evoxtral.providers.speech_cache import SpeechCache
 
@@ -45,7 +45,7 @@ def write_corpus(
         target = folder / folder_of(line.split) / clip.file_name
         data = store.path(key).read_bytes()
         if not target.is_file() or target.read_bytes() != data:
-            artifacts.write_bytes(target, data)
+            runs.write_bytes(target, data)
         splits.setdefault(line.split, []).append(clip)
     for split, clips in splits.items():
         write_split(folder, split, clips)

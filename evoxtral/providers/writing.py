@@ -19,8 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evoxtral import stages
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 from evoxtral.progress import progress
 from evoxtral.providers.access import read_key
 from evoxtral.providers.asking import Asker, NotAllowedError
@@ -30,7 +29,7 @@ from evoxtral.providers.claims import claim
 from evoxtral.providers.retry import Patience
 from evoxtral.providers.rounds import Room
 from evoxtral.providers.script_plan import ScriptEstimate, ScriptPlan, estimate_scripts
-from evoxtral.scripts import Script
+from evoxtral.world.scripts import Script
 
 __all__ = ["ChatService", "write_scripts"]
 
@@ -90,7 +89,7 @@ def write_scripts(
     if len(seeds) < SEEDS:
         raise UserError(f"give at least {SEEDS} seed scripts, not {len(seeds)}")
     folder, service = Path(folder).absolute(), service or ChatService()
-    with stages.exclusive(folder), ExitStack() as stack:
+    with runs.exclusive(folder), ExitStack() as stack:
         key = [plan.model_dump(), [s.tagged_text for s in seeds], sorted(exclude)]
         claim(folder, "plan.json", key, {"plan": plan.model_dump()})
         asker = Asker(folder / "replies.jsonl", lambda: service.connect(plan), allow_requests)

@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evoxtral import stats
-from evoxtral.errors import UserError
+from evoxtral import UserError, stats
 from evoxtral.raft.selection import Tie, ranked
 from evoxtral.stats import Ratio
 

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 
 __all__ = ["Curated", "Rule", "curate"]
 

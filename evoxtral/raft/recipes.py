@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from evoxtral import paths
+from evoxtral import runs
 from evoxtral.metrics import Convention, RewardWeights
 from evoxtral.params import Raft
 from evoxtral.raft.curation import Rule
@@ -67,7 +67,7 @@ def of_parameters(cfg: Raft) -> RaftRecipe:
     if cfg.adapter:
         from evoxtral.model import check_adapter  # loads torch
 
-        check_adapter(paths.named(cfg.adapter))
+        check_adapter(runs.named(cfg.adapter))
     weights = RewardWeights(cfg.accuracy_weight, cfg.tag_weight, cfg.hallucination_weight)
     names = {
         "prompts", "k", "temperature", "top_p", "convention", "curation", "drop_share",

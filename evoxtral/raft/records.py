@@ -15,8 +15,7 @@ from typing import Annotated, ClassVar
 import pandas as pd
 from pydantic import ConfigDict, Field, StrictBool, StrictStr, TypeAdapter, ValidationError
 
-from evoxtral import artifacts
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 
 __all__ = ["Completion", "append_completions", "read_completions", "to_frame"]
 
@@ -59,7 +58,7 @@ def append_completions(path: Path | str, completions: Iterable[Completion]) -> N
         _remove_torn_line(Path(path))
     except OSError as error:
         raise UserError(f"cannot append to {path}: {error.strerror or error}") from error
-    artifacts.append_jsonl(path, map(asdict, completions))
+    runs.append_jsonl(path, map(asdict, completions))
 
 
 def _remove_torn_line(path: Path) -> None:
@@ -90,7 +89,7 @@ def read_completions(path: Path | str, clips: Collection[str]) -> list[Completio
         raise UserError(f"{path} does not exist; sample completions first")
     known = frozenset(clips)
     completions: dict[tuple[str, int], Completion] = {}
-    for number, row in enumerate(artifacts.read_jsonl(path, torn_last=True), start=1):
+    for number, row in enumerate(runs.read_jsonl(path, torn_last=True), start=1):
         completion = _validated(row, f"{path}, line {number}")
         key = (completion.clip, completion.index)
         if completion.clip not in known:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from evoxtral import artifacts, paths, processes, sft, stages
-from evoxtral.errors import UserError
-from evoxtral.experiment import Setup
+from evoxtral import UserError, processes, runs, sft
 from evoxtral.model import adapter_digest, check_adapter, shape_of
 from evoxtral.params import Raft
+from evoxtral.pipeline import Setup
 from evoxtral.raft.curation import Curated, curate
 from evoxtral.raft.recipes import RaftRecipe
 from evoxtral.raft.sampling import Sampling, sample
@@ -66,7 +65,7 @@ def start_adapter(cfg: Raft, setup: Setup) -> Path:
         UserError: the folder named holds no adapter.
     """
     if cfg.adapter:
-        return check_adapter(paths.named(cfg.adapter))
+        return check_adapter(runs.named(cfg.adapter))
     return sft.adapter(sft.parameters_of(cfg.profile), setup).adapter
 
 
@@ -150,13 +149,13 @@ def _tune(
         "tracker",
     }  # fmt: skip
     rows = targets[["clip", "text"]].to_dict("records")
-    made = stages.stage(
+    made = runs.stage(
         "raft",
         cfg.profile,
         {
             **cfg.model_dump(exclude=excluded),
             "precision": sft.precision(cfg),
-            "targets": artifacts.digest(rows),
+            "targets": runs.digest(rows),
         },
         lambda folder: _train(folder, cfg, setup, adapter, targets, recipe.prompts, name),
         inputs={"base": setup.base.digest, "adapter": adapter_digest(adapter)},
@@ -176,7 +175,7 @@ def _train(
     name: str,
 ) -> None:
     if processes.is_main():
-        artifacts.write_jsonl(folder / TARGETS, targets.to_dict("records"))
+        runs.write_jsonl(folder / TARGETS, targets.to_dict("records"))
     setup = setup.hearing(encoder_learns=shape_of(adapter).encoder_lora)
     texts = dict(zip(targets["clip"], targets["text"], strict=True))
     clips = setup.clips(split)

@@ -15,19 +15,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from evoxtral import artifacts, processes, stages
-from evoxtral.errors import UserError
-from evoxtral.experiment import Setup, listener
+from evoxtral import UserError, processes, runs
+from evoxtral.decode import Batch, Decoding, decode, plan_batches
 from evoxtral.model import adapter_digest
+from evoxtral.pipeline import Setup, listener
 from evoxtral.progress import progress
 from evoxtral.raft.records import Completion, append_completions, read_completions
-from evoxtral.sample import Batch, Decoding, decode, plan_batches
 
 __all__ = ["COMPLETIONS", "Sampling", "sample"]
 
 COMPLETIONS = "completions.jsonl"
 _PARTS = "part-*.jsonl"
-_CODE = ("evoxtral.model", "evoxtral.raft.sampling", "evoxtral.sample")
+_CODE = ("evoxtral.model", "evoxtral.raft.sampling", "evoxtral.decode")
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,10 @@ def sample(
         **asdict(how),
         "base": setup.base.digest,
         "adapter": adapter_digest(adapter),
-        "clips": artifacts.digest([[clip.id, clip.sha256] for clip in chosen]),
+        "clips": runs.digest([[clip.id, clip.sha256] for clip in chosen]),
         "max_new_tokens": setup.max_new_tokens,
     }
-    made = stages.stage(
+    made = runs.stage(
         "completions",
         setup.cfg.profile,
         params,
@@ -154,10 +153,10 @@ def _parts(folder: Path, ids: Sequence[str]) -> Iterator[Completion]:
 def _join(folder: Path, ids: Sequence[str]) -> None:
     place = {name: i for i, name in enumerate(ids)}
     everything = sorted(_parts(folder, ids), key=lambda row: (place[row.clip], row.index))
-    artifacts.write_jsonl(folder / COMPLETIONS, [asdict(row) for row in everything])
+    runs.write_jsonl(folder / COMPLETIONS, [asdict(row) for row in everything])
     for part in folder.glob(_PARTS):
         part.unlink()
 
 
 def _seed(seed: int, clip: str, index: int) -> int:
-    return int(artifacts.digest([seed, clip, index])[:16], 16)
+    return int(runs.digest([seed, clip, index])[:16], 16)

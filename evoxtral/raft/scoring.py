@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.metrics import Convention, RewardWeights, reward
 from evoxtral.raft.records import Completion, to_frame
 

@@ -12,8 +12,7 @@ from typing import Literal
 
 import pandas as pd
 
-from evoxtral import artifacts
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 from evoxtral.raft.scoring import group_table
 
 __all__ = ["Tie", "best_of", "drawn", "drop_flat", "random_of", "ranked"]
@@ -97,4 +96,4 @@ def drop_flat(scored: pd.DataFrame, min_spread: float = 0.0) -> pd.DataFrame:
 
 def drawn(seed: int, clip: str) -> int:
     """A number in 0 … 2^256 - 1 that looks random and depends on seed and clip id alone."""
-    return int(artifacts.digest([seed, clip]), 16)
+    return int(runs.digest([seed, clip]), 16)

@@ -11,8 +11,7 @@ from fractions import Fraction
 
 import pandas as pd
 
-from evoxtral import tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, tags
 from evoxtral.raft.selection import drawn
 
 __all__ = ["completion_targets", "control_references", "mix_untagged"]

@@ -9,13 +9,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evoxtral import figures, metrics, sft, tables
+from evoxtral import UserError, figures, metrics, sft, tables
 from evoxtral.datamix import TRAIN
-from evoxtral.errors import UserError
-from evoxtral.experiment import Setup, transcripts
 from evoxtral.figures import RaftFacts
 from evoxtral.metrics import Evaluation
 from evoxtral.params import Raft
+from evoxtral.pipeline import Setup, transcripts
 from evoxtral.raft.curation import Curated, curate
 from evoxtral.raft.recipes import RaftRecipe, controls, grid
 from evoxtral.raft.run import Refined, Round, refine

@@ -17,8 +17,7 @@ import nbformat
 from nbformat import NotebookNode
 from PIL import Image
 
-from evoxtral import artifacts, paths
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 from evoxtral.report.output import SOURCE
 from evoxtral.report.stamp import STAMP
 from evoxtral.tables import MEASURES
@@ -41,7 +40,7 @@ _SHOWN = {
 
 def folder() -> Path:
     """Where the committed report is."""
-    return paths.root() / "reports" / "example"
+    return runs.root() / "reports" / "example"
 
 
 def write_example(profile: str, notebooks: Sequence[str]) -> Path:
@@ -54,11 +53,11 @@ def write_example(profile: str, notebooks: Sequence[str]) -> Path:
     Raises:
         UserError: a notebook has not been run, or the result is too large; nothing is replaced.
     """
-    source, partial = paths.reports_dir() / profile, folder().with_name(".example.partial")
+    source, partial = runs.reports_dir() / profile, folder().with_name(".example.partial")
     shutil.rmtree(partial, ignore_errors=True)
     parts = [_chapter(source, partial, name) for name in notebooks]
-    artifacts.write_text(partial / "README.md", "\n\n".join([_head(profile), *parts]) + "\n")
-    artifacts.write_json(partial / STAMP, artifacts.read_json(source / STAMP))
+    runs.write_text(partial / "README.md", "\n\n".join([_head(profile), *parts]) + "\n")
+    runs.write_json(partial / STAMP, runs.read_json(source / STAMP))
     size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
     if size > MOST_BYTES:
         raise UserError(
@@ -68,8 +67,8 @@ def write_example(profile: str, notebooks: Sequence[str]) -> Path:
         shutil.copyfile(folder() / name, partial / name)
     shutil.rmtree(folder())
     partial.replace(folder())
-    readme = paths.root() / "README.md"
-    artifacts.write_text(readme, fill_readme(readme.read_text(encoding="utf-8"), numbers()))
+    readme = runs.root() / "README.md"
+    runs.write_text(readme, fill_readme(readme.read_text(encoding="utf-8"), numbers()))
     return folder()
 
 
@@ -87,7 +86,7 @@ def _chapter(source: Path, target: Path, name: str) -> str:
         raise UserError(f"{executed} does not exist: run `evoxtral report` first")
     for file in ("results.json", "provenance.json"):
         data = (source / name / file).read_bytes()
-        artifacts.write_bytes(target / name / file, data)
+        runs.write_bytes(target / name / file, data)
     cells = nbformat.read(executed, as_version=4).cells
     return "\n\n".join(part for cell in cells for part in _parts(cell, source, target, name))
 
@@ -113,7 +112,7 @@ def _figure(alt: str, files: Sequence[str], source: Path, target: Path, name: st
         few = image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     few.save(buffer, "png", optimize=True)
-    artifacts.write_bytes(target / file, buffer.getvalue())
+    runs.write_bytes(target / file, buffer.getvalue())
     return f"![{alt.replace('[', '').replace(']', '')}]({file})"
 
 
@@ -121,7 +120,7 @@ def _table(files: Sequence[str], source: Path, target: Path, name: str) -> str:
     csv, markdown = (
         next(f"{name}/{file}" for file in files if file.endswith(end)) for end in (".csv", ".md")
     )
-    artifacts.write_bytes(target / csv, (source / csv).read_bytes())
+    runs.write_bytes(target / csv, (source / csv).read_bytes())
     return f"{(source / markdown).read_text(encoding='utf-8').rstrip()}\n\n[CSV]({csv})"
 
 
@@ -131,7 +130,7 @@ def numbers() -> str:
     Raises:
         UserError: there is no committed report.
     """
-    found = artifacts.read_json(folder() / "04_benchmark" / "results.json")["scores_measured"]
+    found = runs.read_json(folder() / "04_benchmark" / "results.json")["scores_measured"]
     rows = [
         row for name, keys in _SHOWN.items() for key in keys for row in [_row(found, name, key)]
     ]

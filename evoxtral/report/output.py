@@ -19,8 +19,7 @@ import pandas as pd
 from IPython.display import HTML, Image, Markdown, display
 from matplotlib.figure import Figure
 
-from evoxtral import artifacts, figures, paths, stages, tables
-from evoxtral.errors import UserError
+from evoxtral import UserError, figures, runs, tables
 from evoxtral.params import Parameters
 from evoxtral.report.provenance import provenance
 
@@ -48,7 +47,7 @@ class Report:
 
     def __init__(self, parameters: Parameters) -> None:
         self.parameters = parameters
-        self.folder = paths.reports_dir() / parameters.profile / parameters.notebook
+        self.folder = runs.reports_dir() / parameters.profile / parameters.notebook
         self._started = datetime.now(UTC)
         self._written: set[Path] = set()
         self.frames: dict[str, pd.DataFrame] = {}
@@ -56,7 +55,7 @@ class Report:
         if self.folder in self._open:
             self._open.pop(self.folder)()
         stack = ExitStack()
-        stack.enter_context(stages.exclusive(self.folder))
+        stack.enter_context(runs.exclusive(self.folder))
         self._open[self.folder] = weakref.finalize(self, stack.close)
 
     def _write(self, relative: str, data: bytes) -> None:
@@ -65,7 +64,7 @@ class Report:
         path = self.folder / relative
         if path in self._written:
             raise ValueError(f"{relative} is written twice")
-        artifacts.write_bytes(path, data)
+        runs.write_bytes(path, data)
         self._written.add(path)
 
     def table(self, name: str, table: tables.Table) -> HTML:
@@ -128,9 +127,9 @@ class Report:
         Returns:
             A line that says where the results are.
         """
-        self._write("results.json", artifacts.json_text(results).encode("utf-8"))
+        self._write("results.json", runs.json_text(results).encode("utf-8"))
         made = provenance(self.parameters, self._started)
-        self._write("provenance.json", artifacts.json_text(made).encode("utf-8"))
+        self._write("provenance.json", runs.json_text(made).encode("utf-8"))
         for path in sorted(self.folder.rglob("*")):
             if path.is_file() and path not in self._written:
                 path.unlink()

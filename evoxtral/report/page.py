@@ -19,8 +19,7 @@ import nbformat
 from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 
-from evoxtral import artifacts, paths
-from evoxtral.errors import UserError
+from evoxtral import UserError, runs
 from evoxtral.report.output import SOURCE
 
 __all__ = ["PAGE", "Chapter", "Piece", "chapter", "render", "write_page"]
@@ -100,9 +99,9 @@ def write_page(profile: str, notebooks: Sequence[str]) -> Path:
     Raises:
         UserError: a notebook has not been run.
     """
-    folder = paths.reports_dir() / profile
+    folder = runs.reports_dir() / profile
     page = render(profile, [chapter(folder, name) for name in notebooks])
-    return artifacts.write_text(folder / PAGE, page)
+    return runs.write_text(folder / PAGE, page)
 
 
 def chapter(folder: Path, name: str) -> Chapter:
@@ -120,9 +119,7 @@ def chapter(folder: Path, name: str) -> Chapter:
         raise UserError(f"{executed} does not exist: run `evoxtral report` first")
     notebook = nbformat.read(executed, as_version=4)
     pieces = [piece for cell in notebook.cells for piece in _pieces(cell, name)]
-    return Chapter(
-        name, tuple(_joined(pieces)), artifacts.read_json(folder / name / "provenance.json")
-    )
+    return Chapter(name, tuple(_joined(pieces)), runs.read_json(folder / name / "provenance.json"))
 
 
 def render(profile: str, chapters: Sequence[Chapter]) -> str:

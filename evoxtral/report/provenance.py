@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from evoxtral import artifacts, paths, stages
+from evoxtral import runs
 from evoxtral.params import Parameters
 
 __all__ = [
@@ -43,7 +43,7 @@ def _git(*arguments: str) -> str | None:
     """Output of a git command in the checkout, or None where there is no git or no commit."""
     try:
         done = subprocess.run(
-            ["git", "-C", str(paths.root()), *arguments],
+            ["git", "-C", str(runs.root()), *arguments],
             capture_output=True,
             text=True,
             check=False,
@@ -70,8 +70,8 @@ def _versions() -> dict[str, str]:
 
 def cells_digest(notebook: str) -> str:
     """SHA-256 of the code of a notebook; its prose decides no number."""
-    cells = artifacts.read_json(paths.notebooks_dir() / f"{notebook}.ipynb")["cells"]
-    return artifacts.digest(["".join(c["source"]) for c in cells if c["cell_type"] == "code"])
+    cells = runs.read_json(runs.notebooks_dir() / f"{notebook}.ipynb")["cells"]
+    return runs.digest(["".join(c["source"]) for c in cells if c["cell_type"] == "code"])
 
 
 def loaded_modules() -> dict[str, str]:
@@ -82,22 +82,20 @@ def loaded_modules() -> dict[str, str]:
 
 def module_digest(name: str) -> str:
     """SHA-256 of a module's own file, a package's `__init__` included; empty if it is gone."""
-    path = paths.root().joinpath(*name.split("."))
+    path = runs.root().joinpath(*name.split("."))
     files = [path.with_suffix(".py"), path / "__init__.py"]
     found = [file for file in files if file.is_file()]
-    return artifacts.digest_file(found[0]) if found else ""
+    return runs.digest_file(found[0]) if found else ""
 
 
 def files_digests() -> dict[str, str]:
     """SHA-256 of what the report reads that is no code: published numbers, embedded weights."""
-    root = paths.root()
+    root = runs.root()
     files = [
         *root.glob("reports/paper/*.csv"),
-        *root.glob("evoxtral/tiny/checkpoint/*.safetensors"),
+        *root.glob("evoxtral/world/base/checkpoint/*.safetensors"),
     ]
-    return {
-        file.relative_to(root).as_posix(): artifacts.digest_file(file) for file in sorted(files)
-    }
+    return {file.relative_to(root).as_posix(): runs.digest_file(file) for file in sorted(files)}
 
 
 def _command() -> str:
@@ -127,14 +125,13 @@ def provenance(parameters: Parameters, started: datetime) -> dict[str, Any]:
         "notebook": parameters.notebook,
         "parameters": parameters.model_dump(mode="json"),
         "parameters_sha256": parameters.digest(),
-        "code_sha256": stages.code_digest(["evoxtral"]),
+        "code_sha256": runs.code_digest(["evoxtral"]),
         "cells_sha256": cells_digest(parameters.notebook),
         "modules": loaded_modules(),
         "files": files_digests(),
         **commit(),
         "stages": [
-            {"name": s.name, "digest": s.digest, "executed": s.executed}
-            for s in stages.used_stages()
+            {"name": s.name, "digest": s.digest, "executed": s.executed} for s in runs.used_stages()
         ],
         "versions": _versions(),
         "python": platform.python_version(),

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import papermill
 
-from evoxtral import artifacts, params, paths
-from evoxtral.errors import UserError
+from evoxtral import UserError, params, runs
 from evoxtral.report.page import write_page
 from evoxtral.report.stamp import STAMP, stamp
 
@@ -32,11 +31,11 @@ def run_notebook(notebook: str, profile: str, output: Path) -> Path:
     partial = output.with_name(f".{output.stem}.partial.ipynb")
     try:
         papermill.execute_notebook(
-            paths.notebooks_dir() / f"{notebook}.ipynb",
+            runs.notebooks_dir() / f"{notebook}.ipynb",
             partial,
             parameters=cfg.model_dump(),
             kernel_name="python3",
-            cwd=paths.notebooks_dir(),
+            cwd=runs.notebooks_dir(),
             progress_bar={"desc": notebook},
         )
     except papermill.PapermillExecutionError as error:
@@ -50,7 +49,7 @@ def run_notebook(notebook: str, profile: str, output: Path) -> Path:
             f"cannot write {output}: {error.strerror or error}; free space or set EVOXTRAL_REPORTS "
             "to another place, then run again"
         ) from error
-    artifacts.write_bytes(output, partial.read_bytes())
+    runs.write_bytes(output, partial.read_bytes())
     partial.unlink()
     return output
 
@@ -65,9 +64,9 @@ def run_report(profile: str) -> Path:
     """
     for notebook in REPORT_NOTEBOOKS:
         params.profile(notebook, profile)
-    folder = paths.reports_dir() / profile
+    folder = runs.reports_dir() / profile
     made_from = {"profile": profile, "parts": stamp(REPORT_NOTEBOOKS, profile)}
     for notebook in REPORT_NOTEBOOKS:
         run_notebook(notebook, profile, folder / f"{notebook}.ipynb")
-    artifacts.write_json(folder / STAMP, made_from)
+    runs.write_json(folder / STAMP, made_from)
     return write_page(profile, REPORT_NOTEBOOKS)

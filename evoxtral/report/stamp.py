@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from evoxtral import params, paths
+from evoxtral import params, runs
 from evoxtral.report.provenance import cells_digest, files_digests
 
 __all__ = ["DECIDING", "STAMP", "changed_parts", "code_text", "stamp"]
@@ -35,7 +35,7 @@ def stamp(notebooks: Sequence[str], profile: str) -> dict[str, str]:
         notebooks: of the report.
         profile: whose parameters.
     """
-    package = paths.root() / "evoxtral"
+    package = runs.root() / "evoxtral"
     parts = {f"evoxtral.{name}": _digest(package / name) for name in DECIDING}
     parts |= {f"evoxtral.{name}": _digest(package / f"{name}.py") for name in _MODULES}
     for name in notebooks:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from evoxtral import artifacts, params, paths, stages
+from evoxtral import params, runs
 from evoxtral.report.provenance import cells_digest, files_digests, module_digest
 
 __all__ = ["State", "Status", "notebook_statuses", "stage_statuses"]
@@ -48,10 +48,10 @@ def notebook_statuses(profile: str, notebooks: Sequence[str]) -> list[Status]:
 
 
 def _notebook(profile: str, name: str) -> Status:
-    path = paths.reports_dir() / profile / name / "provenance.json"
+    path = runs.reports_dir() / profile / name / "provenance.json"
     if not path.is_file():
         return Status(name, "missing", "not run yet")
-    said = artifacts.read_json(path)
+    said = runs.read_json(path)
     if not {"cells_sha256", "modules", "files"} <= said.keys():
         return Status(name, "stale", "run by an earlier version")
     used = tuple(f"{stage['name']}-{stage['digest'][:12]}" for stage in said["stages"])
@@ -78,7 +78,7 @@ def _changed(what: str, before: Mapping[str, str], now: Mapping[str, str]) -> st
 
 
 def _gone(profile: str, used: Sequence[str]) -> str:
-    damaged = [name for name in used if stages.why_build(paths.runs_dir() / profile / name)]
+    damaged = [name for name in used if runs.why_build(runs.runs_dir() / profile / name)]
     return _listed("stages missing or damaged", damaged)
 
 
@@ -94,7 +94,7 @@ def stage_statuses(profile: str, notebooks: Sequence[Status]) -> list[Status]:
         profile: whose.
         notebooks: as `notebook_statuses` returns them.
     """
-    folder = paths.runs_dir() / profile
+    folder = runs.runs_dir() / profile
     there = {path.parent.name for path in folder.glob("*/stage.json")}
     unfinished = {path.name for path in folder.glob("*.partial") if path.is_dir()}
     used = {name for one in notebooks for name in one.stages}
@@ -105,7 +105,7 @@ def _stage(folder: Path, notebooks: Sequence[Status]) -> Status:
     name = folder.name
     if name.endswith(".partial"):
         return Status(name, "missing", "unfinished: the next run of its notebook resumes it")
-    damage = stages.why_build(folder)
+    damage = runs.why_build(folder)
     if damage:
         return Status(name, "missing", damage)
     users = [one for one in notebooks if name in one.stages]

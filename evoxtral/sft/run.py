@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from evoxtral import datamix, params, stages
+from evoxtral import UserError, datamix, params, runs
 from evoxtral.devices import arithmetic, device
-from evoxtral.errors import UserError
-from evoxtral.experiment import Setup
 from evoxtral.model import LoraShape
 from evoxtral.params import FineTuning, Sft
+from evoxtral.pipeline import Setup
 from evoxtral.sft.tracking import log_outcome, tracker
 from evoxtral.train import ADAPTER, Examples, Recipe, Tuned, Watched, finetune, read_log
 
@@ -29,7 +28,7 @@ __all__ = [
 TUNING_CODE = (
     "evoxtral.metrics",
     "evoxtral.model",
-    "evoxtral.sample",
+    "evoxtral.decode",
     "evoxtral.sft.run",
     "evoxtral.tags",
     "evoxtral.train",
@@ -107,7 +106,7 @@ def adapter(cfg: Sft, setup: Setup) -> Tuned:
     setup = setup.hearing(encoder_learns=cfg.encoder_lora)
     excluded = {"checkpointing", "decode_batch", "device", "micro_batch", "profile", "shown",
                 "tracker"}  # fmt: skip
-    made = stages.stage(
+    made = runs.stage(
         "sft",
         cfg.profile,
         {**cfg.model_dump(exclude=excluded), "precision": precision(cfg)},

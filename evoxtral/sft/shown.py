@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 
 from evoxtral import datamix, metrics, model, tags, train
+from evoxtral.clips import Clip
 from evoxtral.datamix.listening import to_mp3
-from evoxtral.dataset import Clip
-from evoxtral.experiment import Setup, transcripts
 from evoxtral.figures import Transcribed
 from evoxtral.metrics import Evaluation
 from evoxtral.model import count_parameters
 from evoxtral.params import Sft
+from evoxtral.pipeline import Setup, transcripts
 from evoxtral.sft.run import lora_shape, precision, training_examples
 from evoxtral.train import Tuned
 

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evoxtral import processes
-from evoxtral.errors import UserError
-from evoxtral.experiment import Setup, listener
+from evoxtral import UserError, processes
+from evoxtral.decode import Decoding, decode
 from evoxtral.params import FineTuning
-from evoxtral.sample import Decoding, decode
+from evoxtral.pipeline import Setup, listener
 
 if TYPE_CHECKING:
     from wandb import Run

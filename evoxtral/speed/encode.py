@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from evoxtral.dataset import Clip
-from evoxtral.experiment import Setup
+from evoxtral.clips import Clip
 from evoxtral.model import Features
+from evoxtral.pipeline import Setup
 from evoxtral.speed import floors, plain
 from evoxtral.speed.measure import Comparison, alternate, clocked
 from evoxtral.speed.subject import cached, precision, rebuilt, shapes

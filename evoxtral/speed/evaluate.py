@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from evoxtral.decode import transcribe
 from evoxtral.model import Features
-from evoxtral.sample import transcribe
 from evoxtral.speed import floors, plain
 from evoxtral.speed.measure import Comparison, alternate, clocked
 from evoxtral.speed.roofline import Need

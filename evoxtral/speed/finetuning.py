@@ -15,10 +15,10 @@ from functools import cached_property
 import numpy as np
 from peft import PeftModel
 
-from evoxtral.dataset import Clip
-from evoxtral.errors import UserError
-from evoxtral.experiment import Setup
+from evoxtral import UserError
+from evoxtral.clips import Clip
 from evoxtral.model import Features, attach, read_cached
+from evoxtral.pipeline import Setup
 from evoxtral.speed import floors, plain
 from evoxtral.speed.measure import Comparison, Timed, alternate, clocked
 from evoxtral.speed.roofline import Need

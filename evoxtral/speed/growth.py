@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 
 __all__ = ["LIMITS", "LINEAR", "Goal", "Slope", "goals", "limits", "slope", "slopes"]
 

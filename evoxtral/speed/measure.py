@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.speed.roofline import Need
 
 __all__ = ["Comparison", "Timed", "Way", "alternate", "clocked", "compare"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from evoxtral import artifacts
+from evoxtral import runs
 from evoxtral.datamix.six import RATIO, SIZES
 from evoxtral.mix.mixer import mix_tree
 from evoxtral.mix.plan import apportion
@@ -37,7 +37,7 @@ def write_rows(root: Path, share: float, seed: int = 0) -> int:
     for name, (domain, size) in SIZES.items():
         rows = max(6, round(share * size))
         path = root / "raw" / domain / f"{name}.jsonl"
-        artifacts.write_stream(path, _lines(name, domain, rows, words, rng))
+        runs.write_stream(path, _lines(name, domain, rows, words, rng))
         total += rows
     return total
 

@@ -20,8 +20,8 @@ from torch import nn
 from torch.utils.data import Dataset
 from transformers import BatchFeature
 
-from evoxtral import dataset
-from evoxtral.dataset import Clip
+from evoxtral import clips as dataset
+from evoxtral.clips import Clip
 from evoxtral.model import Prompter
 
 __all__ = ["Collator", "Samples", "request", "write"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from evoxtral import artifacts
+from evoxtral import runs
 from evoxtral.speed.roofline import Ceilings, Need, bound, floor
 
 __all__ = ["Found", "find", "read"]
@@ -71,7 +71,7 @@ def find(folders: Sequence[Path], profile: str) -> list[Path]:
 
 def read(paths: Sequence[Path]) -> Found:
     """Read measurements; frames without rows where there are none."""
-    said = {path: artifacts.read_json(path) for path in paths}
+    said = {path: runs.read_json(path) for path in paths}
     grown = [path.with_suffix(".csv") for path in said if path.stem.startswith("growth_")]
     growth = [pd.read_csv(path) for path in grown]
     ratios = [row for one in said.values() for row in one.get("ratios", [])]

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
+from evoxtral.decode import Decoding, decode, plan_batches
 from evoxtral.forecast import Shapes, Workload
 from evoxtral.model import LoraShape, Prompter, attach, encode, read_cached
-from evoxtral.sample import Decoding, decode, plan_batches
 from evoxtral.speed import floors
 from evoxtral.speed.measure import Comparison, Timed, alternate, clocked
 from evoxtral.speed.roofline import Need, Precision

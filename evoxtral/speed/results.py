@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from evoxtral import artifacts
+from evoxtral import runs
 from evoxtral.speed.measure import Comparison
 
 __all__ = ["facts_text", "ratios", "write", "write_growth"]
@@ -28,7 +28,7 @@ def write(
     """
     rounds = pd.concat([one.rounds.assign(work=one.work) for one in comparisons])
     columns = ["work", "way", "round", "seconds"]
-    artifacts.write_text(folder / f"{name}.csv", rounds[columns].round(6).to_csv(index=False))
+    runs.write_text(folder / f"{name}.csv", rounds[columns].round(6).to_csv(index=False))
     said = {
         "conditions": dict(conditions),
         "ratios": [row for one in comparisons for row in _rows(one.ratios)],
@@ -42,7 +42,7 @@ def write(
             for one in comparisons
         },
     }
-    artifacts.write_json(folder / f"{name}.json", said)
+    runs.write_json(folder / f"{name}.json", said)
 
 
 def write_growth(
@@ -56,8 +56,8 @@ def write_growth(
         points: as `points.measure_points` gives them.
         conditions: machine and settings, JSON-serialisable.
     """
-    artifacts.write_text(folder / f"{name}.csv", points.round(6).to_csv(index=False))
-    artifacts.write_json(folder / f"{name}.json", {"conditions": dict(conditions)})
+    runs.write_text(folder / f"{name}.csv", points.round(6).to_csv(index=False))
+    runs.write_json(folder / f"{name}.json", {"conditions": dict(conditions)})
 
 
 def _rows(ratios: pd.DataFrame) -> list[dict[str, Any]]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from evoxtral import params, sft
-from evoxtral.errors import UserError
-from evoxtral.experiment import open_setup
+from evoxtral import UserError, params, sft
 from evoxtral.model import check_adapter
 from evoxtral.params import Raft
+from evoxtral.pipeline import open_setup
 from evoxtral.raft.sampling import Sampling
 from evoxtral.speed.encode import encode_clips
 from evoxtral.speed.evaluate import evaluate

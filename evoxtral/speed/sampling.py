@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from evoxtral import metrics, stats
+from evoxtral.decode import Decoding, decode, plan_batches
 from evoxtral.model import Features
 from evoxtral.raft.sampling import Sampling
-from evoxtral.sample import Decoding, decode, plan_batches
 from evoxtral.speed import plain
 from evoxtral.speed.evaluate import OURS, WITH_CACHE, check_texts, needs, one_by_one, together
 from evoxtral.speed.measure import Comparison, alternate, clocked

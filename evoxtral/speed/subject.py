@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from transformers import VoxtralForConditionalGeneration
 
-from evoxtral.dataset import Clip
-from evoxtral.errors import UserError
-from evoxtral.experiment import Setup
+from evoxtral import UserError
+from evoxtral.clips import Clip
 from evoxtral.forecast import Shapes
 from evoxtral.model import Features, cache_features, load, merge, read_cached
+from evoxtral.pipeline import Setup
 from evoxtral.speed.roofline import Precision
 
 __all__ = [

@@ -14,10 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from evoxtral import artifacts, sft
+from evoxtral import UserError, runs, sft
 from evoxtral.datamix.six import SIZES
-from evoxtral.errors import UserError
-from evoxtral.experiment import open_setup
+from evoxtral.pipeline import open_setup
 from evoxtral.report.provenance import commit
 from evoxtral.speed import results, run
 from evoxtral.speed.machine import conditions, machine
@@ -148,7 +147,7 @@ def _measured(path: Path, depth: str) -> bool:
     """Whether a part's file says the present commit, machine and depth."""
     if not path.is_file():
         return False
-    said = artifacts.read_json(path)["conditions"]
+    said = runs.read_json(path)["conditions"]
     return _identity(said) == _identity({"depth": depth, "machine": machine(), **commit()})
 
 

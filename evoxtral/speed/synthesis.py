@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from evoxtral.dataset import CorpusSizes, build_corpus, load
+from evoxtral.clips import CorpusSizes, build_corpus, load
 from evoxtral.speed.measure import Comparison, alternate, clocked
 
 __all__ = ["processes_tried", "synthesis", "way"]

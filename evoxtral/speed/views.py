@@ -10,7 +10,7 @@ from typing import TypeAlias
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evoxtral import figures, paths, tables
+from evoxtral import figures, runs, tables
 from evoxtral.params import Speed
 from evoxtral.speed import growth, reading
 from evoxtral.speed.reading import Found
@@ -37,7 +37,7 @@ Shown: TypeAlias = dict[str, tables.Table | Figure]
 
 def folders() -> list[Path]:
     """Where measurements lie: those of the checkout, and this user's own, which come first."""
-    return list(dict.fromkeys([paths.root() / "reports" / "speed", paths.reports_dir() / "speed"]))
+    return list(dict.fromkeys([runs.root() / "reports" / "speed", runs.reports_dir() / "speed"]))
 
 
 def measured(cfg: Speed) -> Found:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import pandas as pd
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 
 __all__ = ["COUNT", "TEXT", "Best", "Direction", "Format", "Table", "best_in_row"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.metrics import Evaluation, Protocol
 from evoxtral.tables.model import COUNT, Format, Table
 from evoxtral.tables.scores import MEASURES, PAIRED, difference, scores, with_interval

@@ -9,8 +9,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from evoxtral import tags
-from evoxtral.errors import UserError
+from evoxtral import UserError, tags
 from evoxtral.metrics import Evaluation, Protocol, compare
 from evoxtral.tables.model import COUNT, MISSING, Direction, Format, Table
 

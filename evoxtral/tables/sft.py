@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from evoxtral import checks
-from evoxtral.errors import UserError
+from evoxtral import UserError, checks
 from evoxtral.figures.canvas import scientific
 from evoxtral.tables.model import COUNT, Format, Table
 

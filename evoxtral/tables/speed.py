@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.tables.model import Format, Table
 
 __all__ = ["speed_conditions", "speed_floors", "speed_goals", "speed_slopes", "speed_ups"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from evoxtral import artifacts, processes
+from evoxtral import processes, runs
 
 __all__ = ["MARKER", "Marker", "newest_whole", "step_of"]
 
@@ -42,12 +42,12 @@ def _is_whole(folder: Path) -> bool:
 
 def _seal(folder: Path) -> bytes:
     """What the marker of a whole checkpoint says: compared as it is, a damaged one is no error."""
-    return artifacts.json_text(_contents(folder)).encode()
+    return runs.json_text(_contents(folder)).encode()
 
 
 def _contents(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != MARKER)
-    return {path.name: artifacts.digest_file(path) for path in files}
+    return {path.name: runs.digest_file(path) for path in files}
 
 
 class Marker(TrainerCallback):
@@ -64,4 +64,4 @@ class Marker(TrainerCallback):
         processes.barrier()  # each process has a file of its own in the checkpoint
         if state.is_world_process_zero:
             folder = Path(str(args.output_dir)) / f"{_PREFIX}{state.global_step}"
-            artifacts.write_bytes(folder / MARKER, _seal(folder))
+            runs.write_bytes(folder / MARKER, _seal(folder))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from evoxtral.errors import UserError
+from evoxtral import UserError
 from evoxtral.model import Listened, Prompter
 
 __all__ = ["FILLER", "IGNORED", "Examples", "collate", "masked"]

@@ -20,8 +20,7 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME
 
-from evoxtral import artifacts, processes
-from evoxtral.errors import UserError
+from evoxtral import UserError, processes, runs
 from evoxtral.model import Voxtral, attach, load, read_cached
 from evoxtral.train.checkpoints import Marker, newest_whole
 from evoxtral.train.examples import Examples, collate
@@ -210,14 +209,14 @@ def _arguments(
 def _finish(folder: Path, state: TrainerState, plain_limit: float) -> None:
     """Keep the best epoch's adapter and the log; drop the checkpoints."""
     history = pd.DataFrame(state.log_history)
-    artifacts.write_text(folder / LOG, history.to_csv(index=False))
+    runs.write_text(folder / LOG, history.to_csv(index=False))
     best = _best(_epochs(history), plain_limit)
     source = folder / _CHECKPOINTS / f"checkpoint-{int(best['step'])}"
     for name in ("adapter_config.json", "adapter_model.safetensors"):
-        artifacts.write_bytes(folder / ADAPTER / name, (source / name).read_bytes())
+        runs.write_bytes(folder / ADAPTER / name, (source / name).read_bytes())
     stopped = state.global_step < state.max_steps
     summary = {"best_epoch": round(float(best["epoch"])), "stopped": stopped}
-    artifacts.write_json(folder / SUMMARY, summary)
+    runs.write_json(folder / SUMMARY, summary)
     shutil.rmtree(folder / _CHECKPOINTS)
 
 
@@ -234,7 +233,7 @@ def read_log(folder: Path) -> Tuned:
     """What a finished run left in its folder."""
     history = pd.read_csv(folder / LOG)
     steps = history.reindex(columns=["step", "epoch", "loss", "learning_rate"])
-    summary = artifacts.read_json(folder / SUMMARY)
+    summary = runs.read_json(folder / SUMMARY)
     return Tuned(
         folder / ADAPTER,
         steps.dropna(subset="loss").reset_index(drop=True),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from evoxtral import metrics, tags
+from evoxtral.decode import transcribe
 from evoxtral.model import Listened, Prompter
-from evoxtral.sample import transcribe
 
 __all__ = ["Watched"]
 

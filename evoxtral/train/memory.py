@@ -9,8 +9,7 @@ from dataclasses import replace
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
-from evoxtral import processes
-from evoxtral.errors import UserError
+from evoxtral import UserError, processes
 from evoxtral.model import Voxtral, open_base
 from evoxtral.train.recipe import Recipe
 

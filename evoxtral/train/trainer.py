@@ -25,8 +25,7 @@ from transformers import (
 )
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from evoxtral import processes
-from evoxtral.errors import UserError
+from evoxtral import UserError, processes
 from evoxtral.model import fold, last_logits, settle
 from evoxtral.progress import progress
 from evoxtral.train.examples import FILLER, IGNORED, Examples

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
-from evoxtral.dataset.audio import SAMPLE_RATE
+from evoxtral.clips.audio import SAMPLE_RATE
 
 __all__ = ["Span", "plan_chunks"]
 

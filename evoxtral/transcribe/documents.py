@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evoxtral import artifacts, tags
+from evoxtral import runs, tags
 
 __all__ = ["FORMATS", "Chunk", "Transcript", "render"]
 
@@ -77,7 +77,7 @@ class Transcript:
 
 
 def _json(transcript: Transcript) -> str:
-    return artifacts.json_text(transcript.to_dict())
+    return runs.json_text(transcript.to_dict())
 
 
 def _text(transcript: Transcript) -> str:

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from torch import Tensor
 from transformers import VoxtralForConditionalGeneration
 
-from evoxtral.dataset.audio import SAMPLE_RATE, decode
-from evoxtral.dataset.containers import BadAudioError
+from evoxtral.clips.audio import SAMPLE_RATE, decode
+from evoxtral.clips.containers import BadAudioError
+from evoxtral.decode import transcribe
 from evoxtral.model import Prompter, merge, open_base
 from evoxtral.progress import progress
-from evoxtral.sample import transcribe
 from evoxtral.transcribe.chunks import Span, plan_chunks
 from evoxtral.transcribe.documents import Chunk, Transcript
 

@@ -1,0 +1,7 @@
+"""Sampling: completions of clips, greedy or drawn, from cached features."""
+
+from evoxtral.decode.constraint import BracketGuard
+from evoxtral.decode.decode import Decoded, Decoding, decode
+from evoxtral.decode.transcribe import Batch, plan_batches, transcribe
+
+__all__ = ["Batch", "BracketGuard", "Decoded", "Decoding", "decode", "plan_batches", "transcribe"]

@@ -1,6 +1,0 @@
-"""The experiment around the models: clips, base, cached features, transcripts of a system."""
-
-from evoxtral.experiment.setup import HEADLINE, TOKEN_MARGIN, Setup, open_setup
-from evoxtral.experiment.transcripts import listener, transcripts
-
-__all__ = ["HEADLINE", "TOKEN_MARGIN", "Setup", "listener", "open_setup", "transcripts"]

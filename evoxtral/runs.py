@@ -1,0 +1,443 @@
+"""Where things are, files that are whole or absent, and stages: expensive steps run once.
+
+A stage is a function of (parameters, upstream digests, code); its result lives in
+`runs/<profile>/<stage>-<digest>/`. It is built in a folder beside, stamped with the hashes of what
+went in and what came out, and renamed into place: a finished folder is whole. A killed stage
+leaves its `.partial` folder, from which its maker may resume.
+
+Where several processes do one run's work (`evoxtral.processes`), all ask for the same stages in
+the same order; the main process looks, locks, stamps and renames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from evoxtral import UserError, processes
+
+__all__ = [
+    "StageResult",
+    "append_jsonl",
+    "bought_dir",
+    "code_digest",
+    "digest",
+    "digest_file",
+    "exclusive",
+    "json_text",
+    "named",
+    "notebooks_dir",
+    "params_dir",
+    "read_json",
+    "read_jsonl",
+    "reports_dir",
+    "root",
+    "runs_dir",
+    "stage",
+    "used_stages",
+    "why_build",
+    "write_bytes",
+    "write_json",
+    "write_jsonl",
+    "write_stream",
+    "write_text",
+]
+
+
+def _is_root(folder: Path) -> bool:
+    return (folder / "pyproject.toml").is_file() and (folder / "params").is_dir()
+
+
+def root() -> Path:
+    """Root of the checkout that holds `notebooks/`, `params/` and `reports/`.
+
+    In this order: the environment variable `EVOXTRAL_ROOT`; the place of an editable install;
+    the nearest parent of the working directory that looks like a checkout.
+
+    Raises:
+        UserError: none of the three is a checkout.
+    """
+    named = os.environ.get("EVOXTRAL_ROOT")
+    if named:
+        folder = Path(named).expanduser().resolve()
+        if _is_root(folder):
+            return folder
+        raise UserError(
+            f"EVOXTRAL_ROOT is {folder}, which is no Evoxtral checkout: point it at the folder "
+            "that holds pyproject.toml and params/"
+        )
+    installed = Path(__file__).resolve().parents[1]
+    here = Path.cwd().resolve()
+    for folder in (installed, here, *here.parents):
+        if _is_root(folder):
+            return folder
+    raise UserError("no Evoxtral checkout found: work inside a clone, or set EVOXTRAL_ROOT to one")
+
+
+def named(path: str) -> Path:
+    """What a parameter means by a path: a relative one starts at the checkout."""
+    return root() / Path(path).expanduser()
+
+
+def _beside(variable: str, default: str) -> Path:
+    moved = os.environ.get(variable)
+    return Path(moved).expanduser().resolve() if moved else root() / default
+
+
+def runs_dir() -> Path:
+    """Heavy artefacts (audio, features, adapters): `runs/`, or `EVOXTRAL_RUNS`."""
+    return _beside("EVOXTRAL_RUNS", "runs")
+
+
+def bought_dir() -> Path:
+    """What was paid for (speech, replies), which cleaning must not take: `bought/`.
+
+    The environment variable `EVOXTRAL_BOUGHT` moves it.
+    """
+    return _beside("EVOXTRAL_BOUGHT", "bought")
+
+
+def reports_dir() -> Path:
+    """Generated tables and figures: `reports/`, or `EVOXTRAL_REPORTS`."""
+    return _beside("EVOXTRAL_REPORTS", "reports")
+
+
+def params_dir() -> Path:
+    """The parameter files: `params/<profile>/<notebook>.yaml`."""
+    return root() / "params"
+
+
+def notebooks_dir() -> Path:
+    """The notebooks."""
+    return root() / "notebooks"
+
+
+def write_stream(path: Path | str, chunks: Iterable[bytes]) -> Path:
+    """Write a file so that a reader sees the old content or the new, never a part.
+
+    The chunks go to a temporary file beside `path` as they come, are flushed to disk, and the
+    file is renamed into place.
+
+    Raises:
+        UserError: the file cannot be written (disk full, no permission); names path and size.
+            What was at `path` before is untouched, also when making a chunk fails.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    size = 0
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            for chunk in chunks:
+                size += len(chunk)
+                stream.write(chunk)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {target} ({size:,} bytes): {error.strerror or error}; "
+            "free space or choose another place, then run again"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def write_bytes(path: Path | str, data: bytes) -> Path:
+    """Write bytes atomically (see `write_stream`)."""
+    return write_stream(path, [data])
+
+
+def write_text(path: Path | str, text: str) -> Path:
+    """Write UTF-8 text atomically (see `write_bytes`)."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def json_text(value: Any) -> str:
+    """A JSON document: sorted keys, two spaces, no NaN, one newline at the end."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return text + "\n"
+
+
+def write_json(path: Path | str, value: Any) -> Path:
+    """Write a JSON document atomically."""
+    return write_text(path, json_text(value))
+
+
+def write_jsonl(path: Path | str, rows: Iterable[dict[str, Any]]) -> Path:
+    """Write one JSON object per line atomically, row by row."""
+    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    return write_stream(path, (line.encode("utf-8") for line in lines))
+
+
+def append_jsonl(path: Path | str, rows: Iterable[dict[str, Any]]) -> None:
+    """Append rows and flush them to disk; a kill can tear the last line only."""
+    data = "".join(json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows)
+    try:
+        with Path(path).open("ab") as stream:
+            stream.write(data.encode("utf-8"))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise UserError(f"cannot append to {path}: {error.strerror or error}") from error
+
+
+def read_json(path: Path | str) -> Any:
+    """Read one JSON file.
+
+    Raises:
+        UserError: the file is missing or no JSON; names it.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}); delete it and run again") from error
+
+
+def read_jsonl(path: Path | str, *, torn_last: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON-lines file.
+
+    Args:
+        path: the file.
+        torn_last: drop a last line that has no newline, as a kill during `append_jsonl` leaves it.
+
+    Raises:
+        UserError: a line is no JSON object; names file and line.
+    """
+    with Path(path).open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if torn_last and not line.endswith(b"\n"):
+                return
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                raise UserError(f"{path}, line {number}: not valid JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise UserError(f"{path}, line {number}: expected a JSON object")
+            yield row
+
+
+def digest(value: Any) -> str:
+    """Hex SHA-256 of a JSON-serialisable value, independent of key order.
+
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def digest_file(path: Path | str) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+STAMP = "stage.json"
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """A finished stage: where its files are, its digest, and whether this process made it."""
+
+    name: str
+    path: Path
+    digest: str
+    executed: bool
+
+
+_used: dict[Path, StageResult] = {}
+
+
+def used_stages() -> list[StageResult]:
+    """The stages this process asked for, in order; the provenance of a report lists them."""
+    return list(_used.values())
+
+
+def code_digest(modules: Sequence[str]) -> str:
+    """SHA-256 over the Python sources of modules or packages, e.g. `["evoxtral.world.speech"]`.
+
+    Part of a stage's digest, so that a changed generator never serves an old corpus. Read once a
+    process: an edit counts from the next one on.
+
+    Raises:
+        ValueError: there is no such module.
+    """
+    return _code_digest(tuple(sorted(modules)))
+
+
+# Cached, since Python imports a module once: after an edit a kernel that lives on still runs what
+# it has loaded, and a digest of the file as it is now would name code that made nothing.
+@cache
+def _code_digest(modules: tuple[str, ...]) -> str:
+    total = hashlib.sha256()
+    for module in modules:
+        spec = find_spec(module)
+        if spec is None or spec.origin is None:
+            raise ValueError(f"no such module: {module}")
+        origin = Path(spec.origin)
+        is_package = spec.submodule_search_locations is not None
+        files = sorted(origin.parent.rglob("*.py")) if is_package else [origin]
+        for file in files:
+            total.update(f"{module}:{file.relative_to(origin.parent)}\0".encode())
+            total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+@contextmanager
+def exclusive(target: Path) -> Iterator[None]:
+    """Hold the lock of a folder; a second run is refused, naming the holder.
+
+    The operating system drops the lock with the process, so a killed run leaves none behind.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    lock_path = target.with_name(f".{target.name}.lock")
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    holder = lock_path.with_suffix(".holder")
+    lock = FileLock(lock_path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        who = holder.read_text() if holder.exists() else "another process"
+        raise UserError(
+            f"{target.name} is being written by {who}: wait for it or stop it, then run again"
+        ) from error
+    try:
+        write_text(holder, f"process {os.getpid()} on {socket.gethostname()}")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _outputs(folder: Path) -> dict[str, dict[str, Any]]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != STAMP)
+    return {
+        p.relative_to(folder).as_posix(): {
+            "bytes": p.stat().st_size,
+            "sha256": digest_file(p),
+        }
+        for p in files
+    }
+
+
+def why_build(folder: Path) -> str:
+    """Why a stage has to be built; empty if it is whole.
+
+    The files are held against the stage's stamp by their sizes: hashing gigabytes at every look
+    would cost more than the damage it finds.
+
+    Args:
+        folder: of the stage, `runs/<profile>/<stage>-<digest>`.
+    """
+    if not (folder / STAMP).is_file():
+        return "not made yet"
+    for name, facts in read_json(folder / STAMP)["outputs"].items():
+        file = folder / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file.stat().st_size != facts["bytes"]:
+            return f"{name} has changed size"
+    return ""
+
+
+def stage(
+    name: str,
+    profile: str,
+    params: Mapping[str, Any],
+    make: Callable[[Path], None],
+    *,
+    inputs: Mapping[str, str] | None = None,
+    code: Sequence[str] = (),
+    together: bool = False,
+) -> StageResult:
+    """Return the result of a stage, building it if it is missing or damaged.
+
+    Args:
+        name: what the stage makes, e.g. `"corpus"`.
+        profile: the profile whose folder holds it.
+        params: everything that decides the result, JSON-serialisable.
+        make: called with the folder to fill; may find there what a killed run left.
+        inputs: digests of upstream stages by name.
+        code: modules whose source decides the result.
+        together: of several processes, all call `make` with the same folder and share the work;
+            otherwise the main process does and the others wait.
+
+    Raises:
+        UserError: another run is building the same stage.
+    """
+    key = {"name": name, "params": dict(params), "inputs": dict(inputs or {})}
+    if code:
+        key["code"] = code_digest(code)
+    full = digest(key)
+    folder = runs_dir() / profile / f"{name}-{full[:12]}"
+    executed = False
+    if processes.told(lambda: why_build(folder)):
+        with exclusive(folder) if processes.is_main() else nullcontext():
+            # Another run may have finished it between the look and the lock.
+            reason = processes.told(lambda: why_build(folder))
+            if reason:
+                _build(folder, key, full, make, reason, together=together)
+                executed = True
+    result = StageResult(name, folder, full, executed)
+    known = _used.get(folder)
+    _used[folder] = known if known is not None and known.executed else result
+    return result
+
+
+def _build(
+    folder: Path,
+    key: Mapping[str, Any],
+    full: str,
+    make: Callable[[Path], None],
+    reason: str,
+    *,
+    together: bool,
+) -> None:
+    partial = folder.with_name(f"{folder.name}.partial")
+    start = time.monotonic()
+    if processes.is_main():
+        _say(f"building {folder.name} ({reason})")
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.mkdir(parents=True, exist_ok=True)
+    processes.barrier()
+    if together:
+        make(partial)
+    elif processes.is_main():
+        with processes.alone():
+            make(partial)
+    processes.barrier()
+    if processes.is_main():
+        stamp = {**key, "digest": full, "outputs": _outputs(partial)}
+        write_json(partial / STAMP, stamp)
+        partial.replace(folder)
+        _say(f"built {folder.name} in {time.monotonic() - start:.0f} s")
+    processes.barrier()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

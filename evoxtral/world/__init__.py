@@ -1,0 +1,1 @@
+"""The embedded world: everything that makes it, and nothing else."""

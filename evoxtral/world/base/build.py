@@ -1,0 +1,214 @@
+"""Make the embedded base model from nothing: corpus, tokenizer, training, checkpoint.
+
+Two stages in `runs/<profile>/`: the corpus (features and targets) and the model. Both resume
+after a kill. The shipped checkpoint in `evoxtral/world/base/checkpoint/` is the model stage of
+the tiny profile, copied by `ship`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import AutoProcessor, VoxtralForConditionalGeneration, VoxtralProcessor
+
+from evoxtral import heard, metrics, runs
+from evoxtral.devices import device
+from evoxtral.params import TinyBase
+from evoxtral.quiet import Quiet
+from evoxtral.world.base import corpus, listen, plan, pretrain, reading
+from evoxtral.world.base.architecture import Architecture, build_model, build_processor
+from evoxtral.world.base.tokenizer import train_tokenizer
+
+__all__ = [
+    "checkpoint_dir",
+    "load_model",
+    "make_corpus",
+    "read_corpus",
+    "ship",
+    "train_base",
+]
+
+CORPUS_CODE = (
+    "evoxtral.world.scripts",
+    "evoxtral.world.speech",
+    "evoxtral.tags",
+    "evoxtral.world.base.corpus",
+    "evoxtral.world.base.plan",
+    "evoxtral.world.base.targets",
+)
+MODEL_CODE = (
+    "evoxtral.world.base.architecture",
+    "evoxtral.world.base.batches",
+    "evoxtral.world.base.inputs",
+    "evoxtral.world.base.pretrain",
+    "evoxtral.world.base.reading",
+    "evoxtral.world.base.tokenizer",
+)
+TRAINED_ON = ("neutral", "refine", "expressive")
+SHAPE = Architecture()
+LOG = "log.csv"
+
+
+def checkpoint_dir() -> Path:
+    """Folder of the checkpoint that ships with the package."""
+    return Path(str(files("evoxtral.world.base"))) / "checkpoint"
+
+
+def load_model(folder: Path) -> tuple[VoxtralForConditionalGeneration, VoxtralProcessor]:
+    """Model (fp32, evaluation mode) and processor of a checkpoint folder; no network."""
+    with Quiet():
+        model = VoxtralForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    return model.eval(), AutoProcessor.from_pretrained(folder)
+
+
+def make_corpus(cfg: TinyBase) -> runs.StageResult:
+    """The stage that synthesises what the base learns from and is tested on."""
+    names = {field.name for field in dataclasses.fields(plan.CorpusSizes)}
+    sizes = plan.CorpusSizes(**cfg.model_dump(include=names))
+    workers = cfg.workers or len(os.sched_getaffinity(0))
+
+    def make(folder: Path) -> None:
+        corpus.make(folder, plan.plan(sizes, cfg.seed), SHAPE, workers)
+
+    params = cfg.model_dump(include={*names, "seed"})
+    return runs.stage("base-corpus", cfg.profile, params, make, code=CORPUS_CODE)
+
+
+def read_corpus(stage: runs.StageResult) -> tuple[dict[str, corpus.Utterances], list[str]]:
+    """Utterances of each kind and the phoneme symbols of a corpus stage."""
+    return corpus.load(stage.path, SHAPE)
+
+
+def train_base(cfg: TinyBase, source: runs.StageResult) -> runs.StageResult:
+    """The stage that trains tokenizer and model on a corpus stage.
+
+    Two cycles, each a stage: the model learns to listen, easiest speech first; then, its
+    read-outs and its optimiser begun afresh, the same speech with voices and tempo perturbed,
+    for speakers that it has never heard.
+    """
+    first = _cycle("base-listening", cfg, source, "neutral", _learn(cfg), None)
+    return _cycle("base-model", cfg, source, "refine", _refine(cfg), first)
+
+
+def _learn(cfg: TinyBase) -> pretrain.Recipe:
+    return pretrain.Recipe(
+        cfg.steps, cfg.batch, cfg.learning_rate, seed=cfg.seed, log_every=_rows(cfg.steps)
+    )
+
+
+def _refine(cfg: TinyBase) -> pretrain.Recipe:
+    return pretrain.Recipe(
+        cfg.refine_steps,
+        cfg.batch,
+        cfg.refine_learning_rate,
+        alone=0.0,
+        shortest=1.0,
+        perturb=cfg.perturb,
+        seed=cfg.seed + 1,
+        log_every=_rows(cfg.refine_steps),
+    )
+
+
+def _rows(steps: int) -> int:
+    return max(1, min(50, steps // 10))
+
+
+def _cycle(
+    name: str,
+    cfg: TinyBase,
+    source: runs.StageResult,
+    kind: str,
+    recipe: pretrain.Recipe,
+    start: runs.StageResult | None,
+) -> runs.StageResult:
+    """The stage of one cycle, from a random model or from where `start` ended."""
+    inputs = {"corpus": source.digest} | ({"start": start.digest} if start else {})
+    params = (
+        cfg.model_dump(include={"lines", "merges", "seed"})
+        | dataclasses.asdict(recipe)
+        | {"kind": kind}
+    )
+    return runs.stage(
+        name,
+        cfg.profile,
+        params,
+        lambda folder: _train(folder, cfg, source, kind, recipe, start),
+        inputs=inputs,
+        code=MODEL_CODE,
+    )
+
+
+def _train(
+    folder: Path,
+    cfg: TinyBase,
+    source: runs.StageResult,
+    kind: str,
+    recipe: pretrain.Recipe,
+    start: runs.StageResult | None,
+) -> None:
+    kinds, phonemes = read_corpus(source)
+    lines = reading.read_lines(cfg.lines, cfg.seed)
+    if start:
+        model, processor = load_model(start.path)
+        earlier = pd.read_csv(start.path / LOG)
+    else:
+        model, processor = _random_model(folder, [*kinds["neutral"].texts, *lines], cfg)
+        earlier = pd.DataFrame()
+    model.to(device(cfg.device))
+
+    def evaluate(_: int) -> dict[str, float]:
+        heard = listen.transcribe(model, processor.tokenizer, kinds["dev"], SHAPE)
+        scores = metrics.evaluate(kinds["dev"].texts, heard).strict()
+        return {"dev_wer": scores["wer"].value}
+
+    material = pretrain.Material(kinds[kind], kinds["expressive"], lines, len(phonemes))
+    log = pd.DataFrame(
+        pretrain.train(folder, model, processor.tokenizer, material, recipe, SHAPE, evaluate)
+    )
+    if start:
+        log["step"] += earlier["step"].iloc[-1]
+    runs.write_text(folder / LOG, pd.concat([earlier, log]).to_csv(index=False))
+    model.to("cpu").save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _random_model(
+    folder: Path, texts: list[str], cfg: TinyBase
+) -> tuple[VoxtralForConditionalGeneration, VoxtralProcessor]:
+    """An untrained model, and the processor around a tokenizer trained on the texts."""
+    tekken = folder / "tekken.json"
+    if not tekken.exists():
+        described = train_tokenizer(texts, cfg.merges, SHAPE)
+        runs.write_text(tekken, json.dumps(described))
+    torch.manual_seed(cfg.seed)
+    vocabulary = json.loads(tekken.read_text())["config"]["default_vocab_size"]
+    return build_model(SHAPE, vocabulary), build_processor(tekken, SHAPE)
+
+
+def ship(source: runs.StageResult, card: str, kinds: dict[str, corpus.Utterances]) -> Path:
+    """Make a model stage the checkpoint that ships with the package.
+
+    Args:
+        source: the model stage.
+        card: its README.
+        kinds: the corpus; fingerprints of what was trained on go with the model (`heard`).
+    """
+    target = checkpoint_dir()
+    target.mkdir(exist_ok=True)
+    for file in sorted(source.path.iterdir()):
+        runs.write_bytes(target / file.name, file.read_bytes())
+    trained_on = [t for kind in TRAINED_ON for t in kinds[kind].texts]
+    buffer = io.BytesIO()
+    np.save(buffer, heard.fingerprints(trained_on))
+    runs.write_bytes(target / heard.FILE, buffer.getvalue())
+    runs.write_text(target / "README.md", card)
+    return target
