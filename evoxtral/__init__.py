@@ -7,8 +7,6 @@ cheap: torch and transformers are loaded only by the modules around a model (`ti
 
 from __future__ import annotations
 
-__all__ = ["UserError", "__version__"]
-
 __version__ = "0.1.0"
 
 

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from evoxtral import UserError, __version__
 from evoxtral.cli import COMMANDS
 
-__all__ = ["main"]
-
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(

@@ -24,8 +24,6 @@ from evoxtral.bench.systems import ADAPTER
 from evoxtral.metrics import Evaluation
 from evoxtral.model import TINY, LoraShape
 
-__all__ = ["RESULTS", "CardFacts", "card", "eval_results", "training_of", "write_card"]
-
 RESULTS = Path(".eval_results") / "evoxtral-bench.yaml"
 _TASK = "automatic-speech-recognition"
 _NOTES = {

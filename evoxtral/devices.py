@@ -12,8 +12,6 @@ import torch
 
 from evoxtral import UserError
 
-__all__ = ["Precision", "arithmetic", "device", "keep_freed_memory"]
-
 Precision = Literal["auto", "float32", "bfloat16"]
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of glibc's mallopt, in bytes

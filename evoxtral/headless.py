@@ -15,8 +15,6 @@ from evoxtral.params import Benchmark, FineTuning, Parameters, Raft, Sft
 from evoxtral.pipeline import open_setup, transcripts
 from evoxtral.raft import recipes, run, views
 
-__all__ = ["NOTEBOOKS", "build"]
-
 
 def _sft(cfg: Sft) -> None:
     setup = open_setup(cfg, encoder_learns=cfg.encoder_lora)

@@ -17,8 +17,6 @@ import numpy.typing as npt
 from evoxtral import runs, tags
 from evoxtral.tags import text_key
 
-__all__ = ["FILE", "fingerprints", "heard_by_base"]
-
 FILE = "texts.npy"
 """Beside the shipped checkpoint."""
 

@@ -15,8 +15,6 @@ from typing import Any
 
 from evoxtral import UserError, runs
 
-__all__ = ["Prediction", "read_predictions", "write_predictions"]
-
 MAX_TEXT = 20_000
 """Longest accepted text in characters: edit distance grows with its square."""
 

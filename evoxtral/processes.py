@@ -17,8 +17,6 @@ from typing import Any, TypeVar
 
 from evoxtral import UserError
 
-__all__ = ["alone", "barrier", "count", "gather", "index", "is_main", "share", "together", "told"]
-
 _PATIENCE = timedelta(days=30)
 
 T = TypeVar("T")

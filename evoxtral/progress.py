@@ -8,8 +8,6 @@ from tqdm import tqdm
 
 from evoxtral import processes
 
-__all__ = ["progress"]
-
 _LIVE, _QUIET = 0.5, 20.0  # seconds between refreshes
 
 

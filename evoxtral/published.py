@@ -15,8 +15,6 @@ import pandas as pd
 
 from evoxtral import UserError, runs
 
-__all__ = ["Published", "ReleasedCounts", "folder", "load"]
-
 SYSTEMS = ("base", "sft", "rl")
 _TEXT, _NUMBER, _COUNT = "text", "number", "count"
 _COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from transformers.utils import logging
 
-__all__ = ["Quiet"]
-
 
 class Quiet:
     """Without transformers' own bars and reports: ours say what takes long and what is wrong."""

@@ -31,33 +31,6 @@ from filelock import FileLock, Timeout
 
 from evoxtral import UserError, processes
 
-__all__ = [
-    "StageResult",
-    "append_jsonl",
-    "bought_dir",
-    "code_digest",
-    "digest",
-    "digest_file",
-    "exclusive",
-    "json_text",
-    "named",
-    "notebooks_dir",
-    "params_dir",
-    "read_json",
-    "read_jsonl",
-    "reports_dir",
-    "root",
-    "runs_dir",
-    "stage",
-    "used_stages",
-    "why_build",
-    "write_bytes",
-    "write_json",
-    "write_jsonl",
-    "write_stream",
-    "write_text",
-]
-
 
 def _is_root(folder: Path) -> bool:
     return (folder / "pyproject.toml").is_file() and (folder / "params").is_dir()

@@ -19,15 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-__all__ = [
-    "Interval",
-    "Ratio",
-    "bootstrap_interval",
-    "bootstrap_intervals",
-    "paired_difference",
-    "paired_differences",
-]
-
 RESAMPLES = 9_999
 _BATCH_CELLS = 2_000_000  # resampled indices held at once: 16 MB
 _DECIMALS = 12

@@ -18,24 +18,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-__all__ = [
-    "GROUPS",
-    "TAGS",
-    "VALENCE",
-    "Tag",
-    "Transcript",
-    "emphasis_words",
-    "find_tags",
-    "group_of",
-    "is_balanced",
-    "normalise_tag",
-    "parse",
-    "plain_text",
-    "render",
-    "strip_tags",
-    "text_key",
-]
-
 TAGS: tuple[str, ...] = (
     "sighs",
     "laughs",

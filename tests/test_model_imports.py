@@ -8,7 +8,7 @@ HEAVY = ("torch", "transformers", "peft", "accelerate", "mistral_common", "safet
 CORE = (
     *("bench", "checks", "cli", "clips", "datamix", "figures", "heard", "metrics", "mix", "params"),
     *("predictions", "processes", "progress", "providers", "published", "raft", "report", "runs"),
-    *("speed", "stats", "tables", "tags", "world.scripts", "world.speech"),
+    *("stats", "tables", "tags", "world.scripts", "world.speech"),
 )
 
 

@@ -14,8 +14,6 @@ from evoxtral.metrics import Evaluation
 from evoxtral.stats import Interval, Ratio
 from evoxtral.tables.model import Format
 
-__all__ = ["NO_DIFFERENCE", "USES", "Use", "choose"]
-
 NO_DIFFERENCE = "no difference shown"
 
 _PERCENT = Format("percent", 1)

@@ -23,15 +23,6 @@ from evoxtral.stats import Interval
 if TYPE_CHECKING:
     from evoxtral.published import Published
 
-__all__ = [
-    "NOT_MEASURED",
-    "SYSTEMS",
-    "TINY_WORLD",
-    "changes",
-    "core_comparison",
-    "per_tag_comparison",
-    "verdict",
-]
 
 SYSTEMS: Mapping[str, str] = MappingProxyType({"base": "base", "sft": "SFT", "rl": "RL"})
 """Names of measured systems by their columns in the published tables."""

@@ -20,8 +20,6 @@ from evoxtral.metrics import Evaluation
 from evoxtral.metrics.alignment import TOLERANCE_WORDS, places_in_reference
 from evoxtral.tags import Transcript
 
-__all__ = ["INVENTED", "MISSED", "OTHER", "confusion", "pair_tags"]
-
 MISSED, INVENTED, OTHER = "missed", "invented", "other"
 
 Pair = tuple[str | None, str | None]

@@ -12,8 +12,6 @@ from evoxtral import stats
 from evoxtral.metrics import Evaluation
 from evoxtral.stats import Ratio
 
-__all__ = ["count_bias", "count_pairs"]
-
 _BIAS = (
     "system", "true", "predicted", "difference", "low", "high", "ratio", "ratio_low", "ratio_high",
     "same", "n",

@@ -17,8 +17,6 @@ from evoxtral.pipeline import Setup
 from evoxtral.raft import recipes, views
 from evoxtral.raft.run import Refined
 
-__all__ = ["base_name", "origins", "pipeline", "raft", "rl_settings"]
-
 _SHOWN = 12  # digits of a digest
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from evoxtral.bench.measured import Measured
     from evoxtral.published import Published
 
-__all__ = ["first_clips", "limits"]
 
 _PERCENT, _POINTS = Format("percent", 1), Format("points", 1)
 _F1 = Format("number", 2)

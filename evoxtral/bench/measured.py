@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from evoxtral.pipeline import Setup
     from evoxtral.raft import run
 
-__all__ = ["Measured", "Split", "measure"]
 
 _SEEN = "validation"
 

@@ -20,8 +20,6 @@ from evoxtral.metrics.alignment import aligned_matches
 from evoxtral.metrics.paper import tag_matches
 from evoxtral.metrics.strict import anywhere_matches
 
-__all__ = ["NOISE_SHARES", "drop_tags", "missing_labels", "noise_curve"]
-
 NOISE_SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 _COLUMNS = (

@@ -32,8 +32,6 @@ from evoxtral.metrics import MatchCounts, Metric
 from evoxtral.metrics.metric import mean, micro_f1, ratio
 from evoxtral.stats import Ratio
 
-__all__ = ["COLLAR", "NvvCounts", "nvv_counts", "nvv_metrics"]
-
 COLLAR = 2
 """Largest distance of two matched events in words (English)."""
 

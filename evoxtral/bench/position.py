@@ -27,8 +27,6 @@ from evoxtral.metrics.alignment import aligned_matches
 from evoxtral.metrics.metric import macro_f1, micro_f1, total
 from evoxtral.tags import Tag, Transcript
 
-__all__ = ["MAPPING", "SCHEMES", "Scheme", "coverage", "mapping", "position_scores"]
-
 
 @dataclass(frozen=True)
 class Scheme:

@@ -10,8 +10,6 @@ from types import MappingProxyType
 
 from evoxtral import metrics
 
-__all__ = ["COLUMNS", "EVALUATION_PROTOCOLS", "NVV", "PAPER", "STRICT", "WESR"]
-
 PAPER = f"paper/{metrics.PROTOCOL}"
 """The report's conventions (`evoxtral.metrics.paper`)."""
 

@@ -15,8 +15,6 @@ from evoxtral.bench.protocol import COLUMNS, EVALUATION_PROTOCOLS, PAPER
 from evoxtral.metrics import Evaluation, Normaliser
 from evoxtral.predictions import Prediction
 
-__all__ = ["NO_TAGS", "Scores", "core_frame", "evaluate", "no_tags", "per_tag_frame", "score"]
-
 NO_TAGS = "no tags"
 """The baseline that writes every word right and no tag."""
 

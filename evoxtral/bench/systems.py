@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ADAPTER", "BASE", "PREDICTIONS", "RL", "SFT"]
-
 BASE, SFT, RL = "base", "SFT", "RL"
 """The report's three; beside them stands `scores.NO_TAGS`."""
 

@@ -12,7 +12,6 @@ from evoxtral.params import Benchmark
 if TYPE_CHECKING:
     from wandb import Run
 
-__all__ = ["log"]
 
 _SAMPLES = 50
 

@@ -19,25 +19,6 @@ from evoxtral.bench.systems import BASE, RL, SFT
 from evoxtral.published import Published
 from evoxtral.tables import COUNT, Format, Table
 
-__all__ = [
-    "Shown",
-    "changes",
-    "choices",
-    "confusion",
-    "core",
-    "counts",
-    "limits",
-    "noise",
-    "per_tag",
-    "pipelines",
-    "positions",
-    "rare_tags",
-    "recipes",
-    "strict",
-    "systems",
-    "uncertainty",
-]
-
 Shown: TypeAlias = dict[str, Table | Figure]
 _Rest = ParamSpec("_Rest")
 _View: TypeAlias = Callable[Concatenate[Measured, _Rest], Shown]

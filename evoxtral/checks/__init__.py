@@ -12,25 +12,3 @@ from evoxtral.checks.uncertainty import (
     standard_errors,
     tag_f1_errors,
 )
-
-__all__ = [
-    "ASSUMED_SD",
-    "VOXTRAL_MINI",
-    "Claim",
-    "Shapes",
-    "Verdict",
-    "adapted_maps",
-    "attainable_counts",
-    "claims",
-    "deltas",
-    "fewest_events",
-    "kept_strictly_above",
-    "largest_sd",
-    "lora_parameter_count",
-    "movements",
-    "records",
-    "smallest_sd",
-    "standard_errors",
-    "summary",
-    "tag_f1_errors",
-]

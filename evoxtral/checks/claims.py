@@ -15,8 +15,6 @@ from evoxtral.checks.uncertainty import ASSUMED_SD
 if TYPE_CHECKING:
     from evoxtral.published import Published
 
-__all__ = ["claims", "records", "summary"]
-
 
 def claims(published: Published, assumed_sd: Sequence[float] = ASSUMED_SD) -> pd.DataFrame:
     """Check every claim.

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["VOXTRAL_MINI", "Shapes", "adapted_maps", "lora_parameter_count"]
-
 
 @dataclass(frozen=True)
 class Shapes:

@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import pandas as pd
 
-__all__ = ["Counts", "attainable_counts", "deltas", "fewest_events", "movements"]
-
 
 class Counts(NamedTuple):
     """Pooled counts of one tag: correct predictions and all predictions."""

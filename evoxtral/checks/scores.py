@@ -13,7 +13,6 @@ from evoxtral.checks.uncertainty import largest_sd, smallest_sd
 if TYPE_CHECKING:
     from evoxtral.published import Published
 
-__all__ = ["base_claims", "headline_claims", "noise_claims", "tag_claims", "unit_claims"]
 
 NOTHING = float("nan")
 

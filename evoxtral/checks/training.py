@@ -10,8 +10,6 @@ from evoxtral.checks.model import Claim, compare
 if TYPE_CHECKING:
     from evoxtral.published import Published
 
-__all__ = ["data_claims", "kept_strictly_above", "model_claims"]
-
 
 def kept_strictly_above(n: int, share: float) -> int:
     """Clips left by the rule `reward > sorted(rewards)[int(share * n)]` when no reward is tied.

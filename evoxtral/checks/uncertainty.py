@@ -17,7 +17,6 @@ import pandas as pd
 if TYPE_CHECKING:
     from evoxtral.published import Published
 
-__all__ = ["ASSUMED_SD", "largest_sd", "smallest_sd", "standard_errors", "tag_f1_errors"]
 
 ASSUMED_SD = (0.25, 0.30, 0.35)
 """Spreads of per-clip Tag F1 to assume; nothing published tells."""

@@ -5,9 +5,7 @@ parsed arguments to the text to print, empty for none. Modules import what they 
 command runs, not when they are loaded: `--help` must not wait for papermill or torch.
 """
 
-from evoxtral.cli import card, example, report, run, speed, status, transcribe
+from evoxtral.cli import card, example, report, run, status, transcribe
 
-__all__ = ["COMMANDS"]
-
-COMMANDS = (report, status, card, example, run, transcribe, speed)
+COMMANDS = (report, status, card, example, run, transcribe)
 """In the order in which `--help` lists them."""

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from evoxtral.cards import CardFacts
     from evoxtral.cli.kinds import Commands
 
-__all__ = ["add_parser"]
-
 
 def add_parser(commands: Commands) -> None:
     """Add the command."""

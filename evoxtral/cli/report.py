@@ -10,8 +10,6 @@ from evoxtral.params import PROFILES
 if TYPE_CHECKING:
     from evoxtral.cli.kinds import Commands
 
-__all__ = ["add_parser"]
-
 
 def add_parser(commands: Commands) -> None:
     """Add the command."""

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from evoxtral.cli.kinds import Commands
     from evoxtral.report.status import Status
 
-__all__ = ["add_parser"]
-
 
 def add_parser(commands: Commands) -> None:
     """Add the command."""

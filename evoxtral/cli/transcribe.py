@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from evoxtral.cli.kinds import Commands
     from evoxtral.transcribe import Failure, Transcript
 
-__all__ = ["add_parser"]
 
 _SUFFIXES = {"json": ".json", "text": ".txt", "srt": ".srt"}
 

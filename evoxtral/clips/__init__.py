@@ -16,29 +16,3 @@ from evoxtral.clips.reading import Reading, pairs
 from evoxtral.clips.splits import TEST_SPLITS, CorpusSizes
 from evoxtral.clips.summary import length_shares, length_stratum, tag_support
 from evoxtral.clips.validate import Finding, Policy, Validation, validate
-
-__all__ = [
-    "TEST_SPLITS",
-    "BadAudioError",
-    "Clip",
-    "CorpusSizes",
-    "Dataset",
-    "Finding",
-    "Manifest",
-    "Policy",
-    "Reading",
-    "TagMark",
-    "Validation",
-    "audio_digest",
-    "build_corpus",
-    "decode",
-    "ingest",
-    "length_shares",
-    "length_stratum",
-    "load",
-    "pairs",
-    "read_audio",
-    "read_manifest",
-    "tag_support",
-    "validate",
-]

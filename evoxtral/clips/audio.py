@@ -29,18 +29,6 @@ from evoxtral.clips.containers import (
     sniff,
 )
 
-__all__ = [
-    "MAX_SECONDS",
-    "SAMPLE_RATE",
-    "BadAudioError",
-    "Decoded",
-    "audio_digest",
-    "decode",
-    "encode_flac",
-    "read_audio",
-    "write_audio",
-]
-
 SAMPLE_RATE = 16_000
 MIN_SECONDS = 0.1
 MAX_SECONDS = 1800.0

@@ -16,8 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from evoxtral import UserError, tags
 
-__all__ = ["Clip", "RowError", "TagMark", "complete", "disagreements"]
-
 MAX_TEXT = 10_000
 MAX_NAME = 255
 

@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from evoxtral import UserError
 
-__all__ = ["BadAudioError", "check_flac", "check_mp3", "check_ogg", "check_wav", "sniff"]
-
 _UNSTREAMED = 0xFFFFFFFF
 _END_OF_STREAM = 4
 

@@ -27,8 +27,6 @@ from evoxtral.progress import progress
 from evoxtral.world.speech import MAX_SECONDS, Rendered, RenderSettings
 from evoxtral.world.speech.parallel import RenderJob, render_many
 
-__all__ = ["Manifest", "build_corpus", "read_manifest"]
-
 _PLAN, _MANIFEST = "plan.json", "manifest.json"
 
 

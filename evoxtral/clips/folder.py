@@ -17,18 +17,6 @@ from typing import Any
 from evoxtral import UserError, runs
 from evoxtral.clips.clip import MAX_NAME, Clip, RowError, complete
 
-__all__ = [
-    "CARD",
-    "METADATA",
-    "Row",
-    "folder_of",
-    "read_clip",
-    "read_rows",
-    "safe_path",
-    "write_card",
-    "write_split",
-]
-
 CARD = "README.md"
 METADATA = "metadata.jsonl"
 MAX_LINE = 1_000_000

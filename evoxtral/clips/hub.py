@@ -15,8 +15,6 @@ from typing import Any
 from evoxtral import UserError, runs
 from evoxtral.clips.folder import METADATA
 
-__all__ = ["fetch"]
-
 
 def fetch(name: str, folder: Path | str) -> None:
     """Copy all splits of a dataset into an AudioFolder.

@@ -11,8 +11,6 @@ from evoxtral.clips.loading import Dataset, load
 from evoxtral.clips.reading import Reading
 from evoxtral.clips.validate import Policy, Validation, validate, write_findings
 
-__all__ = ["ingest"]
-
 
 def ingest(
     source: Path | str,

@@ -15,8 +15,6 @@ from evoxtral.clips.audio import read_audio
 from evoxtral.clips.clip import Clip, RowError
 from evoxtral.clips.folder import read_clip, read_rows
 
-__all__ = ["Dataset", "load"]
-
 
 @dataclass(frozen=True)
 class Dataset:

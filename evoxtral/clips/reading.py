@@ -13,8 +13,6 @@ from evoxtral import UserError
 from evoxtral.clips.clip import Clip, RowError, complete
 from evoxtral.clips.folder import Row
 
-__all__ = ["Reading", "pairs"]
-
 
 @dataclass(frozen=True)
 class Reading:

@@ -16,8 +16,6 @@ from evoxtral.world import scripts
 from evoxtral.world.scripts import Script
 from evoxtral.world.speech import TRAINING_VOICES, VOICES, Voice
 
-__all__ = ["TEST_SPLITS", "CorpusSizes", "Plan", "PlannedClip", "plan"]
-
 HELD_OUT_SHARE = 0.25
 """Share of held-out template families in the tagged test sets."""
 

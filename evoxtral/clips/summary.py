@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from evoxtral import UserError, tags
 from evoxtral.clips.clip import Clip
 
-__all__ = ["STRATA", "length_shares", "length_stratum", "tag_support"]
-
 STRATA = ("short", "medium", "long")
 
 

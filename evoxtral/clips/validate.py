@@ -22,8 +22,6 @@ from evoxtral.clips.loading import Dataset
 from evoxtral.clips.reading import Reading
 from evoxtral.tags import text_key
 
-__all__ = ["Action", "Finding", "Policy", "Validation", "validate", "write_findings"]
-
 Action = Literal["keep", "warn", "reject"]
 
 _SECONDS_TOLERANCE = 0.1

@@ -17,8 +17,6 @@ from evoxtral.providers import CastVoice, Line
 from evoxtral.world import scripts
 from evoxtral.world.scripts import Script
 
-__all__ = ["PREMADE", "speech", "voices", "written"]
-
 PREMADE = (
     CastVoice("EXAVITQu4vr4xnSDxMaL", "female"),  # Sarah
     CastVoice("FGY2WhTYpPnrIDTdsKH5", "female"),  # Laura

@@ -17,20 +17,6 @@ from evoxtral.mix.composition import composition, context_table, tag_table
 from evoxtral.mix.items import Features, Item
 from evoxtral.world import scripts
 
-__all__ = [
-    "COLUMNS",
-    "TABLES",
-    "as_table",
-    "count_released",
-    "factors",
-    "for_figures",
-    "judge",
-    "part",
-    "read_released_composition",
-    "side_by_side",
-    "write_released_composition",
-]
-
 COLUMNS = ["table", "row", "target", "measured", "unit", "pass"]
 TABLES = ("density", "plain", "tags", "examples", "axes", "speakers", "positions", "duplicates")
 CHECKLIST = "checklist"

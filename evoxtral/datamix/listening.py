@@ -20,8 +20,6 @@ from evoxtral.datamix.source import GENERATED, REAL, Source
 from evoxtral.params import DataMix
 from evoxtral.world import speech
 
-__all__ = ["Heard", "Specimen", "page", "picture", "specimens", "to_mp3"]
-
 SECONDS = 3.0
 """Clips about this long are chosen."""
 

@@ -11,8 +11,6 @@ from evoxtral import figures, tags
 from evoxtral.datamix.source import TRAIN, Source
 from evoxtral.tags import text_key
 
-__all__ = ["duration_figure", "durations", "findings_summary", "split_summary"]
-
 KINDS = ("reject", "warning", "repair")
 _ORDER = (
     TRAIN, "train_extra", "validation", "plain_val", "raft_prompts", "test", "natural", "balanced",

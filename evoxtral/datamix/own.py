@@ -14,8 +14,6 @@ from evoxtral.clips.folder import read_clip, read_rows
 from evoxtral.clips.hub import fetch
 from evoxtral.params import DataMix
 
-__all__ = ["HUB", "clips", "existing", "place", "reading"]
-
 HUB = "hub:"
 """Before the name of a dataset of the Hugging Face Hub."""
 

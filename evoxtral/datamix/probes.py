@@ -14,8 +14,6 @@ from evoxtral.tags import TAGS, group_of
 from evoxtral.world import scripts
 from evoxtral.world.speech.audibility import audibility
 
-__all__ = ["COLUMNS", "EXPECTED", "audible", "standard_error"]
-
 COLUMNS = ["tag", "group", "auc", "se", "clips", "low", "high", "pass"]
 FILE = "auc.csv"
 CODE = ("evoxtral.world.scripts", "evoxtral.world.speech", "evoxtral.tags")

@@ -11,8 +11,6 @@ import pandas as pd
 
 from evoxtral.datamix.training import read_mix
 
-__all__ = ["mix_summary", "results", "verdicts"]
-
 _DIGITS = 6
 
 

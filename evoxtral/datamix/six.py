@@ -14,8 +14,6 @@ import pandas as pd
 
 from evoxtral.mix.plan import Draws, Part, Total, draw_mix, split_rows
 
-__all__ = ["RATIO", "SIZES", "SixPlan", "plan_six"]
-
 SIZES: Mapping[str, tuple[str, int]] = MappingProxyType(
     {
         "gsm8k": ("math", 7_473),

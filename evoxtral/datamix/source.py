@@ -25,19 +25,6 @@ from evoxtral.params import DataMix
 from evoxtral.world import scripts, speech
 from evoxtral.world.scripts import Script
 
-__all__ = [
-    "ELEVENLABS",
-    "GENERATED",
-    "REAL",
-    "RELEASED",
-    "TRAIN",
-    "WRITTEN",
-    "Source",
-    "corpus",
-    "open_clips",
-    "open_source",
-]
-
 GENERATED, RELEASED, WRITTEN, ELEVENLABS = "generated", "released", "llm", "elevenlabs"
 TRAIN, REAL = "train", "real"
 

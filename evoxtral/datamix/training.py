@@ -22,23 +22,6 @@ from evoxtral.mix.weights import PLAIN, class_balanced_weights, clip_weights, mi
 from evoxtral.params import DataMix
 from evoxtral.tags import text_key
 
-__all__ = [
-    "MIX_FILE",
-    "RATIOS",
-    "Drawn",
-    "Filtered",
-    "class_weights",
-    "filter_alike",
-    "leakage",
-    "meet_targets",
-    "missed",
-    "own_ratios",
-    "read_mix",
-    "skewed",
-    "target_table",
-    "training_mix",
-]
-
 MIX_FILE = "mix.jsonl"
 MIX_CODE = ("evoxtral.datamix.training", "evoxtral.mix", "evoxtral.tags")
 

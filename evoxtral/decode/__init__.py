@@ -3,5 +3,3 @@
 from evoxtral.decode.constraint import BracketGuard
 from evoxtral.decode.decode import Decoded, Decoding, decode
 from evoxtral.decode.transcribe import Batch, plan_batches, transcribe
-
-__all__ = ["Batch", "BracketGuard", "Decoded", "Decoding", "decode", "plan_batches", "transcribe"]

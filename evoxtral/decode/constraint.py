@@ -18,8 +18,6 @@ import torch
 from evoxtral import tags
 from evoxtral.model import Prompter
 
-__all__ = ["BracketGuard"]
-
 _OUTSIDE = 0
 _BROKEN = -1
 

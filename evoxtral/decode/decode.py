@@ -18,8 +18,6 @@ from evoxtral import UserError
 from evoxtral.decode.constraint import BracketGuard
 from evoxtral.model import last_logits
 
-__all__ = ["Decoded", "Decoding", "decode"]
-
 _DROP_AT = 0.25
 """Share of ended rows at which the cache is compacted: each compaction copies what stays."""
 

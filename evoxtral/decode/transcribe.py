@@ -16,8 +16,6 @@ from evoxtral.model import Listened, Prompter
 from evoxtral.model.threads import side_by_side
 from evoxtral.progress import progress
 
-__all__ = ["Batch", "plan_batches", "transcribe"]
-
 Batch = tuple[int, ...]
 """Row numbers of the clips decoded together."""
 

@@ -9,7 +9,6 @@ from evoxtral.figures.diagrams import (
     raft_pipeline,
     two_stage_pipeline,
 )
-from evoxtral.figures.growth import growth_curves, k_curves, peak_memory
 from evoxtral.figures.listening import Shown, audibility, clips, missing
 from evoxtral.figures.mix import (
     checklist,
@@ -29,53 +28,6 @@ from evoxtral.figures.raft import (
 from evoxtral.figures.results import core_metrics, wer_f1_plane
 from evoxtral.figures.scores import system_scores, tag_f1_with_ceiling
 from evoxtral.figures.sft import masked_example, training_curves
-from evoxtral.figures.speed import floor_distances, speed_ups
 from evoxtral.figures.style import FORMATS, SYSTEMS, System, save_figure
 from evoxtral.figures.transcripts import Transcribed, transcripts
 from evoxtral.figures.uncertainty import score_uncertainty
-
-__all__ = [
-    "FORMATS",
-    "SYSTEMS",
-    "PipelineFacts",
-    "RaftFacts",
-    "Shown",
-    "System",
-    "Transcribed",
-    "audibility",
-    "best_of_k",
-    "checklist",
-    "clips",
-    "completions",
-    "confusion_matrix",
-    "core_metrics",
-    "density",
-    "durations",
-    "floor_distances",
-    "group_spread",
-    "growth_curves",
-    "k_curves",
-    "label_noise",
-    "masked_example",
-    "missing",
-    "near_duplicate_time",
-    "peak_memory",
-    "per_tag_dumbbell",
-    "pretraining_curve",
-    "probe_ceiling",
-    "raft_differences",
-    "raft_pipeline",
-    "reward_distribution",
-    "save_figure",
-    "score_uncertainty",
-    "speed_ups",
-    "system_scores",
-    "tag_f1_with_ceiling",
-    "tag_numbers",
-    "tag_shares",
-    "training_curves",
-    "transcripts",
-    "two_stage_pipeline",
-    "valence",
-    "wer_f1_plane",
-]

@@ -7,8 +7,6 @@ from matplotlib.figure import Figure
 
 from evoxtral.figures.style import SYSTEMS, WIDTH, styled
 
-__all__ = ["pretraining_curve", "probe_ceiling"]
-
 _LOSSES = {"frames": "frames heard", "transcription": "words written", "text": "text read"}
 _COLORS = ("#0072b2", "#d55e00", "#009e73")
 _GOOD = 0.9

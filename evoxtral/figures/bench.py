@@ -21,8 +21,6 @@ from evoxtral import tags
 from evoxtral.figures.scores import looks
 from evoxtral.figures.style import GREY, INK, RULE, WIDTH, System, styled, tint
 
-__all__ = ["confusion_matrix", "label_noise", "tag_numbers"]
-
 _RIGHT, _WRONG, _LOST = "#0072b2", "#d55e00", "#6e7781"
 _SMALL = 8.1  # points: 8 pixels at phone width
 _SHOWN = 0.01  # smaller shares are tinted only

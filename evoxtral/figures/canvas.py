@@ -10,8 +10,6 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from evoxtral.figures.style import GREY, INK, RULE, WIDTH
 
-__all__ = ["PLAIN", "STEP", "Box", "Look", "Sheet", "scientific"]
-
 _POINTS = 72
 
 

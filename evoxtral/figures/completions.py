@@ -12,8 +12,6 @@ from evoxtral import UserError
 from evoxtral.figures.transcripts import MARKS, mark, plain_chips
 from evoxtral.metrics import RewardWeights
 
-__all__ = ["completions"]
-
 _STYLE = f"""<style>{MARKS}
 .evx-raft{{max-width:1000px;line-height:1.6}}
 .evx-raft .cards{{display:flex;flex-wrap:wrap;gap:.7em;margin-top:.6em}}

@@ -13,8 +13,6 @@ from matplotlib.figure import Figure
 from evoxtral.figures.canvas import PLAIN, STEP, Box, Look, Sheet, scientific
 from evoxtral.figures.style import GREY, RULE, SYSTEMS, styled, tint
 
-__all__ = ["PipelineFacts", "RaftFacts", "raft_pipeline", "two_stage_pipeline"]
-
 
 @dataclass(frozen=True)
 class RaftFacts:

@@ -13,8 +13,6 @@ from matplotlib.figure import Figure
 
 from evoxtral.figures.style import GREY, INK, RULE, WIDTH, styled
 
-__all__ = ["Shown", "audibility", "clips", "missing"]
-
 RATE = 16_000
 _WINDOW, _HOP, _POINTS = 400, 80, 512
 _FLOOR_DB = -65.0

@@ -17,8 +17,6 @@ from matplotlib.patches import Patch, Rectangle
 from evoxtral.figures.style import GREY, INK, RULE, SYSTEMS, WIDTH, styled
 from evoxtral.mix.goals import DENSITY, FREQUENT, MINIMUMS, length_edges
 
-__all__ = ["checklist", "density", "durations", "near_duplicate_time", "tag_shares", "valence"]
-
 _COLORS = tuple(system.color for system in SYSTEMS.values())
 _MARKERS = tuple(system.marker for system in SYSTEMS.values())
 _BAND = "#d8f0e3"

@@ -12,8 +12,6 @@ from matplotlib.lines import Line2D
 
 from evoxtral.figures.style import GREY, INK, SYSTEMS, WIDTH, System, styled, tint
 
-__all__ = ["per_tag_dumbbell"]
-
 _Row = Mapping[Hashable, Any]
 _EDGE = 1.15  # right edge of the column of supports, in widths of the axes
 _WHOLE, _RARE = 1.0, 0.5  # strength of colour

@@ -18,8 +18,6 @@ from evoxtral import UserError
 from evoxtral.figures.scores import looks
 from evoxtral.figures.style import GREY, INK, RULE, SYSTEMS, WIDTH, System, styled, tint
 
-__all__ = ["best_of_k", "group_spread", "raft_differences", "reward_distribution"]
-
 _COLUMNS = 3  # panels beside one another
 _TICKS = 8
 _WRAPPED = 18  # characters over a panel

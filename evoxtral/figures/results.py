@@ -16,8 +16,6 @@ from matplotlib.patches import Patch
 
 from evoxtral.figures.style import GREY, INK, SYSTEMS, WIDTH, System, styled
 
-__all__ = ["core_metrics", "wer_f1_plane"]
-
 _WAYS = (("lower", "Lower is better ↓"), ("higher", "Higher is better ↑"))
 _SHORT = {"hallucination": "Hallucination"}  # the full name is wider than its panel
 _Row = Mapping[Hashable, object]

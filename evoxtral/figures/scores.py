@@ -16,8 +16,6 @@ from matplotlib.figure import Figure
 from evoxtral import UserError
 from evoxtral.figures.style import GREY, INK, RULE, SYSTEMS, WIDTH, System, styled
 
-__all__ = ["looks", "score_columns", "system_scores", "tag_f1_with_ceiling"]
-
 _OTHERS = tuple(zip(("#009e73", "#a8558c", "#b58900", "#56b4e9"), "^vPX", strict=True))
 _ARROWS = {"lower": "↓", "higher": "↑"}
 

@@ -15,8 +15,6 @@ from matplotlib.figure import Figure
 from evoxtral import UserError
 from evoxtral.figures.style import GREY, SYSTEMS, WIDTH, System, styled
 
-__all__ = ["masked_example", "training_curves"]
-
 _LIMIT = "#b5341d"
 _LEGEND = {"frameon": True, "edgecolor": "none", "framealpha": 1.0, "handlelength": 1.5,
            "fontsize": 8.5, "borderpad": 0.2}  # fmt: skip

@@ -20,19 +20,6 @@ import matplotlib.style
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-__all__ = [
-    "FORMATS",
-    "GREY",
-    "INK",
-    "RULE",
-    "SYSTEMS",
-    "WIDTH",
-    "System",
-    "save_figure",
-    "styled",
-    "tint",
-]
-
 WIDTH = 5.6  # inches
 INK, GREY, RULE = "#1f2328", "#59636e", "#d0d7de"
 FORMATS = ("svg", "png", "pdf")

@@ -20,8 +20,6 @@ from evoxtral.figures.style import SYSTEMS
 from evoxtral.metrics.alignment import TOLERANCE_WORDS, places_in_reference
 from evoxtral.tags import Transcript
 
-__all__ = ["MARKS", "Marked", "Transcribed", "mark", "plain_chips", "transcripts"]
-
 MARKS = """
 .evx-read .tag{border-radius:.8em;padding:0 .45em;border:1.5px solid;white-space:nowrap;
 font-size:.92em}

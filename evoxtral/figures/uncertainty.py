@@ -10,8 +10,6 @@ from matplotlib.figure import Figure
 
 from evoxtral.figures.style import SYSTEMS, WIDTH, System, styled, tint
 
-__all__ = ["score_uncertainty"]
-
 _NORMAL_95 = 1.96
 
 

@@ -24,26 +24,5 @@ from evoxtral.metrics.paper import PaperCounts
 from evoxtral.metrics.rewards import Convention, Reward, RewardWeights, reward
 from evoxtral.metrics.strict import Normaliser, StrictCounts
 
-__all__ = [
-    "PROTOCOL",
-    "ClipScore",
-    "Convention",
-    "EditCounts",
-    "Evaluation",
-    "MatchCounts",
-    "Metric",
-    "Normaliser",
-    "PaperCounts",
-    "Protocol",
-    "Reward",
-    "RewardWeights",
-    "StrictCounts",
-    "compare",
-    "english_normaliser",
-    "evaluate",
-    "reward",
-    "score_clip",
-]
-
 PROTOCOL = "1.0.0"
 """Version of the definitions of both protocols; a change of any number changes it."""

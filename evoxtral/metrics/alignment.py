@@ -22,8 +22,6 @@ from rapidfuzz.distance import Levenshtein
 from evoxtral.metrics.counts import MatchCounts
 from evoxtral.tags import Transcript
 
-__all__ = ["TOLERANCE_WORDS", "aligned_matches", "places_in_reference"]
-
 TOLERANCE_WORDS = 2
 
 _PUNCTUATION = re.compile(r"[\W_]+")

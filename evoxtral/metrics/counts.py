@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import jiwer
 
-__all__ = ["EditCounts", "MatchCounts", "character_edits", "match_multisets", "word_edits"]
-
 
 @dataclass(frozen=True, slots=True)
 class EditCounts:

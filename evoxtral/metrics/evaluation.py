@@ -14,8 +14,6 @@ from evoxtral.metrics.paper import PaperCounts, paper_counts, paper_metrics
 from evoxtral.metrics.strict import Normaliser, StrictCounts, strict_counts, strict_metrics
 from evoxtral.stats import Interval, Ratio
 
-__all__ = ["ClipScore", "Evaluation", "Protocol", "compare", "evaluate", "score_clip"]
-
 Protocol = Literal["paper", "strict"]
 
 

@@ -11,8 +11,6 @@ import numpy as np
 from evoxtral.metrics.counts import EditCounts, MatchCounts
 from evoxtral.stats import Ratio
 
-__all__ = ["Metric", "macro_f1", "mean", "micro_f1", "pooled_error_rate", "ratio", "total"]
-
 
 @dataclass(frozen=True, eq=False)
 class Metric:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 from evoxtral import UserError
 
-__all__ = ["english_normaliser"]
-
 
 def english_normaliser() -> Callable[[str], str]:
     """Whisper's English normaliser: case, punctuation, contractions, numbers, fillers.

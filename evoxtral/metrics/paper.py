@@ -30,8 +30,6 @@ from evoxtral.metrics.counts import (
 )
 from evoxtral.metrics.metric import Metric
 
-__all__ = ["PaperCounts", "hallucinated", "paper_counts", "paper_metrics", "tag_matches"]
-
 
 @dataclass(frozen=True, slots=True)
 class PaperCounts:

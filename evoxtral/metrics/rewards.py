@@ -27,8 +27,6 @@ from evoxtral.metrics.counts import EditCounts, word_edits
 from evoxtral.metrics.paper import hallucinated, tag_matches
 from evoxtral.metrics.strict import anywhere_matches, excess
 
-__all__ = ["Convention", "Reward", "RewardWeights", "reward"]
-
 Convention = Literal["report", "strict"]
 
 

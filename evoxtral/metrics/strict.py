@@ -37,15 +37,6 @@ from evoxtral.metrics.counts import (
 from evoxtral.metrics.metric import Metric
 from evoxtral.tags import Transcript
 
-__all__ = [
-    "Normaliser",
-    "StrictCounts",
-    "anywhere_matches",
-    "excess",
-    "strict_counts",
-    "strict_metrics",
-]
-
 Normaliser = Callable[[str], str]
 
 

@@ -23,8 +23,6 @@ from evoxtral.mix.goals import (
 )
 from evoxtral.mix.items import Features
 
-__all__ = ["checklist"]
-
 CONTEXTS = 3
 OVERSAMPLING = (2.0, 5.0)
 

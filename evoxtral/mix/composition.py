@@ -25,20 +25,6 @@ from evoxtral.mix.goals import (
 from evoxtral.mix.items import Features
 from evoxtral.mix.neardup import THRESHOLD, keep_first, near_duplicates
 
-__all__ = [
-    "axis_table",
-    "composition",
-    "context_table",
-    "density_table",
-    "duplicate_table",
-    "example_table",
-    "goal_table",
-    "plain_table",
-    "position_table",
-    "speaker_table",
-    "tag_table",
-]
-
 VOICES = 6
 SECTION_2 = ("25–35 %", "25–30 %", "25–30 %", "10–15 %")
 

@@ -21,24 +21,6 @@ from numpy.typing import NDArray
 from evoxtral import tags
 from evoxtral.mix.items import Features
 
-__all__ = [
-    "DENSITY",
-    "FREQUENT",
-    "LENGTHS",
-    "MAX_DRAWS",
-    "MINIMUMS",
-    "RARE",
-    "Goal",
-    "Verdict",
-    "all_goals",
-    "axis_goals",
-    "density_goals",
-    "length_edges",
-    "position_goals",
-    "tag_count_goals",
-    "tag_share_goals",
-]
-
 Verdict = Literal["yes", "no", "not known"]
 
 DENSITY: dict[str, tuple[int, float, float]] = {

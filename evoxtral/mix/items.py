@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from evoxtral import UserError, tags
 
-__all__ = ["Features", "Item"]
-
 
 @dataclass(frozen=True, slots=True)
 class Item:

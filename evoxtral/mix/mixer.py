@@ -27,8 +27,6 @@ from evoxtral import UserError, runs
 from evoxtral.mix.plan import Draws, Part, Resample, Total, check_leakage, draw_mix, split_rows
 from evoxtral.mix.raw import RawFile, inside, read_line, read_raw
 
-__all__ = ["Mixed", "mix_tree"]
-
 SPLIT_RATIO = "5:1 (train:test = 83.3%:16.7%)"
 
 

@@ -29,15 +29,6 @@ from threadpoolctl import threadpool_limits
 from evoxtral import UserError
 from evoxtral.mix.rouge import Coded, encode
 
-__all__ = [
-    "THRESHOLD",
-    "keep_first",
-    "near_duplicates",
-    "near_duplicates_between",
-    "pairs_frame",
-    "verify",
-]
-
 THRESHOLD = 0.7
 TILE_ROWS = 1024
 TILE_COLUMNS = 4096

@@ -27,19 +27,6 @@ from numpy.typing import NDArray
 
 from evoxtral import UserError
 
-__all__ = [
-    "Draws",
-    "Part",
-    "Resample",
-    "Total",
-    "apportion",
-    "check_leakage",
-    "draw_mix",
-    "largest_mix",
-    "split_rows",
-    "split_sizes",
-]
-
 Rows = NDArray[np.int32]
 Total = Literal["min", "sum", "strict"]
 Resample = Literal["choices", "cover"]

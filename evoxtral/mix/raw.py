@@ -16,8 +16,6 @@ from pydantic import TypeAdapter, ValidationError
 from evoxtral import UserError, runs
 from evoxtral.mix.records import Name, Record
 
-__all__ = ["RawFile", "inside", "read_line", "read_raw", "write_raw"]
-
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 

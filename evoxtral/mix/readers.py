@@ -26,8 +26,6 @@ from pydantic import ValidationError
 from evoxtral import UserError
 from evoxtral.mix.records import AnswerType, Record, is_number
 
-__all__ = ["READERS", "Reader", "boxed", "read_dataset", "to_record"]
-
 _Row = Mapping[str, Any]
 _Fields = dict[str, Any]
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")

@@ -24,8 +24,6 @@ from evoxtral.mix.goals import MAX_DRAWS, Goal, all_goals, density_goals
 from evoxtral.mix.items import Features, Item
 from evoxtral.tags import text_key
 
-__all__ = ["Rebalanced", "check_splits", "rebalance"]
-
 # Room for rounding, in examples: bands are narrowed by it, the least that works is taken.
 MARGINS = (1.0, 2.0, 4.0)
 SHORTFALL_COST = 1000.0

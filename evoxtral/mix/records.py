@@ -8,8 +8,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
-__all__ = ["AnswerType", "Name", "Record", "is_number"]
-
 AnswerType = Literal["numeric", "text", "code"]
 
 # Names become folder and file names: no separator, no dot, nothing that leads out of a folder.

@@ -14,8 +14,6 @@ from rapidfuzz.distance import Indel
 
 from evoxtral import UserError
 
-__all__ = ["BUCKETS", "Coded", "encode", "rouge_l", "words"]
-
 BUCKETS = 256
 
 _WORD = re.compile(r"[a-z0-9]+")

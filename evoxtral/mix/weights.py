@@ -18,8 +18,6 @@ from evoxtral.mix.goals import MAX_DRAWS
 from evoxtral.mix.items import Item
 from evoxtral.mix.plan import Part, Total, draw_mix
 
-__all__ = ["ClassBalance", "class_balanced_weights", "clip_weights", "mix_items", "mix_ratio"]
-
 ClassBalance = Literal["none", "oversample", "weighted"]
 
 PLAIN = "plain"

@@ -24,32 +24,3 @@ from evoxtral.model.lora import (
 from evoxtral.model.narrowing import last_logits, narrow
 from evoxtral.model.probe import pooled, probe
 from evoxtral.model.prompts import Prompter
-
-__all__ = [
-    "TINY",
-    "CachedEncoder",
-    "Features",
-    "Listened",
-    "LogMels",
-    "LoraShape",
-    "Prompter",
-    "Voxtral",
-    "adapter_digest",
-    "attach",
-    "cache_features",
-    "check_adapter",
-    "count_parameters",
-    "encode",
-    "fold",
-    "last_logits",
-    "load",
-    "merge",
-    "narrow",
-    "open_base",
-    "pooled",
-    "probe",
-    "read_cached",
-    "settle",
-    "shape_of",
-    "weights_digest",
-]

@@ -30,17 +30,6 @@ from evoxtral.model.prompts import Prompter
 from evoxtral.model.threads import side_by_side
 from evoxtral.progress import progress
 
-__all__ = [
-    "BLOCK",
-    "CachedEncoder",
-    "Features",
-    "Listened",
-    "LogMels",
-    "cache_features",
-    "encode",
-    "read_cached",
-]
-
 BLOCK = 64
 """Clips per file."""
 

@@ -15,8 +15,6 @@ import torch
 from peft.tuners.lora import Linear
 from torch import Tensor, nn
 
-__all__ = ["fold", "settle"]
-
 
 def fold(model: nn.Module) -> None:
     """Let each adapted layer multiply by its weight of the moment; gradients reach A and B.

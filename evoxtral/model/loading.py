@@ -23,8 +23,6 @@ from evoxtral.model.narrowing import narrow
 from evoxtral.quiet import Quiet
 from evoxtral.world.base import checkpoint_dir
 
-__all__ = ["TINY", "Voxtral", "open_base", "weights_digest"]
-
 TINY = "tiny"
 """Name of the base model that ships with the package."""
 

@@ -24,17 +24,6 @@ from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
 from evoxtral import UserError, runs
 
-__all__ = [
-    "ADAPTER_FILE",
-    "LoraShape",
-    "adapter_digest",
-    "attach",
-    "check_adapter",
-    "count_parameters",
-    "load",
-    "merge",
-]
-
 ADAPTER_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
 
 _LANGUAGE = r"language_model\.layers\.\d+\.(?:self_attn|mlp)\.(?:q|k|v|o|gate|up|down)_proj"

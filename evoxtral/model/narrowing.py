@@ -23,8 +23,6 @@ from transformers.models.llama.modeling_llama import (
     rotate_half,
 )
 
-__all__ = ["last_logits", "narrow"]
-
 
 def narrow(model: VoxtralForConditionalGeneration) -> None:
     """On a CPU, let the last layer of the language model compute what `last_logits` asks for.

@@ -17,8 +17,6 @@ from evoxtral import tags
 from evoxtral.clips import Clip
 from evoxtral.model.features import Features
 
-__all__ = ["pooled", "probe"]
-
 _FEWEST = 5  # clips with and without a tag, below which no line is drawn
 
 

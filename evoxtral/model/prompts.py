@@ -13,8 +13,6 @@ from transformers import VoxtralProcessor
 from evoxtral import UserError
 from evoxtral.model.loading import Voxtral
 
-__all__ = ["Prompter"]
-
 
 class Prompter:
     """Turns clips into Voxtral's inputs, and token ids back into text.

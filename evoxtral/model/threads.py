@@ -8,8 +8,6 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["side_by_side"]
-
 
 @contextmanager
 def side_by_side(device: torch.device) -> Iterator[Executor]:

@@ -18,20 +18,3 @@ from evoxtral.params.models import (
     Speed,
     TinyBase,
 )
-
-__all__ = [
-    "MAX_YAML_BYTES",
-    "NOTEBOOKS",
-    "PROFILES",
-    "Benchmark",
-    "DataMix",
-    "FineTuning",
-    "Parameters",
-    "Raft",
-    "Sft",
-    "Speed",
-    "TinyBase",
-    "load",
-    "profile",
-    "read_yaml",
-]

@@ -14,8 +14,6 @@ from pydantic import ValidationError
 from evoxtral import UserError, runs
 from evoxtral.params.models import NOTEBOOKS, PROFILES, Parameters
 
-__all__ = ["MAX_YAML_BYTES", "load", "profile", "read_yaml"]
-
 MAX_YAML_BYTES = 100_000
 _SEEN = "_evoxtral_parameter_names"
 

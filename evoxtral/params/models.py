@@ -8,19 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from evoxtral import runs
 
-__all__ = [
-    "NOTEBOOKS",
-    "PROFILES",
-    "Benchmark",
-    "DataMix",
-    "FineTuning",
-    "Parameters",
-    "Raft",
-    "Sft",
-    "Speed",
-    "TinyBase",
-]
-
 Profile = Literal["smoke", "tiny", "paper"]
 PROFILES: tuple[str, ...] = get_args(Profile)
 

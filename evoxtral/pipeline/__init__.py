@@ -2,5 +2,3 @@
 
 from evoxtral.pipeline.setup import HEADLINE, TOKEN_MARGIN, Setup, open_setup
 from evoxtral.pipeline.transcripts import listener, transcripts
-
-__all__ = ["HEADLINE", "TOKEN_MARGIN", "Setup", "listener", "open_setup", "transcripts"]

@@ -13,8 +13,6 @@ from evoxtral.datamix import Source
 from evoxtral.model import Features, Listened, LogMels, Prompter, Voxtral, cache_features, open_base
 from evoxtral.params import DataMix, FineTuning
 
-__all__ = ["HEADLINE", "TOKEN_MARGIN", "Setup", "open_setup"]
-
 TOKEN_MARGIN = 1.5
 """A transcript may be this much longer, in tokens, than the longest one of the training split."""
 

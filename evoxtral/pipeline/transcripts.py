@@ -12,8 +12,6 @@ from evoxtral.model import Listened, LogMels, adapter_digest, merge, read_cached
 from evoxtral.pipeline.setup import Setup
 from evoxtral.predictions import Prediction, write_predictions
 
-__all__ = ["FILE", "listener", "transcripts"]
-
 FILE = "predictions.jsonl"
 _CODE = ("evoxtral.model", "evoxtral.decode")
 

@@ -22,22 +22,3 @@ from evoxtral.providers.retry import Patience
 from evoxtral.providers.script_plan import ScriptEstimate, ScriptPlan
 from evoxtral.providers.speech import SpeechRun, SpeechService, build_speech, price_speech
 from evoxtral.providers.writing import ChatService, write_scripts
-
-__all__ = [
-    "CastVoice",
-    "ChatService",
-    "ChatSettings",
-    "Line",
-    "Patience",
-    "ScriptEstimate",
-    "ScriptPlan",
-    "SpeechEstimate",
-    "SpeechRun",
-    "SpeechService",
-    "SpeechSettings",
-    "build_speech",
-    "cast",
-    "estimate_speech",
-    "price_speech",
-    "write_scripts",
-]

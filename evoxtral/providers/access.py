@@ -15,8 +15,6 @@ from pydantic import SecretStr
 
 from evoxtral import UserError
 
-__all__ = ["check_url", "read_key", "redact", "require"]
-
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 

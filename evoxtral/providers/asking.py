@@ -17,8 +17,6 @@ from evoxtral.providers.chat import Chat, Message, Reply
 from evoxtral.providers.journal import Journal
 from evoxtral.providers.retry import ProviderError
 
-__all__ = ["Asker", "NotAllowedError", "Question"]
-
 
 class NotAllowedError(Exception):
     """A question that would need one request more than is allowed."""

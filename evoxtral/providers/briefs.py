@@ -17,8 +17,6 @@ from evoxtral import tags
 from evoxtral.mix.goals import DENSITY, EXAMPLES_PER_TAG, FREQUENT, MINIMUMS
 from evoxtral.world.scripts import DOMAINS, Script
 
-__all__ = ["HEAVIEST", "SEEDS", "Brief", "Tally", "next_brief", "slice_of", "stratum_of"]
-
 SEEDS = 8
 """Examples in each request, drawn anew from everything accepted so far (Self-Instruct)."""
 

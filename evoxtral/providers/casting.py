@@ -14,18 +14,6 @@ from evoxtral import UserError, runs, tags
 from evoxtral.clips.clip import Clip, RowError, complete
 from evoxtral.world.scripts import Script
 
-__all__ = [
-    "FORMAT",
-    "MAX_CHARACTERS",
-    "CastVoice",
-    "Line",
-    "SpeechEstimate",
-    "SpeechSettings",
-    "cast",
-    "estimate_speech",
-    "least_seconds",
-]
-
 FORMAT = "pcm_16000"
 """16-bit little-endian mono samples at 16 kHz, as the models hear them: nothing to decode."""
 

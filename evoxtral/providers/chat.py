@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from evoxtral.providers.access import check_url, redact, require
 from evoxtral.providers.retry import Patience, ProviderError, patiently, refusal
 
-__all__ = ["BASE_URL", "Chat", "ChatSettings", "Message", "Reply", "strict_schema"]
-
 BASE_URL = "https://api.openai.com/v1"
 
 Message = Mapping[str, str]

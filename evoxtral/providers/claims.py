@@ -7,8 +7,6 @@ from typing import Any
 
 from evoxtral import UserError, runs
 
-__all__ = ["claim"]
-
 
 def claim(folder: Path, name: str, key: Any, shown: dict[str, Any]) -> None:
     """Make sure that a folder is new, or was made for the same order.

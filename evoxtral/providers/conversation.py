@@ -22,8 +22,6 @@ from evoxtral.providers.replies import (
 from evoxtral.providers.retry import ProviderError
 from evoxtral.providers.script_plan import ScriptPlan
 
-__all__ = ["Reject", "Scored", "converse", "judge"]
-
 
 @dataclass(frozen=True)
 class Reject:

@@ -15,8 +15,6 @@ from evoxtral.providers.access import check_url, redact, require
 from evoxtral.providers.casting import FORMAT, SpeechSettings, least_seconds
 from evoxtral.providers.retry import Patience, ProviderError, patiently, refusal
 
-__all__ = ["BASE_URL", "ElevenLabs", "Spoken", "check_speech"]
-
 BASE_URL = "https://api.elevenlabs.io"
 
 RATE = 16_000

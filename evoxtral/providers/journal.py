@@ -9,8 +9,6 @@ from typing import Any
 
 from evoxtral import UserError, runs
 
-__all__ = ["Journal"]
-
 
 class Journal:
     """A file of rows that only grows, for several threads of one process.

@@ -8,8 +8,6 @@ from evoxtral import tags
 from evoxtral.providers.briefs import Brief
 from evoxtral.providers.chat import Message
 
-__all__ = ["again", "judging", "writing"]
-
 _SYSTEM = """\
 You write short scripts that a voice actor speaks in one breath of a scene, for a data set that \
 teaches speech recognition to hear expression. Only what is spoken is written, in natural spoken \

@@ -17,17 +17,6 @@ from evoxtral.mix.neardup import near_duplicates, near_duplicates_between
 from evoxtral.providers.briefs import Brief
 from evoxtral.providers.chat import strict_schema
 
-__all__ = [
-    "SCRIPTS_SCHEMA",
-    "VOTE_SCHEMA",
-    "BadReplyError",
-    "Vote",
-    "faults",
-    "near_existing",
-    "read_scripts",
-    "read_vote",
-]
-
 _DIRECTION = re.compile(r"[()*_{}<>]|^[A-Z][a-z]+:|^[\"“]")
 
 # The search limits BLAS threads for its duration: overlapping limits would not be lifted again.

@@ -22,8 +22,6 @@ from typing import Any, TypeVar
 
 from evoxtral.providers.access import require
 
-__all__ = ["Patience", "ProviderError", "patiently", "refusal"]
-
 _BUSY = (408, 409, 429)
 _CLOSED = (401, 402, 403)
 _EXHAUSTED = re.compile(r"insufficient_quota|quota_exceeded")

@@ -16,8 +16,6 @@ from evoxtral.providers.replies import near_existing
 from evoxtral.providers.script_plan import ScriptPlan
 from evoxtral.world.scripts import Script
 
-__all__ = ["Room"]
-
 _STALLED = 3
 
 

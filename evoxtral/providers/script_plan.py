@@ -13,8 +13,6 @@ from evoxtral.providers.briefs import Brief
 from evoxtral.providers.chat import ChatSettings, Reply
 from evoxtral.providers.prompts import judging, writing
 
-__all__ = ["CHARACTERS_PER_TOKEN", "ScriptEstimate", "ScriptPlan", "estimate_scripts"]
-
 CHARACTERS_PER_TOKEN = 4.0
 """Rule of thumb for English; used until the provider's own counts are there."""
 

@@ -28,8 +28,6 @@ from evoxtral.providers.retry import Patience, ProviderError
 from evoxtral.providers.speech_cache import SpeechCache
 from evoxtral.providers.speech_corpus import write_corpus
 
-__all__ = ["FAILURES", "SpeechRun", "SpeechService", "build_speech", "price_speech"]
-
 FAILURES = "failures.jsonl"
 _CLAIM = "speech.json"
 

@@ -15,8 +15,6 @@ from evoxtral import runs
 from evoxtral.clips.audio import BadAudioError, decode, encode_flac
 from evoxtral.providers.journal import Journal
 
-__all__ = ["SpeechCache"]
-
 
 class SpeechCache:
     """A folder of audio; may serve any number of corpora, one run at a time."""

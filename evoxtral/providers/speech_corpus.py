@@ -12,8 +12,6 @@ from evoxtral.clips.folder import folder_of, write_card, write_split
 from evoxtral.providers.casting import Line, SpeechSettings
 from evoxtral.providers.speech_cache import SpeechCache
 
-__all__ = ["write_corpus"]
-
 
 def write_corpus(
     folder: Path,

@@ -31,8 +31,6 @@ from evoxtral.providers.rounds import Room
 from evoxtral.providers.script_plan import ScriptEstimate, ScriptPlan, estimate_scripts
 from evoxtral.world.scripts import Script
 
-__all__ = ["ChatService", "write_scripts"]
-
 
 @dataclass(frozen=True)
 class ChatService:

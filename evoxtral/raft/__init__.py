@@ -15,26 +15,3 @@ from evoxtral.raft.records import Completion, append_completions, read_completio
 from evoxtral.raft.scoring import TERMS, group_table, score
 from evoxtral.raft.selection import Tie, best_of, drop_flat, random_of, ranked
 from evoxtral.raft.targets import completion_targets, control_references, mix_untagged
-
-__all__ = [
-    "TERMS",
-    "Completion",
-    "Curated",
-    "Rule",
-    "Tie",
-    "append_completions",
-    "best_of",
-    "best_of_curve",
-    "best_of_weights",
-    "completion_targets",
-    "control_references",
-    "curate",
-    "drop_flat",
-    "group_table",
-    "mix_untagged",
-    "random_of",
-    "ranked",
-    "read_completions",
-    "score",
-    "to_frame",
-]

@@ -18,8 +18,6 @@ from evoxtral import UserError, stats
 from evoxtral.raft.selection import Tie, ranked
 from evoxtral.stats import Ratio
 
-__all__ = ["best_of_curve", "best_of_weights"]
-
 
 def best_of_weights(k: int) -> NDArray[np.float64]:
     """Probability that each of k completions, best first, is the best of j of them.

@@ -19,8 +19,6 @@ import pandas as pd
 
 from evoxtral import UserError
 
-__all__ = ["Curated", "Rule", "curate"]
-
 Rule = Literal["report", "exact"]
 
 

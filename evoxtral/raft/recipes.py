@@ -13,8 +13,6 @@ from evoxtral.metrics import Convention, RewardWeights
 from evoxtral.params import Raft
 from evoxtral.raft.curation import Rule
 
-__all__ = ["REPORT", "SFT_CONTINUED", "RaftRecipe", "controls", "grid", "of_parameters"]
-
 Select = Literal["best", "random", "reference"]
 
 SFT_CONTINUED = "SFT continued"

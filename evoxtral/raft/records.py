@@ -17,8 +17,6 @@ from pydantic import ConfigDict, Field, StrictBool, StrictStr, TypeAdapter, Vali
 
 from evoxtral import UserError, runs
 
-__all__ = ["Completion", "append_completions", "read_completions", "to_frame"]
-
 _TYPES = {"clip": "str", "index": "int64", "text": "str", "tokens": "int64", "finished": "bool"}
 
 

@@ -21,8 +21,6 @@ from evoxtral.raft.targets import completion_targets, control_references, mix_un
 from evoxtral.sft.tracking import log_outcome, tracker
 from evoxtral.train import ADAPTER, Examples, Tuned, finetune, read_log
 
-__all__ = ["Refined", "Round", "refine", "start_adapter"]
-
 TARGETS = "targets.jsonl"
 _CODE = (*sft.TUNING_CODE, "evoxtral.raft.run")
 

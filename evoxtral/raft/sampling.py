@@ -22,8 +22,6 @@ from evoxtral.pipeline import Setup, listener
 from evoxtral.progress import progress
 from evoxtral.raft.records import Completion, append_completions, read_completions
 
-__all__ = ["COMPLETIONS", "Sampling", "sample"]
-
 COMPLETIONS = "completions.jsonl"
 _PARTS = "part-*.jsonl"
 _CODE = ("evoxtral.model", "evoxtral.raft.sampling", "evoxtral.decode")

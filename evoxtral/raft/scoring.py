@@ -11,8 +11,6 @@ from evoxtral import UserError
 from evoxtral.metrics import Convention, RewardWeights, reward
 from evoxtral.raft.records import Completion, to_frame
 
-__all__ = ["TERMS", "group_table", "score"]
-
 TERMS = ("wer", "tag_f1", "hallucination")
 """Columns the reward is made of, as in `metrics.Reward`; WER may exceed 1."""
 

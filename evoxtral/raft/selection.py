@@ -15,8 +15,6 @@ import pandas as pd
 from evoxtral import UserError, runs
 from evoxtral.raft.scoring import group_table
 
-__all__ = ["Tie", "best_of", "drawn", "drop_flat", "random_of", "ranked"]
-
 Tie = Literal["shortest", "first"]
 
 _TIE_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -14,8 +14,6 @@ import pandas as pd
 from evoxtral import UserError, tags
 from evoxtral.raft.selection import drawn
 
-__all__ = ["completion_targets", "control_references", "mix_untagged"]
-
 
 def completion_targets(rows: pd.DataFrame) -> pd.DataFrame:
     """Training set of selected completions, such as `Curated.rows`."""

@@ -20,19 +20,6 @@ from evoxtral.raft.recipes import RaftRecipe, controls, grid
 from evoxtral.raft.run import Refined, Round, refine
 from evoxtral.raft.scoring import TERMS, group_table
 
-__all__ = [
-    "RL",
-    "SFT",
-    "best_by_validation",
-    "compared",
-    "curations",
-    "curve_columns",
-    "facts",
-    "one_clip",
-    "tag_changes",
-    "takeaways",
-]
-
 SFT, RL = "SFT", "RL"
 
 

@@ -3,5 +3,3 @@
 from __future__ import annotations
 
 from evoxtral.report.output import Report
-
-__all__ = ["Report"]

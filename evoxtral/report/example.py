@@ -22,8 +22,6 @@ from evoxtral.report.output import SOURCE
 from evoxtral.report.stamp import STAMP
 from evoxtral.tables import MEASURES
 
-__all__ = ["MOST_BYTES", "NUMBERS", "fill_readme", "folder", "numbers", "write_example"]
-
 MOST_BYTES = 3_000_000
 """Largest size of the committed report."""
 

@@ -23,8 +23,6 @@ from evoxtral import UserError, figures, runs, tables
 from evoxtral.params import Parameters
 from evoxtral.report.provenance import provenance
 
-__all__ = ["SOURCE", "Report"]
-
 SOURCE = "evoxtral"
 """Key of an output's metadata that names the files it was written to."""
 

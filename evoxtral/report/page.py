@@ -22,8 +22,6 @@ from nbformat import NotebookNode
 from evoxtral import UserError, runs
 from evoxtral.report.output import SOURCE
 
-__all__ = ["PAGE", "Chapter", "Piece", "chapter", "render", "write_page"]
-
 PAGE = "index.html"
 _SHORT = 12  # digits of a digest
 _VERDICTS = {

@@ -14,15 +14,6 @@ from typing import Any
 from evoxtral import runs
 from evoxtral.params import Parameters
 
-__all__ = [
-    "cells_digest",
-    "commit",
-    "files_digests",
-    "loaded_modules",
-    "module_digest",
-    "provenance",
-]
-
 _PACKAGES = (
     "evoxtral",
     "accelerate",

@@ -10,8 +10,6 @@ from evoxtral import UserError, params, runs
 from evoxtral.report.page import write_page
 from evoxtral.report.stamp import STAMP, stamp
 
-__all__ = ["REPORT_NOTEBOOKS", "run_notebook", "run_report"]
-
 REPORT_NOTEBOOKS = ("01_data_mix", "02_sft", "03_raft", "04_benchmark")
 """The notebooks of the report, in the order of its sections."""
 

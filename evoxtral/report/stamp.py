@@ -14,8 +14,6 @@ from pathlib import Path
 from evoxtral import params, runs
 from evoxtral.report.provenance import cells_digest, files_digests
 
-__all__ = ["DECIDING", "STAMP", "changed_parts", "code_text", "stamp"]
-
 STAMP = "stamp.json"
 """File of a report with its profile and the digests of its parts."""
 

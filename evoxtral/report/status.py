@@ -15,8 +15,6 @@ from typing import Any, Literal
 from evoxtral import params, runs
 from evoxtral.report.provenance import cells_digest, files_digests, module_digest
 
-__all__ = ["State", "Status", "notebook_statuses", "stage_statuses"]
-
 State = Literal["fresh", "stale", "missing"]
 _MOST = 3  # names in a reason
 

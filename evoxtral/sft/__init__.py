@@ -24,27 +24,3 @@ from evoxtral.sft.shown import (
     validated,
 )
 from evoxtral.sft.tracking import log_outcome, tracker
-
-__all__ = [
-    "TUNING_CODE",
-    "VALIDATION",
-    "adapter",
-    "before_after",
-    "ceiling",
-    "evaluate",
-    "example",
-    "learnt",
-    "log_outcome",
-    "lora_shape",
-    "parameters",
-    "parameters_of",
-    "precision",
-    "recipe",
-    "settings",
-    "sound",
-    "tracker",
-    "training_examples",
-    "validated",
-    "validation_examples",
-    "watched",
-]

@@ -13,18 +13,6 @@ from evoxtral.pipeline import Setup
 from evoxtral.sft.tracking import log_outcome, tracker
 from evoxtral.train import ADAPTER, Examples, Recipe, Tuned, Watched, finetune, read_log
 
-__all__ = [
-    "PLAIN",
-    "TUNING_CODE",
-    "VALIDATION",
-    "adapter",
-    "precision",
-    "recipe",
-    "training_examples",
-    "validation_examples",
-    "watched",
-]
-
 TUNING_CODE = (
     "evoxtral.metrics",
     "evoxtral.model",

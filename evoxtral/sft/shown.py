@@ -19,17 +19,6 @@ from evoxtral.pipeline import Setup, transcripts
 from evoxtral.sft.run import lora_shape, precision, training_examples
 from evoxtral.train import Tuned
 
-__all__ = [
-    "before_after",
-    "ceiling",
-    "evaluate",
-    "example",
-    "learnt",
-    "parameters",
-    "settings",
-    "validated",
-]
-
 
 def settings(cfg: Sft, setup: Setup) -> dict[str, object]:
     """This run's settings, named as the rows of the report's Table 1."""

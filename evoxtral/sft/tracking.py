@@ -19,7 +19,6 @@ from evoxtral.pipeline import Setup, listener
 if TYPE_CHECKING:
     from wandb import Run
 
-__all__ = ["PROJECT", "log_outcome", "tracker"]
 
 PROJECT = "evoxtral"
 _SAMPLES = 8

@@ -6,8 +6,6 @@ import pandas as pd
 
 from evoxtral.tables.model import COUNT, Format, Table
 
-__all__ = ["architecture", "corpus", "probes", "transcription"]
-
 _PERCENT = Format("percent", 1)
 
 

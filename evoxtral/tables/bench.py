@@ -17,18 +17,6 @@ from evoxtral import tags
 from evoxtral.tables.model import COUNT, Format, Table
 from evoxtral.tables.scores import MEASURES, Measure
 
-__all__ = [
-    "against_paper",
-    "bench_per_tag",
-    "bench_scores",
-    "choices",
-    "confused",
-    "counterparts",
-    "label_noise",
-    "stage_changes",
-    "tag_bias",
-]
-
 _RATE = Format("percent", 1)
 _POINTS = Format("points", 1, signed=True)
 _NUMBER = Format("number", 2)

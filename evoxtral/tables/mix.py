@@ -8,23 +8,6 @@ import pandas as pd
 
 from evoxtral.tables.model import COUNT, TEXT, Format, Table
 
-__all__ = [
-    "audibility",
-    "class_weights",
-    "composition",
-    "dataset_draws",
-    "dataset_mixes",
-    "dataset_splits",
-    "factors",
-    "findings",
-    "leakage",
-    "near_duplicates",
-    "ratios",
-    "splits",
-    "targets",
-    "training_mix",
-]
-
 _SHARE = Format("percent", 1)
 _CAPTIONS = {
     "density": "Tag density (note, section 6).",

@@ -14,8 +14,6 @@ import pandas as pd
 
 from evoxtral import UserError
 
-__all__ = ["COUNT", "TEXT", "Best", "Direction", "Format", "Table", "best_in_row"]
-
 Direction = Literal["lower", "higher"]
 Kind = Literal["text", "count", "number", "percent", "points"]
 MINUS = "−"

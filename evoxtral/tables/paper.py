@@ -10,17 +10,6 @@ import pandas as pd
 
 from evoxtral.tables.model import COUNT, Best, Format, Table, best_in_row
 
-__all__ = [
-    "SYSTEM_LABELS",
-    "claims",
-    "core",
-    "deltas",
-    "per_tag",
-    "settings",
-    "sources",
-    "uncertainty",
-]
-
 SYSTEM_LABELS: Mapping[str, str] = MappingProxyType(
     {"base": "Base Voxtral", "sft": "Evoxtral SFT", "rl": "Evoxtral RL"}
 )

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from evoxtral.published import Published
     from evoxtral.raft import Curated
 
-__all__ = ["GRID_METRICS", "curation", "grid"]
 
 GRID_METRICS: Mapping[Protocol, tuple[str, ...]] = {
     "paper": ("wer", "tag_f1", "hallucination"),

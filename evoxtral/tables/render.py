@@ -8,8 +8,6 @@ from collections.abc import Callable
 
 from evoxtral.tables.model import Table
 
-__all__ = ["to_csv", "to_html", "to_latex", "to_markdown"]
-
 # pdflatex prints these only from commands.
 _LATEX = {
     "\\": r"\textbackslash{}",

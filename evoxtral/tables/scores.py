@@ -13,8 +13,6 @@ from evoxtral import UserError, tags
 from evoxtral.metrics import Evaluation, Protocol, compare
 from evoxtral.tables.model import COUNT, MISSING, Direction, Format, Table
 
-__all__ = ["MEASURES", "PAIRED", "Measure", "difference", "scores", "tag_scores", "with_interval"]
-
 
 @dataclass(frozen=True)
 class Measure:

@@ -15,8 +15,6 @@ from evoxtral.tables.model import COUNT, Format, Table
 if TYPE_CHECKING:
     from evoxtral.published import Published
 
-__all__ = ["parameter_counts", "recipe"]
-
 
 def recipe(this_run: Mapping[str, object], numbers: Published) -> Table:
     """Table 1 of the report, the composition note's advice, and what this run did.

@@ -8,8 +8,6 @@ import pandas as pd
 
 from evoxtral.tables.model import Format, Table
 
-__all__ = ["epochs", "learnt", "takeaways"]
-
 _EPOCHS = {
     "validation_loss": ("Validation loss", Format("number", 3)),
     "validation_wer": ("WER", Format("percent", 1)),

@@ -5,17 +5,3 @@ from evoxtral.train.examples import Examples, collate, masked
 from evoxtral.train.finetune import ADAPTER, LOG, Tuned, finetune, read_log
 from evoxtral.train.listen import Watched
 from evoxtral.train.recipe import Recipe
-
-__all__ = [
-    "ADAPTER",
-    "LOG",
-    "Examples",
-    "Recipe",
-    "Tuned",
-    "Watched",
-    "collate",
-    "finetune",
-    "masked",
-    "newest_whole",
-    "read_log",
-]

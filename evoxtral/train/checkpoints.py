@@ -14,8 +14,6 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from evoxtral import processes, runs
 
-__all__ = ["MARKER", "Marker", "newest_whole", "step_of"]
-
 MARKER = "whole.json"
 _PREFIX = "checkpoint-"
 

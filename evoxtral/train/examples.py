@@ -13,8 +13,6 @@ from torch.utils.data import Dataset
 from evoxtral import UserError
 from evoxtral.model import Listened, Prompter
 
-__all__ = ["FILLER", "IGNORED", "Examples", "collate", "masked"]
-
 IGNORED = -100
 """Label of a position that is not learnt."""
 

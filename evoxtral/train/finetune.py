@@ -29,8 +29,6 @@ from evoxtral.train.memory import at_once, exhausted, reopened, smaller
 from evoxtral.train.recipe import Recipe
 from evoxtral.train.trainer import FineTuner, Seeded, Shown
 
-__all__ = ["ADAPTER", "LOG", "Tuned", "finetune", "read_log"]
-
 ADAPTER, LOG, SUMMARY = "adapter", "log.csv", "summary.json"
 _CHECKPOINTS = "checkpoints"
 

@@ -11,8 +11,6 @@ from evoxtral import metrics, tags
 from evoxtral.decode import transcribe
 from evoxtral.model import Listened, Prompter
 
-__all__ = ["Watched"]
-
 
 @dataclass(frozen=True, eq=False)
 class Watched:

@@ -13,8 +13,6 @@ from evoxtral import UserError, processes
 from evoxtral.model import Voxtral, open_base
 from evoxtral.train.recipe import Recipe
 
-__all__ = ["at_once", "exhausted", "reopened", "smaller"]
-
 
 def at_once(recipe: Recipe) -> int:
     """Examples that a process takes in a forward pass: no more than its share of a step."""

@@ -7,8 +7,6 @@ from typing import Literal
 
 from evoxtral.model import LoraShape
 
-__all__ = ["Recipe"]
-
 
 @dataclass(frozen=True)
 class Recipe:

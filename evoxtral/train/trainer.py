@@ -31,8 +31,6 @@ from evoxtral.progress import progress
 from evoxtral.train.examples import FILLER, IGNORED, Examples
 from evoxtral.train.listen import Watched
 
-__all__ = ["FineTuner", "LengthSampler", "Seeded", "Shown", "token_loss"]
-
 
 def token_loss(
     logits: Tensor,

@@ -3,14 +3,3 @@
 from evoxtral.transcribe.chunks import Span, plan_chunks
 from evoxtral.transcribe.documents import FORMATS, Chunk, Transcript, render
 from evoxtral.transcribe.files import Failure, transcribe_files
-
-__all__ = [
-    "FORMATS",
-    "Chunk",
-    "Failure",
-    "Span",
-    "Transcript",
-    "plan_chunks",
-    "render",
-    "transcribe_files",
-]

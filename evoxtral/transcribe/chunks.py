@@ -16,8 +16,6 @@ from scipy.ndimage import uniform_filter1d
 
 from evoxtral.clips.audio import SAMPLE_RATE
 
-__all__ = ["Span", "plan_chunks"]
-
 FRAME = SAMPLE_RATE // 50
 """Samples per level measured: 20 ms."""
 

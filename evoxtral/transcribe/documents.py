@@ -10,8 +10,6 @@ from typing import Any
 
 from evoxtral import runs, tags
 
-__all__ = ["FORMATS", "Chunk", "Transcript", "render"]
-
 
 @dataclass(frozen=True)
 class Chunk:

@@ -19,8 +19,6 @@ from evoxtral.progress import progress
 from evoxtral.transcribe.chunks import Span, plan_chunks
 from evoxtral.transcribe.documents import Chunk, Transcript
 
-__all__ = ["Failure", "transcribe_files"]
-
 TOKENS_PER_SECOND = 16
 """Most tokens written for a second of sound; fast English speech with a tag per word has ten."""
 

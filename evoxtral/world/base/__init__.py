@@ -5,5 +5,3 @@ from __future__ import annotations
 from evoxtral.world.base.architecture import Architecture
 from evoxtral.world.base.build import checkpoint_dir, load_model
 from evoxtral.world.base.card import window_arguments
-
-__all__ = ["Architecture", "checkpoint_dir", "load_model", "window_arguments"]

@@ -15,8 +15,6 @@ from transformers import (
 )
 from transformers.models.whisper.modeling_whisper import sinusoids
 
-__all__ = ["FRAME_RATE", "SAMPLE_RATE", "Architecture", "build_model", "build_processor"]
-
 SAMPLE_RATE = 16_000
 FRAME_RATE = 50
 """Encoder frames per second: a 10 ms mel hop and one convolution of stride 2."""

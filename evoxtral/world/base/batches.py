@@ -17,8 +17,6 @@ from evoxtral.world.base import targets
 from evoxtral.world.base.architecture import FRAME_RATE, SAMPLE_RATE, Architecture
 from evoxtral.world.base.corpus import Utterances
 
-__all__ = ["Heads", "Labels", "Pool", "Take", "perturbed"]
-
 _MULTIPLE = 4 * 2 * 5  # mel frames: 4 encoder frames per audio token, stride 2, 5 tokens
 
 

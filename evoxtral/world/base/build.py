@@ -27,15 +27,6 @@ from evoxtral.world.base import corpus, listen, plan, pretrain, reading
 from evoxtral.world.base.architecture import Architecture, build_model, build_processor
 from evoxtral.world.base.tokenizer import train_tokenizer
 
-__all__ = [
-    "checkpoint_dir",
-    "load_model",
-    "make_corpus",
-    "read_corpus",
-    "ship",
-    "train_base",
-]
-
 CORPUS_CODE = (
     "evoxtral.world.scripts",
     "evoxtral.world.speech",

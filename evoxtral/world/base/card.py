@@ -10,8 +10,6 @@ from evoxtral.params import TinyBase
 from evoxtral.tables import Table, probes, to_markdown, transcription
 from evoxtral.world.base.architecture import Architecture
 
-__all__ = ["model_card", "window_arguments"]
-
 _TEXT = """\
 ---
 library_name: transformers

@@ -28,8 +28,6 @@ from evoxtral.world.base.architecture import FRAME_RATE, SAMPLE_RATE, Architectu
 from evoxtral.world.base.plan import Utterance
 from evoxtral.world.speech.parallel import RenderJob, render_many
 
-__all__ = ["Utterances", "load", "make"]
-
 SHARD = 500
 _EXTRA_FRAMES = 4
 _BACKGROUND_SHARE = 0.3

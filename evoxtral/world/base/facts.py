@@ -17,8 +17,6 @@ from evoxtral.world.base.card import model_card
 from evoxtral.world.base.corpus import Utterances
 from evoxtral.world.base.tokenizer import SPECIAL_TOKENS
 
-__all__ = ["architecture_table", "card", "corpus_table", "results"]
-
 _PARTS = {
     "audio encoder": "model.audio_tower.",
     "projector": "model.multi_modal_projector.",

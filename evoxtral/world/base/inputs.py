@@ -5,8 +5,6 @@ from __future__ import annotations
 from torch import Tensor, nn
 from transformers import MistralCommonBackend, VoxtralForConditionalGeneration
 
-__all__ = ["AUDIO", "EOS", "PAD", "encode", "prompt_ids"]
-
 AUDIO, EOS, PAD = 24, 2, 11
 """Voxtral's ids."""
 

@@ -14,8 +14,6 @@ from evoxtral.world.base.architecture import Architecture
 from evoxtral.world.base.corpus import Utterances
 from evoxtral.world.base.inputs import prompt_ids
 
-__all__ = ["pooled_features", "transcribe"]
-
 BATCH = 64
 
 

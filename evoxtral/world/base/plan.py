@@ -27,8 +27,6 @@ from evoxtral import runs, tags
 from evoxtral.mix import neardup
 from evoxtral.world import scripts, speech
 
-__all__ = ["MIN_DISTANCE", "CorpusSizes", "Utterance", "plan"]
-
 MIN_DISTANCE = 0.7
 """No test sentence has this ROUGE-L or more to a training sentence."""
 

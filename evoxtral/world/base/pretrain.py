@@ -34,8 +34,6 @@ from evoxtral.world.base.batches import Heads, Labels, Pool
 from evoxtral.world.base.corpus import Utterances
 from evoxtral.world.base.inputs import AUDIO, EOS, PAD, encode, prompt_ids
 
-__all__ = ["Material", "Recipe", "train"]
-
 
 @dataclass(frozen=True)
 class Recipe:

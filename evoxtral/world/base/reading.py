@@ -11,8 +11,6 @@ import numpy as np
 
 from evoxtral.world import scripts
 
-__all__ = ["STAGE_DIRECTIONS", "read_lines"]
-
 STAGE_DIRECTIONS = (
     "sad music", "music", "angry crowd", "nervous dog", "calm sea", "frustrated driver",
     "confused voices", "scared cat", "excited children", "happy song", "door opens",

@@ -16,8 +16,6 @@ from evoxtral.world.base import listen
 from evoxtral.world.base.architecture import Architecture
 from evoxtral.world.base.corpus import Utterances
 
-__all__ = ["TEST_SETS", "probe_scores", "transcription_scores"]
-
 TEST_SETS = {
     "test": "neutral, training voices",
     "test_voices": "neutral, held-out voices",

@@ -16,8 +16,6 @@ from scipy import fft
 
 from evoxtral.world.base.architecture import FRAME_RATE, SAMPLE_RATE
 
-__all__ = ["SOUNDS", "phoneme_frames", "prosody_frames", "sound_frames"]
-
 SOUNDS = ("none", "background", "laughs", "sighs", "gasps", "clears throat", "crying")
 """Classes of non-speech sound; index 0 is speech or silence."""
 

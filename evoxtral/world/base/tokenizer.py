@@ -12,8 +12,6 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
 from evoxtral.world.base.architecture import SAMPLE_RATE, Architecture
 
-__all__ = ["SPECIAL_TOKENS", "train_tokenizer"]
-
 _NAMED = {
     **dict(enumerate(["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]"])),
     **dict(enumerate(["[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"], start=6)),

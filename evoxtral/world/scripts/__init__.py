@@ -15,19 +15,3 @@ from evoxtral.world.scripts.released import (
     split_released,
 )
 from evoxtral.world.scripts.script import DOMAINS, SLICES, Script, estimated_seconds
-
-__all__ = [
-    "DOMAINS",
-    "EMPHASIS_WORDS",
-    "LEXICON",
-    "SLICES",
-    "Script",
-    "bench_rows",
-    "estimated_seconds",
-    "fetch_released",
-    "generate",
-    "plain_sentences",
-    "read_released",
-    "split_released",
-    "word_lists",
-]

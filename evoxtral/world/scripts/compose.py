@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from evoxtral.world.scripts.family import Family
 
-__all__ = ["any_mood", "compose", "decapitalised"]
 
 NEUTRAL_SHARE = 0.45
 """Share of neutral sentences where no tag asks for a mood: feeling words occur untagged too."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from evoxtral.world.scripts.writer import Brief
 
-__all__ = ["EDGE_CASES"]
-
 
 def _expanded(rng: random.Random, brief: Brief, options: tuple[str, ...], mood: str) -> list[str]:
     return sentence(compile_production(pick(rng, options)), table(brief.domain, mood), rng)

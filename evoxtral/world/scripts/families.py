@@ -16,6 +16,5 @@ from evoxtral.world.scripts.frames_telling import TELLING
 if TYPE_CHECKING:
     from evoxtral.world.scripts.family import Family
 
-__all__ = ["FAMILIES"]
 
 FAMILIES: tuple[Family, ...] = (*TELLING, *TALKING, *HELD_OUT)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Family", "family"]
-
 
 @dataclass(frozen=True, slots=True)
 class Family:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from evoxtral.world.scripts.family import Family, family
 
-__all__ = ["HELD_OUT"]
-
 HELD_OUT: tuple[Family, ...] = (
     family(
         "condition",

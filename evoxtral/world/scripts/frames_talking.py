@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from evoxtral.world.scripts.family import Family, family
 
-__all__ = ["TALKING"]
-
 TALKING: tuple[Family, ...] = (
     family(
         "plan",

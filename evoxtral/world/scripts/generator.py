@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from evoxtral.world.scripts.family import Family
     from evoxtral.world.scripts.placement import Draft
 
-__all__ = ["families", "generate"]
 
 _TAG_COUNTS: dict[str, tuple[int, ...]] = {
     "plain": (0,),

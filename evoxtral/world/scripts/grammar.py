@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Production", "Table", "compile_production", "expand", "pick", "sentence", "table"]
 
 T = TypeVar("T")
 

@@ -9,8 +9,6 @@ take the word for the event.
 
 from __future__ import annotations
 
-__all__ = ["CLASSES", "EMPHASIS_WORDS", "LEANING_WORDS", "LEXICON", "SURFACE"]
-
 
 def _split(text: str) -> tuple[str, ...]:
     return tuple(text.split())

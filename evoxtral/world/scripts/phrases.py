@@ -10,8 +10,6 @@ from __future__ import annotations
 from evoxtral.tags import GROUPS
 from evoxtral.world.scripts.lexicon import CLASSES
 
-__all__ = ["DOMAIN_CLASSES", "MOODS", "MOOD_CLASSES", "PHRASES"]
-
 PHRASES: dict[str, tuple[str, ...]] = {
     # Who: third person singular, plain-verb persons, any subject, objects, owners.
     "he": ("he", "she", "{name}", "{name}", "{poss} {kin}", "my {kin}", "the {role}"),

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Collection, Iterator
 
-__all__ = ["Draft", "Gap"]
 
 Gap = tuple[int, int]
 """(sentence, words of it before the gap); the end of the script is (last, its length)."""

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from evoxtral.world.scripts.family import Family
 
-__all__ = ["MAX_PLAIN_WORDS", "plain_sentences", "word_lists"]
 
 MAX_PLAIN_WORDS = 14
 

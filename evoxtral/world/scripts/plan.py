@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Collection, Iterable
 
-__all__ = ["CUES", "EVENTS", "STATES", "TAG_WEIGHTS", "TagDrawer"]
 
 STATES: frozenset[str] = frozenset((*GROUPS["emotion"], "whispers", "shouts"))
 """Tags that colour the words after them; all others are moments between words."""

@@ -19,15 +19,6 @@ from evoxtral.world.scripts.script import Script
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "BENCH_SIZE",
-    "RELEASED_SHA256",
-    "RELEASED_URL",
-    "bench_rows",
-    "fetch_released",
-    "read_released",
-    "split_released",
-]
 
 RELEASED_URL = (
     "https://raw.githubusercontent.com/aytoast/ser/"

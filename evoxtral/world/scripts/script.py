@@ -6,18 +6,6 @@ from dataclasses import dataclass
 
 from evoxtral import tags
 
-__all__ = [
-    "DOMAINS",
-    "MAX_SECONDS",
-    "MAX_WORDS",
-    "SLICES",
-    "Script",
-    "estimated_seconds",
-    "fits",
-    "tag_seconds",
-    "words_in",
-]
-
 SLICES: dict[str, float] = {
     "plain": 0.25,
     "light": 0.25,

@@ -6,8 +6,6 @@ final punctuation, and may contain grammar symbols.
 
 from __future__ import annotations
 
-__all__ = ["CLOSERS", "OPENERS", "REACTIONS", "TAG_WORDS_SPOKEN", "WORDS_ALONE"]
-
 
 def _lines(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.strip().splitlines())

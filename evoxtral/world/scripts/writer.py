@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from evoxtral.world.scripts.family import Family
     from evoxtral.world.scripts.plan import TagDrawer
 
-__all__ = ["Brief", "draft", "word_limit"]
 
 CUE_SHARE = 0.5
 """Share of coloured sentences whose words suit the colour; the others are lexically neutral."""

@@ -10,17 +10,3 @@ from evoxtral.world.speech.render import Rendered, render
 from evoxtral.world.speech.settings import MAX_SECONDS, WINDOW_SECONDS, RenderSettings
 from evoxtral.world.speech.take import SAMPLE_RATE
 from evoxtral.world.speech.voices import HELD_OUT_VOICES, TRAINING_VOICES, VOICES, Voice, find_voice
-
-__all__ = [
-    "HELD_OUT_VOICES",
-    "MAX_SECONDS",
-    "SAMPLE_RATE",
-    "TRAINING_VOICES",
-    "VOICES",
-    "WINDOW_SECONDS",
-    "RenderSettings",
-    "Rendered",
-    "Voice",
-    "find_voice",
-    "render",
-]

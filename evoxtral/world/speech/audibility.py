@@ -19,8 +19,6 @@ from evoxtral.world.speech.probe import TagAuc, log_mel_statistics, tag_auc
 from evoxtral.world.speech.settings import RenderSettings
 from evoxtral.world.speech.voices import HELD_OUT_VOICES, TRAINING_VOICES
 
-__all__ = ["audibility", "place"]
-
 _SENTENCE_BREAK = re.compile(r"(?<=[.?!])\s+")
 
 

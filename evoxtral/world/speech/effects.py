@@ -9,8 +9,6 @@ from scipy.signal import butter, lfilter
 from evoxtral.world.speech.prosody import Manner
 from evoxtral.world.speech.take import SAMPLE_RATE, Audio, Mark, Take, join, seconds, silence
 
-__all__ = ["emphasise", "fade", "normalise", "stammer", "voice_effects"]
-
 _FADE = seconds(0.006)
 _VOWELS = "aeiouAEIOUVQ@03"
 

@@ -23,8 +23,6 @@ import numpy.typing as npt
 
 from evoxtral.world.speech.child import Child, ChildDiedError
 
-__all__ = ["Spoken", "Utterance", "speak"]
-
 _SERVER = Path(__file__).with_name("espeak_server.py")
 _STARTING = threading.Lock()
 _STRESS_MARKS = "',%=|"

@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from evoxtral.world.speech.take import SAMPLE_RATE, Audio
 
-__all__ = ["contour", "pulses", "resonate"]
-
 # Share of the open phase in which the flow still rises.
 _PEAK = 0.67
 _FRAME, _HOP, _FFT = 512, 128, 1024

@@ -16,8 +16,6 @@ from evoxtral.world.speech.child import Child, ChildDiedError
 from evoxtral.world.speech.render import Rendered
 from evoxtral.world.speech.settings import RenderSettings
 
-__all__ = ["RenderJob", "render_many"]
-
 _AHEAD = 4
 
 

@@ -26,8 +26,6 @@ from evoxtral.world.speech.take import SAMPLE_RATE, Mark, Take, join, seconds, s
 from evoxtral.world.speech.vocal import vocalise
 from evoxtral.world.speech.voices import Voice
 
-__all__ = ["perform"]
-
 _RELEASE = seconds(0.02)
 _EMPHASIS_GAIN = (3.0, 6.0)
 

@@ -20,8 +20,6 @@ from sklearn.preprocessing import StandardScaler
 
 from evoxtral.world.speech.take import SAMPLE_RATE
 
-__all__ = ["TagAuc", "log_mel_statistics", "tag_auc"]
-
 _WINDOW, _HOP, _BANDS = 400, 160, 32
 _PERCENTILES = (10, 50, 90)
 _INVERSE_PENALTY = 0.02

@@ -16,8 +16,6 @@ from evoxtral.world.speech.espeak import Utterance
 from evoxtral.world.speech.score import Phrase
 from evoxtral.world.speech.voices import Voice
 
-__all__ = ["MANNERS", "Manner", "is_whispered", "manner_of", "utterance"]
-
 # Pitch parameter of espeak-ng against semitones from its default 50 (measured, voice en-us).
 _PITCH_STEPS = (0, 20, 35, 50, 65, 80, 99)
 _SEMITONES = (-6.6, -4.6, -2.3, 0.0, 2.8, 5.4, 9.2)

@@ -19,8 +19,6 @@ from evoxtral.world.speech.settings import RenderSettings
 from evoxtral.world.speech.take import SAMPLE_RATE, Take, join, silence
 from evoxtral.world.speech.voices import Voice
 
-__all__ = ["Rendered", "Span", "render"]
-
 Span = tuple[float, float, str]
 
 _PEAK = 0.97

@@ -7,8 +7,6 @@ from scipy.signal import lfilter, oaconvolve
 
 from evoxtral.world.speech.take import Audio, seconds
 
-__all__ = ["background", "reverberate"]
-
 
 def reverberate(audio: Audio, rng: np.random.Generator) -> Audio:
     """A small furnished room: 80 to 250 ms of decay, 8 to 20 dB below the direct sound."""

@@ -20,8 +20,6 @@ from typing import Literal
 from evoxtral import UserError
 from evoxtral.tags import Tag, emphasis_words, group_of, parse
 
-__all__ = ["Event", "Phrase", "Style", "Token", "UnknownTags", "read_score"]
-
 UnknownTags = Literal["ignore", "error"]
 
 _TERMINAL = re.compile(r"(\.{2,}|…|[.?!])[^\w.?!…]*$")

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from evoxtral.world.speech.score import UnknownTags
 
-__all__ = ["MAX_SECONDS", "WINDOW_SECONDS", "Range", "RenderSettings"]
-
 WINDOW_SECONDS = 8.0
 """What the embedded model hears at once."""
 

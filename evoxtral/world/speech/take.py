@@ -9,8 +9,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SAMPLE_RATE", "Audio", "Mark", "Take", "join", "seconds", "silence"]
-
 SAMPLE_RATE = 16000
 
 Audio = npt.NDArray[np.float64]

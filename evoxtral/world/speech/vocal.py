@@ -13,8 +13,6 @@ import numpy as np
 from evoxtral.world.speech.glottis import contour, pulses, resonate
 from evoxtral.world.speech.take import Audio, seconds
 
-__all__ = ["EVENTS", "vocalise"]
-
 _TRACT = {"female": 1.15, "male": 1.0}
 
 

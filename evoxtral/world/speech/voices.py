@@ -7,8 +7,6 @@ from typing import Literal
 
 from evoxtral import UserError
 
-__all__ = ["HELD_OUT_VOICES", "TRAINING_VOICES", "VOICES", "Voice", "find_voice"]
-
 
 @dataclass(frozen=True, slots=True)
 class Voice:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from evoxtral.world.speech.parallel import RenderJob
     from evoxtral.world.speech.settings import RenderSettings
 
-__all__ = ["main"]
-
 
 def _answer(job: RenderJob, settings: RenderSettings) -> tuple[Rendered | None, Exception | None]:
     try:
