@@ -163,7 +163,7 @@ def test_predictions_can_be_scored_again(made_up: Measured, tmp_path: Path) -> N
 def test_published_numbers_need_no_deep_learning_framework() -> None:
     script = (
         "import sys\n"
-        "from evoxtral import checks, datamix, figures, params, published, tables\n"
+        "from evoxtral import checks, figures, params, published, tables\n"
         "from evoxtral.bench import measured, tracking, views\n"
         "from evoxtral.report import Report\n"
         "cfg = params.profile('04_benchmark', 'tiny').model_copy(update={'source': 'paper'})\n"

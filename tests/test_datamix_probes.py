@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evoxtral import datamix, params, runs
+from evoxtral import datamix, params
 from evoxtral.datamix import probes
 from evoxtral.datamix.source import Source
 from evoxtral.tags import TAGS
@@ -54,16 +54,6 @@ def test_the_error_agrees_with_simulation() -> None:
     areas = (tagged[:, :, None] > plain[:, None, :]).mean(axis=(1, 2))
     assert probes.standard_error(0.75, 80) == pytest.approx(areas.std(), rel=0.05)
     assert probes.standard_error(1.0, 80) == 0
-
-
-def test_results_are_plain_and_rounded() -> None:
-    frame = pd.DataFrame({"a": [1, 2], "b": [0.123456789, float("nan")]})
-    made = datamix.results(frame=frame, deep={"x": (np.int64(3), None, "t", True)})
-    assert made == {
-        "frame": [{"a": 1, "b": 0.123457}, {"a": 2, "b": None}],
-        "deep": {"x": [3, None, "t", True]},
-    }
-    assert runs.json_text(made)
 
 
 def test_verdicts_are_counted_by_table() -> None:

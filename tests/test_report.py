@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from IPython.display import HTML, Image
@@ -44,7 +45,7 @@ def write() -> None:
     shown = report.figure("line", figure())
     assert isinstance(shown, Image)
     assert shown.alt == "A falling line"
-    assert "8 files in" in report.finish({"f1": 1 / 3})
+    assert "8 files in" in report.finish(f1=1 / 3)
 
 
 def test_everything_is_written_in_every_format(folder: Path) -> None:
@@ -85,13 +86,22 @@ def test_files_of_an_earlier_run_are_dropped_at_the_end(folder: Path) -> None:
     report = Report(CFG)
     report.table("scores", table())
     assert (folder / "figures/old.png").exists(), "nothing is lost before the end"
-    report.finish({})
+    report.finish()
     assert not (folder / "figures/old.png").exists()
+
+
+def test_results_are_plain_and_rounded(folder: Path) -> None:
+    frame = pd.DataFrame({"a": [1, 2], "b": [0.123456789, float("nan")]})
+    Report(CFG).finish(frame=frame, deep={"x": (np.int64(3), None, "t", True)})
+    assert json.loads((folder / "results.json").read_text()) == {
+        "frame": [{"a": 1, "b": 0.123457}, {"a": 2, "b": None}],
+        "deep": {"x": [3, None, "t", True]},
+    }
 
 
 def test_a_finished_report_takes_nothing_more() -> None:
     report = Report(CFG)
-    report.finish({})
+    report.finish()
     with pytest.raises(UserError, match="is finished: run it again"):
         report.table("scores", table())
 
@@ -108,7 +118,7 @@ def test_a_cell_run_again_starts_over(folder: Path) -> None:
     Report(CFG).table("scores", table())
     again = Report(CFG)
     again.table("scores", table())
-    again.finish({})
+    again.finish()
     assert {file.stem for file in (folder / "tables").iterdir()} == {"scores"}
 
 
@@ -123,7 +133,7 @@ def test_another_process_is_refused_while_a_report_is_open(folder: Path) -> None
     )
     assert done.returncode != 0
     assert "04_benchmark is being written by process" in done.stderr
-    report.finish({})
+    report.finish()
     assert folder not in output_module.Report._open
 
 

@@ -5,7 +5,7 @@
 * `judged`: the composition note's tables for several sets side by side.
 * `training`: near-duplicates, targets, weights, and the training mix as a stage.
 * `six`: the mixing note's datasets on paper.
-* `results`: what the notebook leaves as numbers.
+* `results`: counts of verdicts and draws.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evoxtral.datamix.judged import (
 from evoxtral.datamix.listening import page, specimens
 from evoxtral.datamix.overview import duration_figure, findings_summary, split_summary
 from evoxtral.datamix.probes import audible
-from evoxtral.datamix.results import mix_summary, results, verdicts
+from evoxtral.datamix.results import mix_summary, verdicts
 from evoxtral.datamix.six import plan_six
 from evoxtral.datamix.source import TRAIN, Source, corpus, open_clips, open_source
 from evoxtral.datamix.training import (

@@ -8,6 +8,7 @@ in it: the same run gives the same bytes) and `provenance.json` (all of those).
 from __future__ import annotations
 
 import json
+import math
 import weakref
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -25,6 +26,8 @@ from evoxtral.report.provenance import provenance
 
 SOURCE = "evoxtral"
 """Key of an output's metadata that names the files it was written to."""
+
+_DECIMALS = 6
 
 
 class Report:
@@ -116,16 +119,17 @@ class Report:
         lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
         self._write(f"{name}.jsonl", "".join(lines).encode("utf-8"))
 
-    def finish(self, results: dict[str, Any]) -> str:
+    def finish(self, **results: Any) -> str:
         """Write `results.json` and `provenance.json`, drop files of earlier runs, unlock.
 
         Args:
-            results: numbers and texts, JSON-serialisable, independent of time and place.
+            results: frames, mappings, sequences, numbers and texts, independent of time and place.
+                Floats keep six decimals, which are the same on every platform.
 
         Returns:
             A line that says where the results are.
         """
-        self._write("results.json", runs.json_text(results).encode("utf-8"))
+        self._write("results.json", runs.json_text(_plain(results)).encode("utf-8"))
         made = provenance(self.parameters, self._started)
         self._write("provenance.json", runs.json_text(made).encode("utf-8"))
         for path in sorted(self.folder.rglob("*")):
@@ -134,6 +138,22 @@ class Report:
         self._open.pop(self.folder)()
         shown = self.folder.relative_to(self.folder.parents[2]).as_posix()
         return f"{len(self._written)} files in {shown}"
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: frames as records, NaN as null, whole floats as integers."""
+    if isinstance(value, pd.DataFrame):
+        return [_plain(row) for row in value.to_dict("records")]
+    if isinstance(value, dict):
+        return {str(key): _plain(own) for key, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(own) for own in value]
+    if value is None or isinstance(value, str | bool):
+        return value
+    number = float(value)
+    if math.isnan(number):
+        return None
+    return int(number) if number.is_integer() else round(number, _DECIMALS)
 
 
 def _source(folder: str, name: str, rendered: Mapping[str, object]) -> dict[str, Any]:
