@@ -13,7 +13,7 @@ inside the range of the statistic and exist for constant samples, where BCa does
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,24 +107,6 @@ class Ratio:
         return np.divide(rates.sum(axis=1), groups, out=empty, where=groups > 0)
 
 
-def bootstrap_interval(
-    ratio: Ratio, *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval:
-    """Percentile bootstrap interval of one statistic over clips.
-
-    Args:
-        ratio: Per-clip counts.
-        confidence: Coverage, a fraction in (0, 1).
-        resamples: Number of bootstrap resamples.
-        seed: Same seed, same interval.
-
-    >>> bootstrap_interval(Ratio(np.array([0, 1, 1, 1]), np.ones(4)))
-    Interval(low=0.25, high=1.0, value=0.75, n=4)
-    """
-    options = {"confidence": confidence, "resamples": resamples, "seed": seed}
-    return bootstrap_intervals({"": ratio}, **options)[""]
-
-
 def bootstrap_intervals(
     ratios: Mapping[str, Ratio],
     *,
@@ -132,41 +114,19 @@ def bootstrap_intervals(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Intervals of several statistics of the same clips, on the same resamples.
-
-    Equal to `bootstrap_interval` of each, and much faster.
+    """Percentile bootstrap intervals of statistics of the same clips, on the same resamples.
 
     Raises:
         ValueError: If the statistics differ in their number of clips.
+
+    >>> bootstrap_intervals({"share": Ratio(np.array([0, 1, 1, 1]), np.ones(4))})["share"]
+    Interval(low=0.25, high=1.0, value=0.75, n=4)
     """
     resampled = _resample([*ratios.values()], resamples, seed)
     return {
         name: _interval(ratio.value, ratio.n, values, confidence)
         for (name, ratio), values in zip(ratios.items(), resampled, strict=True)
     }
-
-
-def paired_difference(
-    first: Ratio,
-    second: Ratio,
-    *,
-    confidence: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval:
-    """Interval of `first - second`, two systems scored on the same clips in the same order.
-
-    Pairing removes the spread that easy and hard clips add to both systems alike.
-
-    Returns:
-        `value` is the difference, `n` the larger number of clips that enter one of the two.
-
-    >>> first, second = np.array([0.5, 1.0, 0.75]), np.array([0.25, 0.75, 0.5])
-    >>> paired_difference(Ratio(first, np.ones(3)), Ratio(second, np.ones(3)))
-    Interval(low=0.25, high=0.25, value=0.25, n=3)
-    """
-    options = {"confidence": confidence, "resamples": resamples, "seed": seed}
-    return paired_differences({"": first}, {"": second}, **options)[""]
 
 
 def paired_differences(
@@ -177,7 +137,10 @@ def paired_differences(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Intervals of `first - second` for several statistics of the same clips.
+    """Intervals of `first - second`, two systems scored on the same clips in the same order.
+
+    Pairing removes the spread that easy and hard clips add to both systems alike. `value` is the
+    difference, `n` the larger number of clips that enter one of the two.
 
     Raises:
         ValueError: If the names differ, or the numbers of clips.
@@ -194,16 +157,12 @@ def paired_differences(
     }
 
 
-def _common_clips(ratios: Iterable[Ratio]) -> int:
-    clips = {ratio.clips for ratio in ratios}
-    if len(clips) != 1:
-        raise ValueError(f"statistics must share their clips, got {sorted(clips)} clips")
-    return clips.pop()
-
-
 def _resample(ratios: Sequence[Ratio], resamples: int, seed: int) -> np.ndarray:
     """Values of each statistic on each resample, shape (statistics, resamples)."""
-    clips = _common_clips(ratios)
+    sizes = {ratio.clips for ratio in ratios}
+    if len(sizes) != 1:
+        raise ValueError(f"statistics must share their clips, got {sorted(sizes)} clips")
+    clips = sizes.pop()
     if clips < 2:
         return np.full((len(ratios), resamples), np.nan)
     # One product for all of them: its large factor would be read anew for each by itself.

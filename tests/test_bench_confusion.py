@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evoxtral import bench, metrics, tags
 from evoxtral.bench import INVENTED, MISSED, OTHER, pair_tags
-from evoxtral.metrics.alignment import aligned_matches
+from evoxtral.metrics import aligned_matches
 from evoxtral.tags import parse
 
 PAIRS = [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evoxtral import UserError, figures, tags
 from evoxtral.figures.transcripts import mark, plain_chips
-from evoxtral.metrics import RewardWeights, reward, score_clip
+from evoxtral.metrics import RewardWeights, evaluate, reward
 
 WORDS = st.sampled_from(["a", "dog", "NOT", "it's", "<b>", "[sad]", "[pause]", "[odd tag]", "[x"])
 TEXTS = st.lists(WORDS, max_size=9).map(" ".join)
@@ -54,7 +54,7 @@ def read(fragment: str) -> Reader:
 @given(TEXTS, TEXTS)
 def test_marks_are_the_strict_counts(reference: str, prediction: str) -> None:
     marked = mark(reference, prediction)
-    counts = score_clip(reference, prediction).strict
+    counts = evaluate([reference], [prediction]).clips[0].strict
     assert (marked.errors, marked.words) == (counts.words.errors, counts.words.reference_length)
     assert (len(marked.right), len(marked.wrong)) == (counts.tags.tp, counts.tags.fp)
     assert len(marked.missed) == counts.tags.fn

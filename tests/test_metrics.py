@@ -6,17 +6,35 @@ import math
 import random
 import sys
 from collections import Counter
+from fractions import Fraction
+from itertools import pairwise
 
 import jiwer
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from evoxtral import UserError, metrics, tags
-from evoxtral.metrics import EditCounts, MatchCounts, Metric, evaluate, score_clip
-from evoxtral.metrics.counts import character_edits, match_multisets, word_edits
+from evoxtral.metrics import (
+    TOLERANCE_WORDS,
+    ClipScore,
+    EditCounts,
+    MatchCounts,
+    RewardWeights,
+    aligned_matches,
+    evaluate,
+    match_multisets,
+    places_in_reference,
+    reward,
+    total,
+)
+from evoxtral.metrics.counts import character_edits, word_edits
+from evoxtral.metrics.protocols import hallucinated
+from evoxtral.tags import parse
 
 PROPERTY = settings(deadline=None, max_examples=60)
 
@@ -25,6 +43,10 @@ PARTS = st.sampled_from(
 )
 TEXTS = st.lists(PARTS, max_size=8).map(" ".join)
 PAIRS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6)
+
+
+def clip(reference: str, prediction: str) -> ClipScore:
+    return evaluate([reference], [prediction]).clips[0]
 
 
 def test_empty_references_are_left_out_of_the_paper_mean_and_pooled_by_strict():
@@ -82,11 +104,9 @@ def test_per_tag_table_pools_occurrences_and_counts_clips():
     assert scores.per_tag("paper")["sniffs"].value == 0
 
 
-def test_tagged_and_untagged_split_the_clips():
+def test_tagged_keeps_the_clips_with_a_tag():
     scores = evaluate(["[sad] a", "b", "[] c"], ["a", "b", "c"], ids=["x", "y", "z"])
     assert [clip.id for clip in scores.tagged().clips] == ["x"]
-    assert [clip.id for clip in scores.untagged().clips] == ["y", "z"]
-    assert scores.untagged().paper()["tag_f1"].value == 1
 
 
 @PROPERTY
@@ -140,10 +160,10 @@ def test_matching_counts_multisets(reference, prediction):
 @given(PAIRS)
 def test_a_position_can_only_lose_matches(pairs):
     for reference, prediction in pairs:
-        strict = score_clip(reference, prediction).strict
-        assert strict.tags.tp <= strict.tags_anywhere.tp
-        assert strict.tags.support == strict.tags_anywhere.support
-        assert strict.tags.predicted == strict.tags_anywhere.predicted
+        strict = clip(reference, prediction).strict
+        assert strict.tags.tp <= total(strict.per_tag_anywhere).tp
+        assert strict.tags.support == total(strict.per_tag_anywhere).support
+        assert strict.tags.predicted == total(strict.per_tag_anywhere).predicted
 
 
 def test_error_rates_agree_with_jiwer_on_random_pairs():
@@ -243,7 +263,6 @@ def test_intervals_cover_their_metric_and_repeat():
         assert intervals.keys() > scores.table(protocol).keys()
         assert "f1[sad]" in intervals
         for name, metric in scores.table(protocol).items():
-            assert isinstance(metric, Metric)
             assert intervals[name].value == metric.value
             assert intervals[name].low <= metric.value <= intervals[name].high
 
@@ -259,3 +278,257 @@ def test_compare_pairs_the_clips_of_two_systems():
     assert (same_system.low, same_system.value, same_system.high) == (0, 0, 0)
     with pytest.raises(UserError, match="same clips"):
         metrics.compare(good, evaluate(references[::-1], references[::-1]), "paper")
+
+
+# ---- one clip under each protocol ----
+
+NAN = float("nan")
+
+# reference, prediction, WER, tag precision, recall, F1, hallucination, emphasis F1
+PAPER = [
+    ("oh no", "oh no", 0, 1, 1, 1, 0, 1),
+    ("[sad] oh no", "oh no", 0, 0, 0, 0, 0, 1),
+    ("oh no", "[sad] oh no", 0, 0, 0, 0, 1, 1),
+    ("", "", NAN, 1, 1, 1, 0, 1),
+    ("", "oh no", NAN, 1, 1, 1, 0, 1),
+    ("oh no", "", 1, 1, 1, 1, 0, 1),
+    ("[laughs]", "[laughs]", NAN, 1, 1, 1, 0, 1),
+    ("[laughs]", "[laughs] oh", NAN, 1, 1, 1, 0, 1),
+    ("oh", "oh no no no", 3, 1, 1, 1, 0, 1),
+    ("[sad] oh no", "[sad] [sad] oh no", 0, Fraction(1, 2), 1, Fraction(2, 3), 0, 1),
+    ("[sad] oh no", "[sad] [calm] oh no", 0, Fraction(1, 2), 1, Fraction(2, 3), Fraction(1, 2), 1),
+    ("[sad] oh no", "[calm] [calm] [sad]", 1, Fraction(1, 3), 1, Fraction(1, 2), Fraction(2, 3), 1),
+    ("[pause] oh [pause] no", "[pause] oh no", 0, 1, Fraction(1, 2), Fraction(2, 3), 0, 1),
+    ("a b c d [sad]", "[sad] a b c d", 0, 1, 1, 1, 0, 1),
+    ("[slams door] oh", "[Slams Door] oh", 0, 1, 1, 1, 0, 1),
+    ("oh NO", "oh no", 0, 1, 1, 1, 0, 0),
+    ("oh no", "oh NO", 0, 1, 1, 1, 0, 0),
+    ("oh NO, NO", "oh NO, no", 0, 1, 1, 1, 0, Fraction(2, 3)),
+    ("Oh no", "oh no.", 1, 1, 1, 1, 0, 1),
+    ("[sad] oh no", "[sad oh no", Fraction(1, 2), 0, 0, 0, 0, 1),
+    ("[sad] oh no", "sad] oh no", Fraction(1, 2), 0, 0, 0, 0, 1),
+    ("[sad] oh no", "[[sad]] oh no", Fraction(1, 2), 0, 0, 0, 1, 1),
+    ("[sad] oh no", "[ sad ] oh no", 0, 0, 0, 0, 1, 1),
+    ("oh no", "[] oh no", Fraction(1, 2), 1, 1, 1, 0, 1),
+    ("so [pause] then", "so[pause]then", 1, 1, 1, 1, 0, 1),
+    ("[SAD] oh", "[sad] oh", 0, 1, 1, 1, 0, 0),
+]
+
+# reference, prediction, WER, tags matched by position (tp, fp, fn), positions ignored, emphasis F1
+STRICT = [
+    ("oh no", "oh no", 0, (0, 0, 0), (0, 0, 0), 1),
+    ("[sad] oh no", "oh no", 0, (0, 0, 1), (0, 0, 1), 1),
+    ("oh no", "[sad] oh no", 0, (0, 1, 0), (0, 1, 0), 1),
+    ("", "", NAN, (0, 0, 0), (0, 0, 0), 1),
+    ("", "oh", NAN, (0, 0, 0), (0, 0, 0), 1),
+    ("oh no", "", 1, (0, 0, 0), (0, 0, 0), 1),
+    ("[sad] oh no", "[sad] [sad] oh no", 0, (1, 1, 0), (1, 1, 0), 1),
+    ("a b [sad]", "[sad] a b", 0, (1, 0, 0), (1, 0, 0), 1),
+    ("a b c [sad]", "[sad] a b c", 0, (0, 1, 1), (1, 0, 0), 1),
+    ("[sad] oh no", "[sad oh no", Fraction(1, 2), (0, 0, 1), (0, 0, 1), 1),
+    ("[sad] oh no", "sad] oh no", Fraction(1, 2), (0, 0, 1), (0, 0, 1), 1),
+    ("[sad] oh no", "[[sad]] oh no", 0, (1, 0, 0), (1, 0, 0), 1),
+    ("[clears throat] oh", "[ Clears\nthroat ] oh", 0, (1, 0, 0), (1, 0, 0), 1),
+    ("oh no", "[] oh no", 0, (0, 0, 0), (0, 0, 0), 1),
+    ("so [pause] then", "so[pause]then", 0, (1, 0, 0), (1, 0, 0), 1),
+    ("oh NO, NO", "oh NO, no", 0, (0, 0, 0), (0, 0, 0), Fraction(2, 3)),
+    ("[SAD] oh", "[sad] oh", 0, (1, 0, 0), (1, 0, 0), 1),
+]
+
+
+def same(value: float, expected: float | Fraction) -> bool:
+    return (math.isnan(value) and math.isnan(expected)) or value == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize(
+    ("reference", "prediction", "wer", "precision", "recall", "f1", "hallucination", "emphasis"),
+    PAPER,
+)
+def test_paper_edge_cases(
+    reference, prediction, wer, precision, recall, f1, hallucination, emphasis
+):
+    counts = clip(reference, prediction).paper
+    assert same(counts.words.rate, wer)
+    assert same(counts.tags.precision, precision)
+    assert same(counts.tags.recall, recall)
+    assert same(counts.tags.f1, f1)
+    assert same(hallucinated(counts.per_tag), hallucination)
+    assert same(counts.emphasis.f1, emphasis)
+
+
+@pytest.mark.parametrize(
+    ("reference", "prediction", "wer", "placed", "anywhere", "emphasis"), STRICT
+)
+def test_strict_edge_cases(reference, prediction, wer, placed, anywhere, emphasis):
+    counts = clip(reference, prediction).strict
+    assert same(counts.words.rate, wer)
+    assert counts.tags == MatchCounts(*placed)
+    assert total(counts.per_tag_anywhere) == MatchCounts(*anywhere)
+    assert same(counts.emphasis.f1, emphasis)
+
+
+# ---- tags by position ----
+
+PLACED = st.lists(
+    st.sampled_from(["a", "b", "c", "d", "[sad]", "[pause]", "[pause]"]), max_size=12
+).map(" ".join)
+
+
+@pytest.mark.parametrize(
+    ("reference", "prediction", "places"),
+    [
+        ("", "", [(0, 0)]),
+        ("a b", "", [(0, 2)]),
+        ("", "a b", [(0, 0), (0, 0), (0, 0)]),
+        ("a b", "a b", [(0, 0), (1, 1), (2, 2)]),
+        ("a b", "x a b", [(0, 0), (0, 0), (1, 1), (2, 2)]),
+        ("a b c", "a c", [(0, 0), (1, 2), (3, 3)]),
+        ("a b c", "a x c", [(0, 0), (1, 1), (2, 2), (3, 3)]),
+        ("Oh, WELL! No.", "oh no", [(0, 0), (1, 2), (3, 3)]),
+        ("a ... b", "a ... b", [(0, 0), (1, 1), (2, 2), (3, 3)]),
+    ],
+)
+def test_places_follow_the_words(reference, prediction, places):
+    assert places_in_reference(reference.split(), prediction.split()) == places
+
+
+@pytest.mark.parametrize(
+    ("reference", "prediction", "expected"),
+    [
+        # ten words too many at the start shift nothing
+        ("a b c d [pause]", "x y z u v w x y z u a b c d [pause]", (1, 0, 0)),
+        # dropped words widen the place: the tag is right wherever it was among them
+        ("a b c [pause] d", "a [pause] d", (1, 0, 0)),
+        ("a b [pause] c d e", "[pause] a b c d e", (1, 0, 0)),
+        ("a b c [pause] d e", "[pause] a b c d e", (0, 1, 1)),
+        # each tag is used once
+        ("[pause] a", "[pause] [pause] a", (1, 1, 0)),
+        ("[pause] a [pause]", "a [pause]", (1, 0, 1)),
+        # nearest first would pair the two inner tags and lose a match
+        ("a [pause] b c d [pause] e", "a b c [pause] d e f [pause]", (2, 0, 0)),
+        ("a [sad]", "a [calm]", (0, 1, 1)),
+    ],
+)
+def test_matches_by_position(reference, prediction, expected):
+    matches = aligned_matches(parse(reference), parse(prediction)).values()
+    assert sum(matches, start=MatchCounts()) == MatchCounts(*expected)
+
+
+@PROPERTY
+@given(PLACED, PLACED, st.integers(0, 3))
+def test_the_matching_is_a_largest_one(reference, prediction, tolerance):
+    wanted, got = parse(reference), parse(prediction)
+    places = places_in_reference(wanted.words, got.words)
+    reach = np.zeros((len(wanted.tags), len(got.tags)), dtype=int)
+    for i, tag in enumerate(wanted.tags):
+        for j, other in enumerate(got.tags):
+            low, high = places[other.word_index]
+            near = low - tolerance <= tag.word_index <= high + tolerance
+            reach[i, j] = near and tag.name == other.name
+    largest = 0
+    if reach.size:
+        largest = int((maximum_bipartite_matching(csr_array(reach)) >= 0).sum())
+    matches = aligned_matches(wanted, got, tolerance=tolerance)
+    assert sum(c.tp for c in matches.values()) == largest
+
+
+@PROPERTY
+@given(PLACED, PLACED)
+def test_places_never_decrease(reference, prediction):
+    places = places_in_reference(reference.split(), prediction.split())
+    assert len(places) == len(prediction.split()) + 1
+    assert places[0][0] == 0
+    assert places[-1][1] == len(reference.split())
+    for (first, last), (next_first, next_last) in pairwise(places):
+        assert first <= last
+        assert (first, last) <= (next_first, next_last)
+        assert last <= next_last
+
+
+def test_the_tolerance_is_two_words():
+    assert TOLERANCE_WORDS == 2
+
+
+# ---- the reward ----
+
+# reference, prediction, (WER, F1, hallucination) by the report, the same by strict
+CASES = [
+    ("oh no", "oh no", (0, 1, 0), (0, 1, 0)),
+    ("[sad] oh no", "[sad] oh no", (0, 1, 0), (0, 1, 0)),
+    ("[sad] oh no", "oh no", (0, 0, 0), (0, 0, 0)),
+    ("oh no", "[sad] oh no", (0, 0, 1), (0, 0, 1)),
+    ("[sad] oh no", "[calm] oh no", (0, 0, 1), (0, 0, 1)),
+    (
+        "[sad] oh no",
+        "[sad] [sad] oh no",
+        (0, Fraction(2, 3), 0),
+        (0, Fraction(2, 3), Fraction(1, 2)),
+    ),
+    (
+        "[sad] oh no",
+        "[sad] [calm] oh no",
+        (0, Fraction(2, 3), Fraction(1, 2)),
+        (0, Fraction(2, 3), Fraction(1, 2)),
+    ),
+    ("a b c [sad]", "[sad] a b c", (0, 1, 0), (0, 0, 0)),
+    ("oh", "oh no no no", (3, 1, 0), (3, 1, 0)),
+    ("oh no", "", (1, 1, 0), (1, 1, 0)),
+    ("", "", (0, 1, 0), (0, 1, 0)),
+    ("", "oh no", (0, 1, 0), (1, 1, 0)),
+    ("[sad]", "[sad] oh", (0, 1, 0), (1, 1, 0)),
+    ("[sad] oh no", "[sad oh no", (Fraction(1, 2), 0, 0), (Fraction(1, 2), 0, 0)),
+    ("[sad] oh no", "[[sad]] oh no", (Fraction(1, 2), 0, 1), (0, 1, 0)),
+]
+
+
+@pytest.mark.parametrize(("reference", "prediction", "report", "strict"), CASES)
+def test_reward_edge_cases(reference, prediction, report, strict):
+    for convention, (wer, f1, hallucination) in {"report": report, "strict": strict}.items():
+        result = reward(reference, prediction, convention=convention)
+        assert (result.wer, result.tag_f1, result.hallucination) == pytest.approx(
+            (float(wer), float(f1), float(hallucination))
+        )
+        expected = (
+            Fraction(2, 5) * max(0, 1 - wer)
+            + Fraction(2, 5) * f1
+            + Fraction(1, 5) * (1 - hallucination)
+        )
+        assert result.total == pytest.approx(float(expected))
+
+
+@PROPERTY
+@given(TEXTS, TEXTS)
+def test_the_reward_is_made_of_the_metrics(reference, prediction):
+    score = clip(reference, prediction)
+    for convention, counts in {"report": score.paper, "strict": score.strict}.items():
+        result = reward(reference, prediction, convention=convention)
+        assert 0 <= result.total <= 1
+        assert result.tag_f1 == counts.tags.f1
+        if counts.words.reference_length:
+            assert result.wer == counts.words.rate
+    assert reward(reference, prediction).hallucination == hallucinated(score.paper.per_tag)
+
+
+@PROPERTY
+@given(TEXTS)
+def test_a_perfect_prediction_earns_one(text):
+    for convention in ("report", "strict"):
+        assert reward(text, text, convention=convention).total == pytest.approx(1)
+
+
+def test_weights_weigh():
+    weights = RewardWeights(accuracy=0, tags=0, hallucination=1)
+    assert reward("[sad] oh", "[sad] [calm] no", weights).total == 1 / 2
+
+
+@pytest.mark.parametrize(
+    "weights", [(0.5, 0.5, 0.5), (-0.2, 1.0, 0.2), (0.0, 0.0, 0.0), (float("nan"), 0.5, 0.5)]
+)
+def test_weights_must_make_a_fraction(weights):
+    with pytest.raises(UserError, match="sum to 1"):
+        RewardWeights(*weights)
+
+
+def test_an_unknown_convention_is_refused():
+    with pytest.raises(UserError, match="'report' or 'strict'"):
+        reward("a", "a", convention="paper")

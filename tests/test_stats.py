@@ -13,9 +13,7 @@ from scipy import stats as scipy_stats
 from evoxtral.stats import (
     Interval,
     Ratio,
-    bootstrap_interval,
     bootstrap_intervals,
-    paired_difference,
     paired_differences,
 )
 
@@ -23,6 +21,14 @@ PROPERTY = settings(deadline=None, max_examples=50)
 COUNTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12).map(
     lambda rows: Ratio(*np.array([(min(a, b), b) for a, b in rows], float).T)
 )
+
+
+def bootstrap_interval(ratio: Ratio, **options) -> Interval:
+    return bootstrap_intervals({"": ratio}, **options)[""]
+
+
+def paired_difference(first: Ratio, second: Ratio) -> Interval:
+    return paired_differences({"": first}, {"": second})[""]
 
 
 def mean_of(values: np.ndarray) -> Ratio:

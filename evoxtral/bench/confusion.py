@@ -1,7 +1,7 @@
 """Which tag is written for which: a confusion matrix over tags aligned by position.
 
 The tags of a clip are paired one to one, as far apart as the metrics allow
-(`metrics.alignment.TOLERANCE_WORDS`). Equal tags are paired first, as many as can be: the
+(`metrics.TOLERANCE_WORDS`). Equal tags are paired first, as many as can be: the
 diagonal holds exactly the hits of protocol `strict`. What is left is paired with a different tag
 nearby, as many as can be and then as close as can be; the rest was missed, or invented.
 """
@@ -16,8 +16,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from evoxtral import tags
-from evoxtral.metrics import Evaluation
-from evoxtral.metrics.alignment import TOLERANCE_WORDS, places_in_reference
+from evoxtral.metrics import TOLERANCE_WORDS, Evaluation, places_in_reference
 from evoxtral.tags import Transcript
 
 MISSED, INVENTED, OTHER = "missed", "invented", "other"

@@ -15,10 +15,7 @@ import pandas as pd
 
 from evoxtral import UserError, stats, tags
 from evoxtral.bench.protocol import EVALUATION_PROTOCOLS
-from evoxtral.metrics import ClipScore, Evaluation
-from evoxtral.metrics.alignment import aligned_matches
-from evoxtral.metrics.paper import tag_matches
-from evoxtral.metrics.strict import anywhere_matches
+from evoxtral.metrics import ClipScore, Evaluation, aligned_matches, anywhere_matches, tag_matches
 
 NOISE_SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 

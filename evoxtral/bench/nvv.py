@@ -28,8 +28,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from evoxtral import tags
-from evoxtral.metrics import MatchCounts, Metric
-from evoxtral.metrics.metric import mean, micro_f1, ratio
+from evoxtral.metrics import MatchCounts, Metric, mean, micro_f1, ratio
 from evoxtral.stats import Ratio
 
 COLLAR = 2

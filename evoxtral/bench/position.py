@@ -22,9 +22,7 @@ import pandas as pd
 from evoxtral import stats, tags
 from evoxtral.bench.nvv import nvv_counts, nvv_metrics
 from evoxtral.bench.protocol import COLUMNS, NVV, WESR
-from evoxtral.metrics import Evaluation, Metric
-from evoxtral.metrics.alignment import aligned_matches
-from evoxtral.metrics.metric import macro_f1, micro_f1, total
+from evoxtral.metrics import Evaluation, Metric, aligned_matches, macro_f1, micro_f1, total
 from evoxtral.tags import Tag, Transcript
 
 

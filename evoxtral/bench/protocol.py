@@ -11,10 +11,10 @@ from types import MappingProxyType
 from evoxtral import metrics
 
 PAPER = f"paper/{metrics.PROTOCOL}"
-"""The report's conventions (`evoxtral.metrics.paper`)."""
+"""The report's conventions (`evoxtral.metrics.protocols`)."""
 
 STRICT = f"strict/{metrics.PROTOCOL}"
-"""Pooled counts, tags matched by position (`evoxtral.metrics.strict`)."""
+"""Pooled counts, tags matched by position (`evoxtral.metrics.protocols`)."""
 
 NVV = "nvvspeech-track1-en/1.0.0"
 """Track 1 of the NVVSpeech challenge, English part (`bench.nvv`)."""

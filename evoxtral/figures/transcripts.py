@@ -17,7 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 from evoxtral import UserError, tags
 from evoxtral.figures.style import SYSTEMS
-from evoxtral.metrics.alignment import TOLERANCE_WORDS, places_in_reference
+from evoxtral.metrics import TOLERANCE_WORDS, places_in_reference
 from evoxtral.tags import Transcript
 
 MARKS = """
@@ -116,7 +116,7 @@ def transcripts(rows: Sequence[Transcribed]) -> HTML:
 def mark(reference: str, prediction: str) -> Marked:
     """Compare a prediction with its reference, both tagged texts.
 
-    The counts are those of `metrics.strict`.
+    The counts are those of protocol `strict`.
     """
     wanted, got = tags.parse(reference), tags.parse(prediction)
     found, missed = _match(wanted, got)
@@ -140,7 +140,7 @@ def plain_chips(text: str) -> str:
 def _match(wanted: Transcript, got: Transcript) -> tuple[list[bool], tuple[str, ...]]:
     """Which predicted tags are right, and the tags of the reference that none matches.
 
-    Each tag is matched in turn with the first free one in reach, as `metrics.alignment` does.
+    Each tag is matched in turn with the first free one in reach, as `metrics.aligned_matches` does.
     """
     places = places_in_reference(wanted.words, got.words)
     free = list(wanted.tags)

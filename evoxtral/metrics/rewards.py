@@ -21,11 +21,8 @@ from dataclasses import astuple, dataclass
 from typing import Literal
 
 from evoxtral import UserError, tags
-from evoxtral.metrics import metric
-from evoxtral.metrics.alignment import aligned_matches
-from evoxtral.metrics.counts import EditCounts, word_edits
-from evoxtral.metrics.paper import hallucinated, tag_matches
-from evoxtral.metrics.strict import anywhere_matches, excess
+from evoxtral.metrics.counts import EditCounts, aligned_matches, total, word_edits
+from evoxtral.metrics.protocols import anywhere_matches, excess, hallucinated, tag_matches
 
 Convention = Literal["report", "strict"]
 
@@ -68,16 +65,7 @@ def reward(
     *,
     convention: Convention = "report",
 ) -> Reward:
-    """Score one prediction against its reference, both tagged texts.
-
-    Args:
-        reference: What was said.
-        prediction: A completion, not trusted to be well-formed.
-        weights: Of accuracy, Tag F1 and absence of hallucination.
-        convention: `report` or `strict`, see the module's table.
-
-    Returns:
-        The terms and their weighted sum.
+    """Terms and weighted sum for one prediction, not trusted to be well-formed.
 
     Raises:
         UserError: If the convention is unknown.
@@ -91,24 +79,24 @@ def reward(
         wer, tag_f1, hallucination = _strict_terms(reference, prediction)
     else:
         raise UserError(f"unknown reward convention {convention!r}; use 'report' or 'strict'")
-    total = (
+    score = (
         weights.accuracy * max(0.0, 1.0 - wer)
         + weights.tags * tag_f1
         + weights.hallucination * (1.0 - hallucination)
     )
-    return Reward(wer, tag_f1, hallucination, total)
+    return Reward(wer, tag_f1, hallucination, score)
 
 
 def _report_terms(reference: str, prediction: str) -> tuple[float, float, float]:
     edits = word_edits(tags.plain_text(reference), tags.plain_text(prediction))
     matches = tag_matches(reference, prediction)
-    return _rate(edits, without_words=0.0), metric.total(matches).f1, hallucinated(matches)
+    return _rate(edits, without_words=0.0), total(matches).f1, hallucinated(matches)
 
 
 def _strict_terms(reference: str, prediction: str) -> tuple[float, float, float]:
     wanted, got = tags.parse(reference), tags.parse(prediction)
     edits = word_edits(tags.plain_text(wanted.text), tags.plain_text(got.text))
-    tag_f1 = metric.total(aligned_matches(wanted, got)).f1
+    tag_f1 = total(aligned_matches(wanted, got)).f1
     wer = _rate(edits, without_words=float(edits.insertions > 0))
     return wer, tag_f1, excess(anywhere_matches(wanted, got))
 

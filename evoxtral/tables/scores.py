@@ -62,7 +62,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "untagged_clean": Measure("Untagged clips kept clean", "higher"),
     }
 )
-"""Every metric of both protocols (`metrics.paper`, `metrics.strict`), in the order of tables."""
+"""Every metric of both protocols (`metrics.protocols`), in the order of tables."""
 
 _ARROWS = {"lower": "↓", "higher": "↑"}
 _SPACE = "\N{NO-BREAK SPACE}"
