@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evoxtral import UserError
 from evoxtral.raft import best_of, best_of_curve, best_of_weights
-from evoxtral.stats import Ratio, bootstrap_interval
+from evoxtral.stats import Ratio, bootstrap_intervals
 
 PROPERTY = settings(deadline=None, max_examples=25)
 
@@ -93,7 +93,7 @@ def test_intervals_are_those_of_the_clips():
     rng = np.random.default_rng(0)
     rewards = rng.random((30, 3))
     curve = best_of_curve(table(rewards, rng.random((30, 3)), np.ones((30, 3))), seed=5)
-    expected = bootstrap_interval(Ratio(rewards.max(axis=1), np.ones(30)), seed=5)
+    expected = bootstrap_intervals({"": Ratio(rewards.max(axis=1), np.ones(30))}, seed=5)[""]
     last = curve.iloc[-1]
     assert (last["column"], last["j"], last["n"]) == ("reward", 3, 30)
     assert (last["value"], last["low"], last["high"]) == pytest.approx(
