@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from evoxtral import published, runs
+from evoxtral import paper, runs
 from helpers import Heard
 
 if TYPE_CHECKING:  # most tests need no deep-learning framework
@@ -42,9 +42,9 @@ def released_path(shared_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def numbers(repo: Path) -> published.Published:
+def numbers(repo: Path) -> paper.Published:
     """The published numbers."""
-    return published.load(repo / "reports" / "paper")
+    return paper.load(repo / "reports" / "paper")
 
 
 @pytest.fixture

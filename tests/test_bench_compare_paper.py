@@ -6,12 +6,12 @@ import math
 
 import pytest
 
-from evoxtral import UserError, bench, metrics, params, published
+from evoxtral import UserError, bench, metrics, paper, params
 from evoxtral.bench import compare_paper
 from evoxtral.bench.compare_paper import NOT_MEASURED, TINY_WORLD, verdict
 from evoxtral.stats import Interval
 
-PAPER = published.load()
+PAPER = paper.load()
 TEXTS = ["[sad] oh no", "well then", "[pause] and so", "[sighs] it IS so", "[laughs] fine"]
 SYSTEMS = {
     "base": ["oh no", "well than", "and", "it is so", "fine"],

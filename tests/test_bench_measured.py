@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from evoxtral import bench, metrics, params, published, sft, tables, tags
+from evoxtral import bench, metrics, paper, params, sft, tables, tags
 from evoxtral.bench import measured, tracking, views
 from evoxtral.bench.measured import Measured, Split
 from evoxtral.figures import PipelineFacts, RaftFacts
@@ -20,7 +20,7 @@ from evoxtral.params import Benchmark
 from evoxtral.predictions import Prediction, read_predictions
 from helpers import fresh_python
 
-PAPER = published.load()
+PAPER = paper.load()
 
 
 def config(**changes: object) -> Benchmark:
@@ -163,7 +163,7 @@ def test_predictions_can_be_scored_again(made_up: Measured, tmp_path: Path) -> N
 def test_published_numbers_need_no_deep_learning_framework() -> None:
     script = (
         "import sys\n"
-        "from evoxtral import checks, figures, params, published, tables\n"
+        "from evoxtral import checks, figures, paper, params, tables\n"
         "from evoxtral.bench import measured, tracking, views\n"
         "from evoxtral.report import Report\n"
         "cfg = params.profile('04_benchmark', 'tiny').model_copy(update={'source': 'paper'})\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral import UserError, bench, metrics, published
+from evoxtral import UserError, bench, metrics, paper
 from evoxtral.bench import PAPER, STRICT
 from evoxtral.predictions import Prediction
 from evoxtral.world.scripts import read_released, split_released
@@ -79,7 +79,7 @@ def test_per_tag_rows(scores: bench.Scores) -> None:
 
 
 def test_frames_in_the_shape_of_the_published_tables(scores: bench.Scores) -> None:
-    core = bench.core_frame(scores, published.load().core)
+    core = bench.core_frame(scores, paper.load().core)
     assert list(core["key"])[:3] == ["wer", "cer", "tag_f1"]
     row = core.set_index("key").loc["tag_f1"]
     assert row["no tags"] == 0.25
@@ -94,7 +94,7 @@ def test_the_baseline_is_the_report_s_base_row(released_path: Path) -> None:
     scripts = split_released(read_released(released_path))["test"][:50]
     references = {str(k): script.tagged_text for k, script in enumerate(scripts)}
     evaluation = bench.evaluate(references, bench.no_tags(references))
-    printed = published.load().core.set_index("key")["base"]
+    printed = paper.load().core.set_index("key")["base"]
     ours = {name: metric.value for name, metric in evaluation.paper().items()}
     for key in ("tag_f1", "tag_precision", "tag_recall", "emphasis_f1", "hallucination"):
         assert ours[key] == printed[key]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import checks, published
+from evoxtral import checks, paper
 from evoxtral.checks import Verdict
 
 CLAIMS = [
@@ -55,11 +55,11 @@ CLAIMS = [
 
 
 @pytest.fixture(scope="module")
-def claims(numbers: published.Published) -> pd.DataFrame:
+def claims(numbers: paper.Published) -> pd.DataFrame:
     return checks.claims(numbers).set_index("claim")
 
 
-def test_text_and_table_3_count_differently(numbers: published.Published) -> None:
+def test_text_and_table_3_count_differently(numbers: paper.Published) -> None:
     assert checks.movements(numbers.per_tag) == {"improved": 8, "stable": 6, "regressed": 3}
 
 
@@ -81,14 +81,14 @@ def test_every_claim_is_tested(claims: pd.DataFrame) -> None:
     assert set(claims["verdict"]) == {verdict.value for verdict in Verdict}
 
 
-def test_records_are_json(numbers: published.Published) -> None:
+def test_records_are_json(numbers: paper.Published) -> None:
     rows = checks.records(checks.claims(numbers))
     text = json.dumps(rows, allow_nan=False)
     assert json.loads(text) == rows
     assert [row["printed"] for row in rows].count(None) == 4
 
 
-def test_summary_names_every_claim_that_does_not_hold(numbers: published.Published) -> None:
+def test_summary_names_every_claim_that_does_not_hold(numbers: paper.Published) -> None:
     frame = checks.claims(numbers)
     text = checks.summary(frame)
     assert text.startswith("Of 25 printed numbers checked, **12 hold**. The others:\n")
@@ -96,14 +96,14 @@ def test_summary_names_every_claim_that_does_not_hold(numbers: published.Publish
     assert "*Tags improved after RAFT*: **differs**." in text
 
 
-def test_errors_of_the_published_scores(numbers: published.Published) -> None:
+def test_errors_of_the_published_scores(numbers: paper.Published) -> None:
     rows = checks.tag_f1_errors(numbers)
     assert list(rows["metric"]) == ["sft"] * 5 + ["rl"] * 5
     gain = 0.694 - 0.672
     assert (rows["se"] > gain).all()
 
 
-def test_notes_follow_the_numbers(numbers: published.Published) -> None:
+def test_notes_follow_the_numbers(numbers: paper.Published) -> None:
     other = dataclasses.replace(numbers.released, untagged=10, without_capitals=20)
     rows = checks.claims(dataclasses.replace(numbers, released=other)).set_index("claim")
     assert rows.loc["Base Tag F1", "verdict"] == "differs"
@@ -111,7 +111,7 @@ def test_notes_follow_the_numbers(numbers: published.Published) -> None:
     assert "SFT Tag F1 on the 40 tagged clips" in rows.index
 
 
-def test_other_scores_give_other_verdicts(numbers: published.Published) -> None:
+def test_other_scores_give_other_verdicts(numbers: paper.Published) -> None:
     core = numbers.core.copy()
     core.loc[core["key"] == "tag_f1", "rl"] = 0.9
     rows = checks.claims(dataclasses.replace(numbers, core=core)).set_index("claim")
@@ -139,7 +139,7 @@ def test_kept_strictly_above(n: int, share: float, kept: int) -> None:
     ],
 )
 def test_deltas(
-    numbers: published.Published, tag: str, delta: str, relative: float | None, events: int
+    numbers: paper.Published, tag: str, delta: str, relative: float | None, events: int
 ) -> None:
     row = checks.deltas(numbers.per_tag).set_index("tag").loc[tag]
     assert row["delta"] == delta
@@ -151,7 +151,7 @@ def test_deltas(
         assert row["relative"] == pytest.approx(relative)
 
 
-def test_a_wrong_delta_is_noticed(numbers: published.Published) -> None:
+def test_a_wrong_delta_is_noticed(numbers: paper.Published) -> None:
     wrong = numbers.per_tag.assign(delta=numbers.per_tag["delta"].replace({"+1.9%": "+1.7%"}))
     rows = checks.deltas(wrong).set_index("tag")
     assert list(rows.index[~rows["agrees"]]) == ["pause", "laughs"]

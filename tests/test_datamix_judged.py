@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evoxtral import UserError, published, tags
+from evoxtral import UserError, paper, tags
 from evoxtral.datamix import judged
 from evoxtral.mix.items import Item
 
@@ -99,4 +99,4 @@ def test_a_missing_or_strange_file_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_the_file_is_among_the_published_sources() -> None:
-    assert judged.FILE in set(published.load().sources["file"])
+    assert judged.FILE in set(paper.load().sources["file"])

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evoxtral import UserError, datamix, metrics, params, published, runs, sft, tables, tags
+from evoxtral import UserError, datamix, metrics, paper, params, runs, sft, tables, tags
 from evoxtral.bench import measured
 from evoxtral.metrics import RewardWeights
 from evoxtral.params import DataMix, Raft, Sft
@@ -250,7 +250,7 @@ def test_a_curation_that_keeps_nothing_says_why() -> None:
     """Where all rewards tie the report's rule keeps no clip; the table says so, in words."""
     tied = pd.DataFrame({"clip": list("abcd"), "reward": [0.5] * 4})
     made = views.curations(tied, recipes.of_parameters(_raft(drop_share=0.25)))
-    table = tables.curation(made, published.load())
+    table = tables.curation(made, paper.load())
     assert [row[2] for row in table.cells()[1:]] == ["—", "3"]
     assert "no reward exceeds the threshold 0.500" in table.caption
 

@@ -18,10 +18,10 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
-from evoxtral import checks, figures, published
+from evoxtral import checks, figures, paper
 from evoxtral.figures import SYSTEMS
 
-DRAW: dict[str, Callable[[published.Published], Figure]] = {
+DRAW: dict[str, Callable[[paper.Published], Figure]] = {
     "core": lambda p: figures.core_metrics(p.core),
     "per_tag": lambda p: figures.per_tag_dumbbell(p.per_tag),
     "plane": lambda p: figures.wer_f1_plane(p.core),
@@ -36,7 +36,7 @@ DRAW: dict[str, Callable[[published.Published], Figure]] = {
 
 
 @pytest.fixture(scope="module")
-def drawn(numbers: published.Published) -> dict[str, Figure]:
+def drawn(numbers: paper.Published) -> dict[str, Figure]:
     return {name: draw(numbers) for name, draw in DRAW.items()}
 
 
@@ -65,7 +65,7 @@ def _extent(text: Text) -> Bbox:
     return Text.get_window_extent(text)
 
 
-def test_core_bars_are_the_scores(numbers: published.Published, drawn: dict[str, Figure]) -> None:
+def test_core_bars_are_the_scores(numbers: paper.Published, drawn: dict[str, Figure]) -> None:
     panels = {ax.get_title(loc="left"): ax for ax in drawn["core"].axes if ax.patches}
     names = {"Hallucination": "Tag Hallucination"}
     rows = numbers.core.set_index("metric")
@@ -95,7 +95,7 @@ def test_core_groups_by_direction(drawn: dict[str, Figure]) -> None:
     ]
 
 
-def test_core_draws_intervals_where_there_are_some(numbers: published.Published) -> None:
+def test_core_draws_intervals_where_there_are_some(numbers: paper.Published) -> None:
     core = numbers.core.assign(sft_low=lambda f: 0.9 * f["sft"], sft_high=lambda f: 1.1 * f["sft"])
     figure = figures.core_metrics(core)
     segments = figure.axes[0].collections[0].get_segments()
@@ -104,7 +104,7 @@ def test_core_draws_intervals_where_there_are_some(numbers: published.Published)
 
 
 def test_dumbbell_is_the_table_by_support(
-    numbers: published.Published, drawn: dict[str, Figure]
+    numbers: paper.Published, drawn: dict[str, Figure]
 ) -> None:
     ax = drawn["per_tag"].axes[0]
     rows = numbers.per_tag.sort_values("support", ascending=False, kind="stable")
@@ -118,7 +118,7 @@ def test_dumbbell_is_the_table_by_support(
     assert supports == [str(n) for n in rows["support"]]
 
 
-def test_dumbbell_pales_low_support(numbers: published.Published) -> None:
+def test_dumbbell_pales_low_support(numbers: paper.Published) -> None:
     def whole(low_support: int) -> int:
         ax = figures.per_tag_dumbbell(numbers.per_tag, low_support=low_support).axes[0]
         rings = [line for line in ax.lines if line.get_marker() == SYSTEMS["sft"].marker]
@@ -127,9 +127,7 @@ def test_dumbbell_pales_low_support(numbers: published.Published) -> None:
     assert [whole(n) for n in (0, 7, 100)] == [17, 8, 0]
 
 
-def test_plane_points_are_the_scores(
-    numbers: published.Published, drawn: dict[str, Figure]
-) -> None:
+def test_plane_points_are_the_scores(numbers: paper.Published, drawn: dict[str, Figure]) -> None:
     ax = drawn["plane"].axes[0]
     rows = numbers.core.set_index("key")
     points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines]
@@ -140,7 +138,7 @@ def test_plane_points_are_the_scores(
     assert np.array(ends) == pytest.approx(np.array(list(itertools.pairwise(expected))))
 
 
-def test_plane_draws_intervals_where_there_are_some(numbers: published.Published) -> None:
+def test_plane_draws_intervals_where_there_are_some(numbers: paper.Published) -> None:
     core = numbers.core.assign(rl_low=lambda f: f["rl"] - 0.01, rl_high=lambda f: f["rl"] + 0.01)
     ax = figures.wer_f1_plane(core).axes[0]
     segments = [segment.tolist() for c in ax.collections for segment in c.get_segments()]
@@ -149,7 +147,7 @@ def test_plane_draws_intervals_where_there_are_some(numbers: published.Published
     )
 
 
-def test_plane_without_any_error_has_room(numbers: published.Published) -> None:
+def test_plane_without_any_error_has_room(numbers: paper.Published) -> None:
     core = numbers.core.copy()
     core.loc[core["key"] == "wer", list(SYSTEMS)] = 0.0
     ax = figures.wer_f1_plane(core).axes[0]
@@ -195,7 +193,7 @@ def test_two_stage_diagram_says_its_numbers(drawn: dict[str, Figure]) -> None:
 
 
 @pytest.mark.parametrize("completions", [1, 2, 6, 64])
-def test_raft_diagram_of_a_measured_run(numbers: published.Published, completions: int) -> None:
+def test_raft_diagram_of_a_measured_run(numbers: paper.Published, completions: int) -> None:
     facts = dataclasses.replace(
         figures.RaftFacts.from_numbers(numbers.numbers),
         clips=12_345,
@@ -248,7 +246,7 @@ def test_letters_are_legible_at_phone_width(drawn: dict[str, Figure], name: str)
 
 @pytest.mark.parametrize("name", list(DRAW))
 def test_same_data_same_bytes_whatever_the_readers_settings(
-    numbers: published.Published, saved: dict[str, dict[str, bytes]], name: str
+    numbers: paper.Published, saved: dict[str, dict[str, bytes]], name: str
 ) -> None:
     with mpl.rc_context({"font.size": 31, "savefig.dpi": 13, "svg.hashsalt": None}):
         again = figures.save_figure(DRAW[name](numbers))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from evoxtral import published, tags
+from evoxtral import paper, tags
 from evoxtral.metrics import Evaluation, evaluate
 from evoxtral.world.scripts import read_released, split_released
 
-SUPPORT = published.load().per_tag.set_index("tag")["support"].to_dict()
+SUPPORT = paper.load().per_tag.set_index("tag")["support"].to_dict()
 """The report's Table 3."""
 
 

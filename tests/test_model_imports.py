@@ -7,7 +7,7 @@ from helpers import fresh_python
 HEAVY = ("torch", "transformers", "peft", "accelerate", "mistral_common", "safetensors", "wandb")
 CORE = (
     *("bench", "checks", "cli", "clips", "datamix", "figures", "heard", "metrics", "mix", "params"),
-    *("predictions", "processes", "progress", "providers", "published", "raft", "report", "runs"),
+    *("predictions", "processes", "progress", "providers", "paper", "raft", "report", "runs"),
     *("stats", "tables", "tags", "world.scripts", "world.speech"),
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral import UserError, published, tags
+from evoxtral import UserError, paper, tags
 from evoxtral.world import scripts
 
 
@@ -18,7 +18,7 @@ def editable(repo: Path, tmp_path: Path) -> Path:
 
 
 def test_default_folder_is_the_checkouts(repo: Path) -> None:
-    assert published.folder() == repo / "reports" / "paper"
+    assert paper.folder() == repo / "reports" / "paper"
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,11 @@ def test_default_folder_is_the_checkouts(repo: Path) -> None:
         ("hallucination", "sft", 0.193),
     ],
 )
-def test_table_2_cells(
-    numbers: published.Published, key: str, system: str, expected: float
-) -> None:
+def test_table_2_cells(numbers: paper.Published, key: str, system: str, expected: float) -> None:
     assert numbers.core.set_index("key").loc[key, system] == expected
 
 
-def test_shapes_and_totals(numbers: published.Published) -> None:
+def test_shapes_and_totals(numbers: paper.Published) -> None:
     assert len(numbers.core) == 7
     assert len(numbers.per_tag) == numbers.numbers["tag_types"] == 17
     assert numbers.per_tag["support"].sum() == 130
@@ -70,9 +68,7 @@ def sources(shared_dir: Path) -> dict[str, str]:
     }
 
 
-def test_quotes_stand_in_their_sources(
-    numbers: published.Published, sources: dict[str, str]
-) -> None:
+def test_quotes_stand_in_their_sources(numbers: paper.Published, sources: dict[str, str]) -> None:
     plain = {name: _plain(text) for name, text in sources.items()}
     lost = [
         row.quote
@@ -82,15 +78,12 @@ def test_quotes_stand_in_their_sources(
     assert lost == []
 
 
-def test_tables_equal_the_report(numbers: published.Published, sources: dict[str, str]) -> None:
+def test_tables_equal_the_report(numbers: paper.Published, sources: dict[str, str]) -> None:
     lines = [line.split("\t") for line in sources["report"].splitlines() if "\t" in line]
     core = [
         [
             r["metric"],
-            *(
-                f"{100 * r[s]:.{2 if r['key'] in ('wer', 'cer') else 1}f}%"
-                for s in published.SYSTEMS
-            ),
+            *(f"{100 * r[s]:.{2 if r['key'] in ('wer', 'cer') else 1}f}%" for s in paper.SYSTEMS),
             r["best"].upper(),
         ]
         for r in numbers.core.to_dict("records")
@@ -107,14 +100,14 @@ def test_tables_equal_the_report(numbers: published.Published, sources: dict[str
     assert [row for row in rows if [_plain(cell) for cell in row] not in settings] == []
 
 
-def test_rl_settings_equal_the_card(numbers: published.Published, sources: dict[str, str]) -> None:
+def test_rl_settings_equal_the_card(numbers: paper.Published, sources: dict[str, str]) -> None:
     settings = numbers.rl_settings.to_numpy().tolist()
     assert settings
     for name, value in settings:
         assert f"| {name} | {value} |" in sources["card"]
 
 
-def test_released_counts_recounted(numbers: published.Published, released_path: Path) -> None:
+def test_released_counts_recounted(numbers: paper.Published, released_path: Path) -> None:
     split = scripts.split_released(scripts.read_released(released_path))
     bench = [row.tagged_text for row in scripts.bench_rows(split["test"])]
     found = [tags.find_tags(text) for text in bench]
@@ -128,7 +121,7 @@ def test_released_counts_recounted(numbers: published.Published, released_path: 
     assert sum(counts.occurrences.values()) == sum(len(names) for names in found)
 
 
-def test_support_is_occurrences(numbers: published.Published) -> None:
+def test_support_is_occurrences(numbers: paper.Published) -> None:
     support = dict(zip(numbers.per_tag["tag"], numbers.per_tag["support"], strict=True))
     assert support == dict(numbers.released.occurrences)
 
@@ -155,15 +148,15 @@ def test_a_damaged_file_is_refused(
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(UserError, match=message):
-        published.load(editable)
+        paper.load(editable)
 
 
 def test_a_missing_file_names_the_fix(editable: Path) -> None:
     (editable / "sources.csv").unlink()
     with pytest.raises(UserError, match="restore it with git checkout"):
-        published.load(editable)
+        paper.load(editable)
 
 
-def test_every_file_has_a_source(numbers: published.Published, repo: Path) -> None:
+def test_every_file_has_a_source(numbers: paper.Published, repo: Path) -> None:
     files = {path.name for path in (repo / "reports" / "paper").glob("*.csv")}
     assert set(numbers.sources["file"]) == files - {"sources.csv"}

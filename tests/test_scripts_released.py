@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from evoxtral import UserError, published, tags
+from evoxtral import UserError, paper, tags
 from evoxtral.world.scripts import bench_rows, fetch_released, read_released, split_released
 from evoxtral.world.scripts.released import RELEASED_SHA256
 from evoxtral.world.scripts.script import Script
 
-SUPPORT = published.load().per_tag.set_index("tag")["support"].to_dict()
+SUPPORT = paper.load().per_tag.set_index("tag")["support"].to_dict()
 """The report's Table 3."""
 STRAY = {
     "curious",

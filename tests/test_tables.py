@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import UserError, checks, published, tables
+from evoxtral import UserError, checks, paper, tables
 from evoxtral.tables import Best, Format, Table, best_in_row
 
 NAN = float("nan")
 
 
 @pytest.fixture(scope="module")
-def paper(numbers: published.Published) -> dict[str, Table]:
+def made(numbers: paper.Published) -> dict[str, Table]:
     errors = checks.standard_errors({"sft": 0.672}, 50, 11, checks.ASSUMED_SD)
     return {
         "hyperparameters": tables.settings(numbers.hyperparameters, "SFT"),
@@ -75,8 +75,8 @@ def test_the_best_beats_every_other(values: dict[str, float]) -> None:
     assert all(values[b] > other for b in best for other in others)
 
 
-def test_core_bolds_what_is_best_and_says_where_the_report_differs(paper: dict[str, Table]) -> None:
-    core = paper["core"]
+def test_core_bolds_what_is_best_and_says_where_the_report_differs(made: dict[str, Table]) -> None:
+    core = made["core"]
     assert core.bold() == {
         (0, "sft"),
         (1, "sft"),
@@ -91,8 +91,8 @@ def test_core_bolds_what_is_best_and_says_where_the_report_differs(paper: dict[s
     assert core.notes == ("The printed best of Tag Hallucination is not the best of its row.",)
 
 
-def test_core_prints_the_reports_digits(paper: dict[str, Table]) -> None:
-    cells = paper["core"].cells()
+def test_core_prints_the_reports_digits(made: dict[str, Table]) -> None:
+    cells = made["core"].cells()
     assert cells[0] == ["WER ↓", "6.64%", "4.47%", "5.12%", "SFT", "SFT"]
     assert cells[6] == ["Tag Hallucination ↓", "0.0%", "19.3%", "20.2%", "SFT", "Base"]
 
@@ -106,20 +106,20 @@ def test_core_takes_other_systems_and_needs_no_printed_best() -> None:
     assert table.cells() == [["WER ↓", "50.00%", "25.00%", "b"]]
 
 
-def test_per_tag_bolds_no_tie(paper: dict[str, Table]) -> None:
-    bold = paper["per_tag"].bold()
+def test_per_tag_bolds_no_tie(made: dict[str, Table]) -> None:
+    bold = made["per_tag"].bold()
     assert (0, "sft") not in bold
     assert (0, "rl") not in bold
     assert len(bold) == 8 + 3
     assert sum(column == "rl" for _, column in bold) == 8
 
 
-def test_csv_keeps_full_precision(paper: dict[str, Table]) -> None:
-    core = paper["core"]
+def test_csv_keeps_full_precision(made: dict[str, Table]) -> None:
+    core = made["core"]
     back = pd.read_csv(io.StringIO(tables.to_csv(core)))
     assert back["sft"].tolist() == core.frame["sft"].tolist()
-    deltas = paper["deltas"].frame
-    back = pd.read_csv(io.StringIO(tables.to_csv(paper["deltas"])))
+    deltas = made["deltas"].frame
+    back = pd.read_csv(io.StringIO(tables.to_csv(made["deltas"])))
     assert back["relative"].dropna().tolist() == deltas["relative"].dropna().tolist()
     assert "\r" not in tables.to_csv(core)
 
@@ -144,8 +144,8 @@ def test_markdown_of_a_small_table() -> None:
     )
 
 
-def test_latex_is_booktabs_and_plain_ascii(paper: dict[str, Table]) -> None:
-    for name, table in paper.items():
+def test_latex_is_booktabs_and_plain_ascii(made: dict[str, Table]) -> None:
+    for name, table in made.items():
         text = tables.to_latex(table, f"tab:{name}")
         assert text.isascii(), sorted({c for c in text if not c.isascii()})
         assert rf"\label{{tab:{name}}}" in text
@@ -158,19 +158,19 @@ def test_latex_is_booktabs_and_plain_ascii(paper: dict[str, Table]) -> None:
         assert not re.search(r"\\\\\n\s*\[", text)
 
 
-def test_latex_wraps_long_text_only(paper: dict[str, Table]) -> None:
-    assert r"\begin{tabular}{lrrrll}" in tables.to_latex(paper["core"])
+def test_latex_wraps_long_text_only(made: dict[str, Table]) -> None:
+    assert r"\begin{tabular}{lrrrll}" in tables.to_latex(made["core"])
     wrapped = r"p{0.3\linewidth}"
-    assert rf"\begin{{tabular}}{{{wrapped}rrl{wrapped}}}" in tables.to_latex(paper["claims"])
+    assert rf"\begin{{tabular}}{{{wrapped}rrl{wrapped}}}" in tables.to_latex(made["claims"])
 
 
-def test_per_tag_needs_no_printed_change(numbers: published.Published) -> None:
+def test_per_tag_needs_no_printed_change(numbers: paper.Published) -> None:
     table = tables.per_tag(numbers.per_tag.drop(columns="delta"), "Measured")
     assert list(table.headers.values()) == ["Tag", "SFT F1", "RL F1", "Support"]
 
 
-def test_latex_label_may_be_absent(paper: dict[str, Table]) -> None:
-    assert r"\label" not in tables.to_latex(paper["core"])
+def test_latex_label_may_be_absent(made: dict[str, Table]) -> None:
+    assert r"\label" not in tables.to_latex(made["core"])
 
 
 @pytest.mark.parametrize(
@@ -244,8 +244,8 @@ def test_markdown_keeps_its_columns_whatever_the_text(values: list[str]) -> None
         assert len(bars) == 3
 
 
-def test_html_makes_no_request_and_bolds(paper: dict[str, Table]) -> None:
-    text = tables.to_html(paper["core"])
+def test_html_makes_no_request_and_bolds(made: dict[str, Table]) -> None:
+    text = tables.to_html(made["core"])
     assert "http" not in text
     assert "url(" not in text
     parser = _Cells()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evoxtral import bench, metrics, published, tables
+from evoxtral import bench, metrics, paper, tables
 
 REFERENCES = ["[sad] oh no", "well then", "[laughs] and so", "[sad] it IS so", "fine"]
 PREDICTIONS = ["[calm] oh no", "[pause] well then", "[laughs] and", "[sad] it IS so", "fine"]
@@ -14,7 +14,7 @@ EVALUATIONS = {
     "RL": metrics.evaluate(REFERENCES, REFERENCES),
 }
 SCORES = bench.score(EVALUATIONS)
-PAPER = published.load()
+PAPER = paper.load()
 SOURCES = {name: scheme.source for name, scheme in bench.SCHEMES.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from evoxtral import UserError, metrics, published, raft, tables
+from evoxtral import UserError, metrics, paper, raft, tables
 
 REFERENCES = ["[sad] a b c", "a b c d", "[calm] a [pause] b", "x y z"]
 SAID = {
@@ -16,7 +16,7 @@ SAID = {
 SCORED = {name: metrics.evaluate(REFERENCES, texts) for name, texts in SAID.items()}
 
 
-def test_curation_stands_under_the_reports(numbers: published.Published) -> None:
+def test_curation_stands_under_the_reports(numbers: paper.Published) -> None:
     best = pd.DataFrame({"clip": list("abcdefghij"), "reward": [0.1, 0.1, *[0.9] * 8]})
     curated = {rule: raft.curate(best, rule) for rule in ("report", "exact")}
     rows = tables.curation(curated, numbers).cells()
@@ -25,7 +25,7 @@ def test_curation_stands_under_the_reports(numbers: published.Published) -> None
     assert rows[2][:4] == ["exact", "10", "9", "90.0%"]
 
 
-def test_curation_that_drops_nothing_has_no_threshold(numbers: published.Published) -> None:
+def test_curation_that_drops_nothing_has_no_threshold(numbers: paper.Published) -> None:
     best = pd.DataFrame({"clip": ["a", "b"], "reward": [0.5, 0.7]})
     rows = tables.curation({"exact": raft.curate(best, "exact")}, numbers).cells()
     assert rows[1][2:5] == ["2", "100.0%", "—"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evoxtral import UserError, metrics, published, tables, tags
+from evoxtral import UserError, metrics, paper, tables, tags
 from evoxtral.tables.scores import difference, with_interval
 
 REFERENCES = ["[sad] a b c", "a b c d", "[calm] a [pause] b", "x y z", "[sad] NOT a"]
@@ -21,7 +21,7 @@ SAID = {
 SCORED = {name: metrics.evaluate(REFERENCES, texts) for name, texts in SAID.items()}
 
 
-def test_recipe_sets_three_sources_side_by_side(numbers: published.Published) -> None:
+def test_recipe_sets_three_sources_side_by_side(numbers: paper.Published) -> None:
     run = {"learning rate": 5e-5, "LoRA rank": 16, "Class balance": True, "Epochs": None,
            "Target modules": ("q_proj", "v_proj"), "LoRA dropout": 0.05}  # fmt: skip
     rows = {row[0]: row[1:] for row in tables.recipe(run, numbers).cells()}
@@ -37,21 +37,19 @@ def test_recipe_sets_three_sources_side_by_side(numbers: published.Published) ->
     )
 
 
-def test_recipe_refuses_a_setting_twice(numbers: published.Published) -> None:
+def test_recipe_refuses_a_setting_twice(numbers: paper.Published) -> None:
     with pytest.raises(UserError, match="name each setting once"):
         tables.recipe({"Epochs": 1, "epochs": 2}, numbers)
 
 
-def test_the_notes_advice_stands_in_the_note(
-    numbers: published.Published, shared_dir: Path
-) -> None:
+def test_the_notes_advice_stands_in_the_note(numbers: paper.Published, shared_dir: Path) -> None:
     note = (shared_dir / "sources" / "training-data-composition.md").read_text(encoding="utf-8")
     lines = re.findall(r"^- \*\*(.+)\*\*: (.+)$", note.partition("### Training Config")[2], re.M)
     quotes = dict(numbers.sft_advice[["hyperparameter", "quote"]].to_numpy())
     assert quotes == dict(lines)
 
 
-def test_parameter_counts_stand_beside_the_published(numbers: published.Published) -> None:
+def test_parameter_counts_stand_beside_the_published(numbers: paper.Published) -> None:
     frame = pd.DataFrame({"part": ["encoder", "decoder"], "total": [10, 40], "trainable": [0, 4]})
     cells = tables.parameter_counts(frame, numbers).cells()
     assert cells[:2] == [["encoder", "10", "0", "0.0%"], ["decoder", "40", "4", "10.0%"]]

@@ -21,7 +21,7 @@ from evoxtral.params import PROFILES
 from evoxtral.stats import Interval
 
 if TYPE_CHECKING:
-    from evoxtral.published import Published
+    from evoxtral.paper import Published
 
 
 SYSTEMS: Mapping[str, str] = MappingProxyType({"base": "base", "sft": "SFT", "rl": "RL"})

@@ -18,7 +18,7 @@ from evoxtral.tables.model import Format
 
 if TYPE_CHECKING:
     from evoxtral.bench.measured import Measured
-    from evoxtral.published import Published
+    from evoxtral.paper import Published
 
 
 _PERCENT, _POINTS = Format("percent", 1), Format("points", 1)

@@ -16,7 +16,7 @@ from evoxtral import bench, figures, tables
 from evoxtral.bench import limits as stated
 from evoxtral.bench.measured import Measured, Split
 from evoxtral.bench.systems import BASE, RL, SFT
-from evoxtral.published import Published
+from evoxtral.paper import Published
 from evoxtral.tables import COUNT, Format, Table
 
 Shown: TypeAlias = dict[str, Table | Figure]

@@ -13,7 +13,7 @@ from evoxtral.checks.model import Verdict
 from evoxtral.checks.uncertainty import ASSUMED_SD
 
 if TYPE_CHECKING:
-    from evoxtral.published import Published
+    from evoxtral.paper import Published
 
 
 def claims(published: Published, assumed_sd: Sequence[float] = ASSUMED_SD) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from evoxtral.checks.pertag import deltas, movements
 from evoxtral.checks.uncertainty import largest_sd, smallest_sd
 
 if TYPE_CHECKING:
-    from evoxtral.published import Published
+    from evoxtral.paper import Published
 
 
 NOTHING = float("nan")

@@ -8,7 +8,7 @@ from evoxtral.checks.lora import lora_parameter_count
 from evoxtral.checks.model import Claim, compare
 
 if TYPE_CHECKING:
-    from evoxtral.published import Published
+    from evoxtral.paper import Published
 
 
 def kept_strictly_above(n: int, share: float) -> int:

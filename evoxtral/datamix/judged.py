@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from evoxtral import UserError, published, runs
+from evoxtral import UserError, paper, runs
 from evoxtral.mix.checklist import checklist
 from evoxtral.mix.composition import composition, context_table, tag_table
 from evoxtral.mix.items import Features, Item
@@ -171,7 +171,7 @@ def write_released_composition(path: Path, folder: Path | None = None) -> Path:
         path: the released JSON.
         folder: where to, by default the checkout's published numbers.
     """
-    target = (folder or published.folder()) / FILE
+    target = (folder or paper.folder()) / FILE
     return runs.write_text(target, count_released(path).to_csv(index=False))
 
 
@@ -181,7 +181,7 @@ def read_released_composition(folder: Path | None = None) -> pd.DataFrame:
     Raises:
         UserError: the file is missing or has other columns.
     """
-    path = (folder or published.folder()) / FILE
+    path = (folder or paper.folder()) / FILE
     if not path.is_file():
         raise UserError(f"{path} is missing: restore it with git checkout reports/paper")
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -50,7 +50,7 @@ class RaftFacts:
 
     @classmethod
     def from_numbers(cls, numbers: Mapping[str, float]) -> Self:
-        """From numbers keyed as in `evoxtral.published.Published.numbers`."""
+        """From numbers keyed as in `evoxtral.paper.Published.numbers`."""
         return cls(
             clips=int(numbers["train_clips"]),
             completions=int(numbers["completions"]),
@@ -117,7 +117,7 @@ class PipelineFacts:
         core: pd.DataFrame,
         base: str = "Voxtral-Mini-3B",
     ) -> Self:
-        """From numbers and core metrics as `evoxtral.published.Published` holds them."""
+        """From numbers and core metrics as `evoxtral.paper.Published` holds them."""
         rows = core.set_index("key")
         return cls(
             base=base,

@@ -1,6 +1,6 @@
 """Figures of scores: core metrics, and WER against Tag F1.
 
-Both take a frame of fractions as `evoxtral.published` reads it. Where the frame also has columns
+Both take a frame of fractions as `evoxtral.paper` reads it. Where the frame also has columns
 `<system>_low` and `<system>_high`, these are drawn as intervals.
 """
 

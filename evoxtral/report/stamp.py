@@ -23,7 +23,7 @@ DECIDING = (
 )  # fmt: skip
 """Packages that decide a report's numbers; the modules beside them are in `_MODULES`."""
 
-_MODULES = ("devices", "heard", "predictions", "published", "stats", "tags")
+_MODULES = ("devices", "heard", "paper", "predictions", "stats", "tags")
 
 
 def stamp(notebooks: Sequence[str], profile: str) -> dict[str, str]:

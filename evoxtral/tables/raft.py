@@ -14,7 +14,7 @@ from evoxtral.tables.model import COUNT, Format, Table
 from evoxtral.tables.scores import MEASURES, PAIRED, difference, scores, with_interval
 
 if TYPE_CHECKING:
-    from evoxtral.published import Published
+    from evoxtral.paper import Published
     from evoxtral.raft import Curated
 
 

@@ -13,7 +13,7 @@ from evoxtral.figures.canvas import scientific
 from evoxtral.tables.model import COUNT, Format, Table
 
 if TYPE_CHECKING:
-    from evoxtral.published import Published
+    from evoxtral.paper import Published
 
 
 def recipe(this_run: Mapping[str, object], numbers: Published) -> Table:
