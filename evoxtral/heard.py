@@ -38,5 +38,5 @@ def _fingerprint(text: str) -> int:
 
 @cache
 def _known() -> frozenset[int]:
-    path = Path(str(files("evoxtral"))) / "tiny" / "checkpoint" / FILE
+    path = Path(str(files("evoxtral"))) / "world" / "base" / "checkpoint" / FILE
     return frozenset(np.load(path, allow_pickle=False).tolist())

@@ -12,9 +12,9 @@ import pytest
 
 from evoxtral import UserError, tags
 from evoxtral.mix.checklist import checklist
+from evoxtral.mix.duplicates import keep_first
 from evoxtral.mix.goals import MAX_DRAWS, all_goals
 from evoxtral.mix.items import Features, Item
-from evoxtral.mix.neardup import keep_first
 from evoxtral.mix.rebalance import Rebalanced, check_splits, rebalance
 from evoxtral.tags import text_key
 from evoxtral.world.scripts import read_released

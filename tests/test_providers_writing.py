@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from evoxtral import UserError
+from evoxtral.mix.duplicates import keep_first
 from evoxtral.mix.goals import density_goals
 from evoxtral.mix.items import Features
-from evoxtral.mix.neardup import keep_first
 from evoxtral.providers import ChatService, ChatSettings, Patience, ScriptPlan, write_scripts
 from evoxtral.providers.briefs import Tally, next_brief
 from evoxtral.providers.script_plan import estimate_scripts

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evoxtral import tags
-from evoxtral.mix.rouge import rouge_l
+from evoxtral.mix.duplicates import rouge_l
 from evoxtral.world import scripts, speech
 from evoxtral.world.base import corpus, plan, reading, targets
 from evoxtral.world.base.architecture import FRAME_RATE, Architecture

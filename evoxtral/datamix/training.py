@@ -13,9 +13,9 @@ import pandas as pd
 from evoxtral import UserError, runs, tags
 from evoxtral.datamix.source import TRAIN, Source
 from evoxtral.heard import heard_by_base
+from evoxtral.mix.duplicates import keep_first, near_duplicates, near_duplicates_between
 from evoxtral.mix.goals import MAX_DRAWS, RARE, all_goals
 from evoxtral.mix.items import Features, Item
-from evoxtral.mix.neardup import keep_first, near_duplicates, near_duplicates_between
 from evoxtral.mix.plan import Part, draw_mix
 from evoxtral.mix.rebalance import Rebalanced, rebalance
 from evoxtral.mix.weights import PLAIN, class_balanced_weights, clip_weights, mix_ratio

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from evoxtral import tags
+from evoxtral.mix.duplicates import THRESHOLD, keep_first, near_duplicates
 from evoxtral.mix.goals import (
     FREQUENT,
     MINIMUMS,
@@ -23,7 +24,6 @@ from evoxtral.mix.goals import (
     tag_share_goals,
 )
 from evoxtral.mix.items import Features
-from evoxtral.mix.neardup import THRESHOLD, keep_first, near_duplicates
 
 VOICES = 6
 SECTION_2 = ("25–35 %", "25–30 %", "25–30 %", "10–15 %")

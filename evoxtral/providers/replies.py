@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evoxtral import tags
-from evoxtral.mix.neardup import near_duplicates, near_duplicates_between
+from evoxtral.mix.duplicates import near_duplicates, near_duplicates_between
 from evoxtral.providers.briefs import Brief
 from evoxtral.providers.chat import strict_schema
 

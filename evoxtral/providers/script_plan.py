@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from evoxtral.mix.neardup import THRESHOLD
+from evoxtral.mix.duplicates import THRESHOLD
 from evoxtral.providers.briefs import Brief
 from evoxtral.providers.chat import ChatSettings, Reply
 from evoxtral.providers.prompts import judging, writing

@@ -24,7 +24,7 @@ from itertools import islice
 import numpy as np
 
 from evoxtral import runs, tags
-from evoxtral.mix import neardup
+from evoxtral.mix import duplicates
 from evoxtral.world import scripts, speech
 
 MIN_DISTANCE = 0.7
@@ -116,7 +116,7 @@ def _spare(count: int) -> int:
 
 
 def _far_from(test: Sequence[str], drawn: list[str]) -> list[str]:
-    near = neardup.near_duplicates_between(drawn, test, threshold=MIN_DISTANCE)
+    near = duplicates.near_duplicates_between(drawn, test, threshold=MIN_DISTANCE)
     close = {first for first, *_ in near}
     return [text for i, text in enumerate(drawn) if i not in close]
 
