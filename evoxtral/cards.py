@@ -19,10 +19,11 @@ from huggingface_hub import (
     eval_result_entries_to_yaml,
 )
 
-from evoxtral import bench, runs, tables
-from evoxtral.bench.systems import ADAPTER
+from evoxtral import bench, runs, sft, tables
+from evoxtral.bench.systems import ADAPTER, BASE
 from evoxtral.metrics import Evaluation
-from evoxtral.model import TINY, LoraShape
+from evoxtral.model import TINY, LoraShape, shape_of
+from evoxtral.pipeline import open_setup
 
 RESULTS = Path(".eval_results") / "evoxtral-bench.yaml"
 _TASK = "automatic-speech-recognition"
@@ -106,6 +107,21 @@ class CardFacts:
     profile: str
     split: str
     evaluations: Mapping[str, Evaluation]
+
+
+def card_facts(folder: Path, profile: str, name: str) -> CardFacts:
+    """What a card says of an adapter, measured on a profile's headline split beside the base.
+
+    Raises:
+        UserError: the folder holds no adapter.
+    """
+    shape = shape_of(folder)  # first: a folder that is no adapter stops before any work
+    tuning = sft.parameters_of(profile)
+    setup = open_setup(tuning)
+    evaluations = sft.evaluate(setup, setup.headline, {BASE: None, ADAPTER: folder})
+    return CardFacts(
+        name, tuning.base, shape, training_of(folder), profile, setup.headline, evaluations
+    )
 
 
 def training_of(folder: Path) -> tuple[str, dict[str, object]]:

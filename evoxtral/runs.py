@@ -11,6 +11,7 @@ the same order; the main process looks, locks, stamps and renames.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -248,33 +249,54 @@ def used_stages() -> list[StageResult]:
 
 
 def code_digest(modules: Sequence[str]) -> str:
-    """SHA-256 over the Python sources of modules or packages, e.g. `["evoxtral.world.speech"]`.
+    """SHA-256 over the sources of modules or packages, e.g. `["evoxtral.world.speech"]`.
 
-    Part of a stage's digest, so that a changed generator never serves an old corpus. Read once a
-    process: an edit counts from the next one on.
+    Part of a stage's digest, so that a changed generator never serves an old corpus. Docstrings,
+    comments and blank lines are left out: they decide nothing. A package's data in YAML counts.
+    Read once a process: an edit counts from the next one on.
 
     Raises:
         ValueError: there is no such module.
     """
-    return _code_digest(tuple(sorted(modules)))
+    total = hashlib.sha256()
+    for module in sorted(modules):
+        total.update(_module_digest(module).encode())
+    return total.hexdigest()
 
 
 # Cached, since Python imports a module once: after an edit a kernel that lives on still runs what
 # it has loaded, and a digest of the file as it is now would name code that made nothing.
 @cache
-def _code_digest(modules: tuple[str, ...]) -> str:
+def _module_digest(module: str) -> str:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"no such module: {module}")
+    origin = Path(spec.origin)
+    files = [origin]
+    if spec.submodule_search_locations is not None:
+        files = sorted([*origin.parent.rglob("*.py"), *origin.parent.rglob("*.yaml")])
     total = hashlib.sha256()
-    for module in modules:
-        spec = find_spec(module)
-        if spec is None or spec.origin is None:
-            raise ValueError(f"no such module: {module}")
-        origin = Path(spec.origin)
-        is_package = spec.submodule_search_locations is not None
-        files = sorted(origin.parent.rglob("*.py")) if is_package else [origin]
-        for file in files:
-            total.update(f"{module}:{file.relative_to(origin.parent)}\0".encode())
-            total.update(file.read_bytes())
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        text = code_text(text) if file.suffix == ".py" else text
+        total.update(f"{module}:{file.relative_to(origin.parent)}\0{text}\0".encode())
     return total.hexdigest()
+
+
+def code_text(source: str) -> str:
+    r"""Python source without docstrings, blank lines and lines that are comments.
+
+    >>> code_text("'Said.'\n\n# said\nx = 1  # why")
+    'x = 1  # why'
+    """
+    lines = source.splitlines()
+    kept = [line if not line.lstrip().startswith("#") else "" for line in lines]
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
+            said = node.body[0]
+            kept[said.lineno - 1 : said.end_lineno] = [""] * (said.end_lineno - said.lineno + 1)
+    return "\n".join(line for line in kept if line.strip())
 
 
 @contextmanager

@@ -10,9 +10,8 @@ import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
 
 from evoxtral import cards, metrics
-from evoxtral.__main__ import main
 from evoxtral.cards import CardFacts
-from evoxtral.cli import card as command
+from evoxtral.cli import main
 from evoxtral.model import LoraShape
 
 REFERENCES = ["[sad] oh NO", "well", "[laughs] yes | no"]
@@ -76,7 +75,7 @@ def test_training_is_read_from_the_stage(tmp_path: Path) -> None:
 def test_the_command_writes_and_says_how_to_publish(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "_facts", lambda folder, profile, name: facts(name=name))
+    monkeypatch.setattr(cards, "card_facts", lambda folder, profile, name: facts(name=name))
     assert main(["card", str(tmp_path), "--profile", "smoke"]) == 0
     said = capsys.readouterr().out
     assert "nothing was uploaded" in said

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from evoxtral.__main__ import main
+from evoxtral.cli import main
 
 
 @pytest.fixture(scope="module")

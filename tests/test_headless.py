@@ -16,7 +16,7 @@ import yaml
 from safetensors.torch import load_file
 
 from evoxtral import UserError, headless, params, runs
-from evoxtral.__main__ import main
+from evoxtral.cli import main
 from evoxtral.params import DataMix
 from evoxtral.raft.sampling import COMPLETIONS
 

@@ -14,9 +14,8 @@ from IPython.display import HTML, Image
 from matplotlib.figure import Figure
 
 from evoxtral import UserError, params, runs, tables
+from evoxtral.params import REPORT_NOTEBOOKS
 from evoxtral.report import Report
-from evoxtral.report import output as output_module
-from evoxtral.report.runner import REPORT_NOTEBOOKS
 
 CFG = params.profile("04_benchmark", "smoke")
 
@@ -134,7 +133,7 @@ def test_another_process_is_refused_while_a_report_is_open(folder: Path) -> None
     assert done.returncode != 0
     assert "04_benchmark is being written by process" in done.stderr
     report.finish()
-    assert folder not in output_module.Report._open
+    assert folder not in Report._open
 
 
 def test_the_report_runs_every_notebook_but_the_base_and_the_clock() -> None:

@@ -108,7 +108,7 @@ def test_a_phone_is_told_its_width(text: str) -> None:
 
 
 def test_code_and_parameters_are_folded_and_bars_left_out(reports: Path, text: str) -> None:
-    kinds = [piece.kind for piece in page.chapter(reports, "04_benchmark").pieces]
+    kinds = [piece.kind for piece in page.read_pieces(reports, "04_benchmark")]
     assert kinds == [
         "heading", "text", "code", "parameters", "heading", "code", "log", "html", "image", "plain",
     ]  # fmt: skip

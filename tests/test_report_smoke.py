@@ -22,9 +22,8 @@ import pytest
 
 from evoxtral import UserError, bench, params, runs
 from evoxtral.bench import measured
-from evoxtral.params import Benchmark
+from evoxtral.params import REPORT_NOTEBOOKS, Benchmark
 from evoxtral.report import example
-from evoxtral.report.runner import REPORT_NOTEBOOKS
 
 pytestmark = pytest.mark.slow
 
@@ -230,7 +229,7 @@ def test_it_can_become_the_committed_example(
     (root / "reports/example/two_stage_pipeline.png").touch()
     monkeypatch.setenv("EVOXTRAL_ROOT", str(root))
     monkeypatch.setenv("EVOXTRAL_REPORTS", str(made.folder / "reports"))
-    folder = example.write_example("smoke", REPORT_NOTEBOOKS)
+    folder = example.write_example("smoke")
     text = (folder / "README.md").read_text(encoding="utf-8")
     for link in re.findall(r"\]\((\d\d_[^)]+)\)", text):
         assert (folder / link).is_file(), link
@@ -326,7 +325,7 @@ import sys
 from pathlib import Path
 from evoxtral import params
 from evoxtral import UserError
-from evoxtral.report.runner import run_notebook
+from evoxtral.report.page import run_notebook
 
 cfg = params.profile("04_benchmark", "smoke").model_copy(update={"source": "paper"})
 params.profile = lambda notebook, name: cfg

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from evoxtral import params, runs
-from evoxtral.__main__ import main
-from evoxtral.report import Report, status
+from evoxtral.cli import main
+from evoxtral.report import Report
+from evoxtral.report import provenance as status
 
 NAME = "04_benchmark"
 

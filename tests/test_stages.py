@@ -154,7 +154,7 @@ def test_code_digest_follows_the_source_from_process_to_process(
     before = runs.code_digest(["samplecode"])
     (package / "inner.py").write_text("y = 2\n")
     assert runs.code_digest(["samplecode"]) == before, "this process may have loaded what was"
-    runs._code_digest.cache_clear()  # as in the next process
+    runs._module_digest.cache_clear()  # as in the next process
     assert runs.code_digest(["samplecode"]) != before
     with pytest.raises(ValueError, match="no such module"):
         runs.code_digest(["evoxtral.nowhere"])

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from nbformat import NotebookNode
 from PIL import Image
 
 from evoxtral import UserError, runs
-from evoxtral.report.output import SOURCE
-from evoxtral.report.stamp import STAMP
+from evoxtral.params import REPORT_NOTEBOOKS
+from evoxtral.report import SOURCE
+from evoxtral.report.page import executed_cells
+from evoxtral.report.provenance import STAMP
 from evoxtral.tables import MEASURES
 
 MOST_BYTES = 3_000_000
@@ -41,19 +42,15 @@ def folder() -> Path:
     return runs.root() / "reports" / "example"
 
 
-def write_example(profile: str, notebooks: Sequence[str]) -> Path:
+def write_example(profile: str) -> Path:
     """Replace `reports/example/` by a finished report, and the README's numbers by its numbers.
-
-    Args:
-        profile: of the report to take.
-        notebooks: in its order.
 
     Raises:
         UserError: a notebook has not been run, or the result is too large; nothing is replaced.
     """
     source, partial = runs.reports_dir() / profile, folder().with_name(".example.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    parts = [_chapter(source, partial, name) for name in notebooks]
+    parts = [_chapter(source, partial, name) for name in REPORT_NOTEBOOKS]
     runs.write_text(partial / "README.md", "\n\n".join([_head(profile), *parts]) + "\n")
     runs.write_json(partial / STAMP, runs.read_json(source / STAMP))
     size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
@@ -79,13 +76,10 @@ def _head(profile: str) -> str:
 
 def _chapter(source: Path, target: Path, name: str) -> str:
     """Copy what the report shows of a notebook; returns it as Markdown."""
-    executed = source / f"{name}.ipynb"
-    if not executed.is_file():
-        raise UserError(f"{executed} does not exist: run `evoxtral report` first")
+    cells = executed_cells(source, name)
     for file in ("results.json", "provenance.json"):
         data = (source / name / file).read_bytes()
         runs.write_bytes(target / name / file, data)
-    cells = nbformat.read(executed, as_version=4).cells
     return "\n\n".join(part for cell in cells for part in _parts(cell, source, target, name))
 
 

@@ -1,8 +1,8 @@
-"""The page people read: every executed notebook of a profile in one self-contained HTML file.
+"""The notebooks of the report run in order, and the page people read made of them.
 
-It holds no script, and its content policy lets it load nothing but what is inside it: figures and
-sound are data URIs. Under every table and figure stands where it came from, with links to its files
-beside the page.
+The page is one self-contained HTML file. It holds no script, and its content policy lets it load
+nothing but what is inside it: figures and sound are data URIs. Under every table and figure stands
+where it came from, with links to its files beside the page.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from typing import Any
 
 import jinja2
 import nbformat
+import papermill
 from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 
-from evoxtral import UserError, runs
-from evoxtral.report.output import SOURCE
+from evoxtral import UserError, params, runs
+from evoxtral.params import REPORT_NOTEBOOKS
+from evoxtral.report import SOURCE
+from evoxtral.report.provenance import STAMP, stamp
 
 PAGE = "index.html"
 _SHORT = 12  # digits of a digest
@@ -32,14 +35,69 @@ _VERDICTS = {
 }
 
 
+def run_report(profile: str) -> Path:
+    """Execute every notebook of the report into `reports/<profile>/` and write its page.
+
+    All parameter files are read first, so that a wrong one stops before any work.
+
+    Returns:
+        The page, `reports/<profile>/index.html`.
+    """
+    for notebook in REPORT_NOTEBOOKS:
+        params.profile(notebook, profile)
+    folder = runs.reports_dir() / profile
+    made_from = {"profile": profile, "parts": stamp(profile)}
+    for notebook in REPORT_NOTEBOOKS:
+        run_notebook(notebook, profile, folder / f"{notebook}.ipynb")
+    runs.write_json(folder / STAMP, made_from)
+    return write_page(profile, REPORT_NOTEBOOKS)
+
+
+def run_notebook(notebook: str, profile: str, output: Path) -> Path:
+    """Execute one notebook with `params/<profile>/<notebook>.yaml`.
+
+    The executed copy is written beside `output` and renamed over it, since papermill itself
+    leaves half a notebook on a full disk.
+
+    Raises:
+        UserError: a parameter file is wrong, the notebook failed (names the executed copy), or
+            the disk is full (names the file).
+    """
+    cfg = params.profile(notebook, profile)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.stem}.partial.ipynb")
+    try:
+        papermill.execute_notebook(
+            runs.notebooks_dir() / f"{notebook}.ipynb",
+            partial,
+            parameters=cfg.model_dump(),
+            kernel_name="python3",
+            cwd=runs.notebooks_dir(),
+            progress_bar={"desc": notebook},
+        )
+    except papermill.PapermillExecutionError as error:
+        failed = output.with_name(f"{output.stem}.failed.ipynb")
+        partial.replace(failed)
+        reason = f"{error.ename}: {error.evalue}"
+        raise UserError(f"{notebook} stopped with {reason}; see {failed}") from error
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(
+            f"cannot write {output}: {error.strerror or error}; free space or set EVOXTRAL_REPORTS "
+            "to another place, then run again"
+        ) from error
+    runs.write_bytes(output, partial.read_bytes())
+    partial.unlink()
+    return output
+
+
 @dataclass(frozen=True)
 class Piece:
     """One thing on the page.
 
     Attributes:
         kind: `heading`, `text`, `parameters`, `code`, `log`, `html`, `image` or `plain`.
-        content: HTML of `text`, `parameters` and `html`, a data URI of `image`, plain text of the
-            others.
+        content: HTML of `text`, `parameters` and `html`, a data URI of `image`, else plain text.
         cell: id of the notebook cell.
         anchor: of a heading.
         level: of a heading, 1 or 2.
@@ -56,41 +114,6 @@ class Piece:
     files: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Chapter:
-    """One notebook.
-
-    Attributes:
-        name: of the notebook.
-        pieces: in order.
-        origin: its `provenance.json`.
-    """
-
-    name: str
-    pieces: tuple[Piece, ...]
-    origin: Mapping[str, Any]
-
-    @property
-    def headings(self) -> list[Piece]:
-        """Headings in order; the first is the title."""
-        return [piece for piece in self.pieces if piece.kind == "heading"]
-
-    @property
-    def stamp(self) -> str:
-        """Commit, code, parameters and seed in one line."""
-        commit = self.origin["commit"]
-        changed = " with uncommitted changes" if self.origin["uncommitted_changes"] else ""
-        parts = [f"commit {commit[:_SHORT]}{changed}"] if commit else []
-        parts.append(f"code {self.origin['code_sha256'][:_SHORT]}")
-        parts.append(f"parameters {self.origin['parameters_sha256'][:_SHORT]}")
-        return " · ".join([*parts, f"seed {self.origin['parameters']['seed']}"])
-
-    @property
-    def facts(self) -> str:
-        """The whole of its provenance as text."""
-        return json.dumps(self.origin, indent=1, ensure_ascii=False)
-
-
 def write_page(profile: str, notebooks: Sequence[str]) -> Path:
     """Write `reports/<profile>/index.html` from executed notebooks.
 
@@ -98,16 +121,38 @@ def write_page(profile: str, notebooks: Sequence[str]) -> Path:
         UserError: a notebook has not been run.
     """
     folder = runs.reports_dir() / profile
-    page = render(profile, [chapter(folder, name) for name in notebooks])
+    chapters = []
+    for name in notebooks:
+        pieces = read_pieces(folder, name)
+        origin = runs.read_json(folder / name / "provenance.json")
+        headings = [piece for piece in pieces if piece.kind == "heading"]
+        facts = json.dumps(origin, indent=1, ensure_ascii=False)
+        chapters.append(
+            {"name": name, "pieces": pieces, "headings": headings, "facts": facts}
+            | {"stamp": _stamp(origin)}
+        )
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("evoxtral.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("page.html").render(
+        profile=profile, verdict=_VERDICTS[profile], chapters=chapters
+    )
     return runs.write_text(folder / PAGE, page)
 
 
-def chapter(folder: Path, name: str) -> Chapter:
-    """Read an executed notebook and its provenance.
+def _stamp(origin: Mapping[str, Any]) -> str:
+    """Commit, code, parameters and seed in one line."""
+    changed = " with uncommitted changes" if origin["uncommitted_changes"] else ""
+    parts = [f"commit {origin['commit'][:_SHORT]}{changed}"] if origin["commit"] else []
+    parts += [f"{part} {origin[f'{part}_sha256'][:_SHORT]}" for part in ("code", "parameters")]
+    return " · ".join([*parts, f"seed {origin['parameters']['seed']}"])
 
-    Args:
-        folder: of the profile's reports.
-        name: of the notebook.
+
+def executed_cells(folder: Path, name: str) -> list[NotebookNode]:
+    """Cells of an executed notebook in a profile's folder of reports.
 
     Raises:
         UserError: it has not been run.
@@ -115,29 +160,19 @@ def chapter(folder: Path, name: str) -> Chapter:
     executed = folder / f"{name}.ipynb"
     if not executed.is_file():
         raise UserError(f"{executed} does not exist: run `evoxtral report` first")
-    notebook = nbformat.read(executed, as_version=4)
-    pieces = [piece for cell in notebook.cells for piece in _pieces(cell, name)]
-    return Chapter(name, tuple(_joined(pieces)), runs.read_json(folder / name / "provenance.json"))
+    return nbformat.read(executed, as_version=4).cells
 
 
-def render(profile: str, chapters: Sequence[Chapter]) -> str:
-    """The page as HTML."""
-    loader = jinja2.PackageLoader("evoxtral.report")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.get_template("page.html")
-    return template.render(profile=profile, verdict=_VERDICTS[profile], chapters=chapters)
-
-
-def _joined(pieces: Sequence[Piece]) -> Iterator[Piece]:
-    """Code of cells that follow one another directly as one piece."""
-    for code, run in groupby(pieces, lambda piece: piece.kind == "code"):
-        own = list(run)
+def read_pieces(folder: Path, name: str) -> list[Piece]:
+    """What the page shows of an executed notebook; code of neighbouring cells as one piece."""
+    pieces = [piece for cell in executed_cells(folder, name) for piece in _pieces(cell, name)]
+    joined: list[Piece] = []
+    for code, group in groupby(pieces, lambda piece: piece.kind == "code"):
+        own = list(group)
         if code:
-            yield replace(own[0], content="\n\n".join(piece.content for piece in own))
-        else:
-            yield from own
+            own = [replace(own[0], content="\n\n".join(piece.content for piece in own))]
+        joined += own
+    return joined
 
 
 def _pieces(cell: NotebookNode, name: str) -> Iterator[Piece]:
@@ -170,19 +205,13 @@ def _prose(cell: NotebookNode, name: str) -> Iterator[Piece]:
 
 def _result(output: NotebookNode, cell: str) -> Piece:
     """The richest form of an output."""
-    data = output.data
-    if "image/png" in data:
-        about = output.metadata.get("image/png", {})
-        uri = f"data:image/png;base64,{data['image/png'].strip()}"
-        return Piece("image", uri, cell, alt=about.get("alt", ""), files=_files(about))
-    if "text/html" in data:
-        return Piece(
-            "html", data["text/html"], cell, files=_files(output.metadata.get("text/html", {}))
-        )
-    if "text/markdown" in data:
-        return Piece("text", markdown2html(data["text/markdown"]), cell)
-    return Piece("plain", data.get("text/plain", ""), cell)
-
-
-def _files(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(metadata.get(SOURCE, {}).get("files", ()))
+    for kind, shown in (("image/png", "image"), ("text/html", "html"), ("text/markdown", "text")):
+        if kind in output.data:
+            about, content = output.metadata.get(kind, {}), output.data[kind]
+            if shown == "image":
+                content = f"data:image/png;base64,{content.strip()}"
+            elif shown == "text":
+                content = markdown2html(content)
+            files = tuple(about.get(SOURCE, {}).get("files", ()))
+            return Piece(shown, content, cell, alt=about.get("alt", ""), files=files)
+    return Piece("plain", output.data.get("text/plain", ""), cell)

@@ -1,12 +1,22 @@
-"""One strict model of parameters per notebook."""
+"""Parameters: one strict model per notebook, read from a cell, a file or the command line.
+
+Every notebook has one cell tagged `parameters` with typed literals. The cell after it calls
+`load`, which refuses unknown names and wrong values in one sentence before any work starts:
+papermill itself only warns about a mistyped name, and hands YAML's `1e-5` over as a string.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+import difflib
+import math
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evoxtral import runs
+from evoxtral import UserError, runs
 
 Profile = Literal["smoke", "tiny", "paper"]
 PROFILES: tuple[str, ...] = get_args(Profile)
@@ -259,3 +269,112 @@ class Speed(Parameters):
 NOTEBOOKS: dict[str, type[Parameters]] = {
     model.notebook: model for model in (TinyBase, DataMix, Sft, Raft, Benchmark, Speed)
 }
+
+REPORT_NOTEBOOKS = ("01_data_mix", "02_sft", "03_raft", "04_benchmark")
+"""The notebooks of the report, in the order of its sections."""
+
+AnyParameters = TypeVar("AnyParameters", bound=Parameters)
+_SEEN = "_evoxtral_parameter_names"
+
+
+def read_yaml(path: Path | str) -> dict[str, Any]:
+    """Read a parameter file: a flat mapping of identifiers to scalars.
+
+    papermill pastes keys into a code cell as they are, so a key that is no identifier would be
+    code; such a file is refused.
+
+    Raises:
+        UserError: missing, no mapping, a key that is no identifier, a value that is no scalar.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"the parameter file {path} does not exist")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        summary = " ".join(str(error).split())
+        raise UserError(f"{path} is not plain YAML: {summary}") from error
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise UserError(f"{path} must hold `name: value` lines")
+    for key, value in values.items():
+        if not isinstance(key, str) or not key.isidentifier():
+            raise UserError(f"{path}: {key!r} is not a parameter name")
+        if not isinstance(value, str | int | float | bool | None):
+            raise UserError(f"{path}: {key} must be one value, not a {type(value).__name__}")
+    return values
+
+
+def profile(notebook: str, name: str, changes: Mapping[str, Any] | None = None) -> Parameters:
+    """The parameters of a notebook in a profile: `params/<name>/<notebook>.yaml` over tiny's.
+
+    Args:
+        notebook: its name.
+        name: of the profile.
+        changes: values by name that differ from the file's.
+
+    Raises:
+        UserError: no such profile, a bad file, or a bad change.
+    """
+    if name not in PROFILES:
+        raise UserError(f"profile {name!r} does not exist: choose one of {', '.join(PROFILES)}")
+    files = [runs.params_dir() / one / f"{notebook}.yaml" for one in dict.fromkeys(["tiny", name])]
+    values = {key: value for file in files for key, value in read_yaml(file).items()}
+    return _validated(NOTEBOOKS[notebook], {**values, **(changes or {})})
+
+
+def load(notebook: str, namespace: MutableMapping[str, Any]) -> Parameters:
+    """Build the parameters from a notebook's global names.
+
+    Call it as `params.load("04_benchmark", globals())` in the cell after the `parameters` cell,
+    when the only plain values in the namespace are parameters. The names seen by the first call
+    are remembered in the namespace, so that the cell can be run again in JupyterLab.
+
+    Raises:
+        UserError: a name is unknown or missing, or a value is out of range; one sentence.
+    """
+    model = NOTEBOOKS[notebook]
+    if _SEEN not in namespace:
+        namespace[_SEEN] = frozenset(_plain_names(namespace))
+    names = set(namespace[_SEEN]) | (set(model.model_fields) & set(namespace))
+    return _validated(model, {name: namespace[name] for name in sorted(names)})
+
+
+def _plain_names(namespace: Mapping[str, Any]) -> list[str]:
+    plain = (str, int, float, bool, list, dict, tuple, type(None))
+    return [
+        name
+        for name, value in namespace.items()
+        if isinstance(value, plain) and not name.startswith("_") and name not in {"In", "Out"}
+    ]
+
+
+def _validated(model: type[AnyParameters], values: Mapping[str, Any]) -> AnyParameters:
+    known = set(model.model_fields)
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+            raise UserError(f"unknown parameter {name!r} of {model.notebook}: {hint}")
+    required = {name for name, field in model.model_fields.items() if field.is_required()}
+    missing = sorted(required - set(values))
+    if missing:
+        raise UserError(f"parameter {missing[0]!r} of {model.notebook} is missing")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        hint = _hint(first)
+        raise UserError(
+            f"parameter {name!r} of {model.notebook} is {first['input']!r}: {first['msg']}{hint}"
+        ) from error
+
+
+def _hint(problem: Mapping[str, Any]) -> str:
+    value = problem["input"]
+    if problem["type"] == "string_type" and isinstance(value, int | float):
+        return " (papermill reads it as a number: pass it with -r to keep it as text)"
+    if isinstance(value, float) and not math.isfinite(value):
+        return " (it must be a finite number)"
+    return ""
