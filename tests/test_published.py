@@ -109,7 +109,7 @@ def test_rl_settings_equal_the_card(numbers: paper.Published, sources: dict[str,
 
 def test_released_counts_recounted(numbers: paper.Published, released_path: Path) -> None:
     split = scripts.split_released(scripts.read_released(released_path))
-    bench = [row.tagged_text for row in scripts.bench_rows(split["test"])]
+    bench = [row.tagged_text for row in split["test"][:50]]
     found = [tags.find_tags(text) for text in bench]
     counts = numbers.released
     assert counts.clips == len(bench)

@@ -10,23 +10,12 @@ from pathlib import Path
 import pytest
 
 from evoxtral import UserError, paper, tags
-from evoxtral.world.scripts import bench_rows, fetch_released, read_released, split_released
+from evoxtral.world.scripts import Script, fetch_released, read_released, split_released
 from evoxtral.world.scripts.released import RELEASED_SHA256
-from evoxtral.world.scripts.script import Script
 
 SUPPORT = paper.load().per_tag.set_index("tag")["support"].to_dict()
 """The report's Table 3."""
-STRAY = {
-    "curious",
-    "curious tone",
-    "emotional",
-    "laughs nervously",
-    "serious",
-    "slams door",
-    "sniffles",
-    "worried",
-    "yawns",
-}
+GOOD = {"tagged_text": "[sighs] No.", "domain": "podcast", "slice_type": "light"}
 
 
 @pytest.fixture(scope="module")
@@ -34,49 +23,23 @@ def released(released_path: Path) -> list[Script]:
     return read_released(released_path)
 
 
-def test_hash_is_that_of_the_file(released_path: Path) -> None:
-    digest = hashlib.sha256(released_path.read_bytes()).hexdigest()
-    assert digest == RELEASED_SHA256
-    assert (digest[:8], digest[-6:]) == ("4c7c89a3", "2e5773")
-
-
-def test_reading(released: list[Script]) -> None:
-    assert len(released) == 1010
-    assert [released[0].id, released[-1].id] == ["r-0000", "r-1009"]
-    assert Counter(s.slice for s in released) == {
-        "moderate": 253,
-        "light": 252,
-        "plain": 248,
-        "dense": 153,
-        "edge": 94,
-        "demo": 10,
-    }
+def test_the_released_file(released_path: Path, released: list[Script]) -> None:
+    assert hashlib.sha256(released_path.read_bytes()).hexdigest() == RELEASED_SHA256
+    assert [s.id for s in released] == [f"r-{i:04d}" for i in range(1010)]
+    slices = {"moderate": 253, "light": 252, "plain": 248, "dense": 153, "edge": 94, "demo": 10}
+    assert Counter(s.slice for s in released) == slices
     assert len({s.domain for s in released}) == 17
+    assert len({tag for s in released for tag in tags.find_tags(s.tagged_text)}) == 26
 
 
-def test_tags_of_the_released_scripts(released: list[Script]) -> None:
-    found = {tag for s in released for tag in tags.find_tags(s.tagged_text)}
-    assert len(found) == 26
-    assert found - set(tags.TAGS) == STRAY
-
-
-def test_split_has_the_reports_sizes_and_is_a_partition(released: list[Script]) -> None:
+def test_split_is_a_partition_with_the_supports_of_table_3(released: list[Script]) -> None:
     split = split_released(released)
-    assert {name: len(rows) for name, rows in split.items()} == {
-        "train": 808,
-        "validation": 101,
-        "test": 101,
-    }
+    sizes = {"train": 808, "validation": 101, "test": 101}
+    assert {name: len(rows) for name, rows in split.items()} == sizes
     assert sorted(s.id for rows in split.values() for s in rows) == [s.id for s in released]
-
-
-def test_bench_rows_have_the_supports_of_table_3(released: list[Script]) -> None:
-    bench = bench_rows(split_released(released)["test"])
-    assert len(bench) == 50
-    counts = Counter(tag for s in bench for tag in tags.find_tags(s.tagged_text))
+    bench = [s.tagged_text for s in split["test"][:50]]
+    counts = Counter(tag for text in bench for tag in tags.find_tags(text))
     assert {tag: counts[tag] for tag in tags.TAGS} == SUPPORT
-    assert sum(not tags.find_tags(s.tagged_text) for s in bench) == 11
-    assert sum(not tags.emphasis_words(s.tagged_text) for s in bench) == 21
 
 
 @pytest.mark.slow
@@ -85,52 +48,38 @@ def test_split_is_that_of_datasets(released: list[Script]) -> None:
     whole = datasets.Dataset.from_dict({"id": [s.id for s in released]})
     first = whole.train_test_split(test_size=0.2, seed=42)
     second = first["test"].train_test_split(test_size=0.5, seed=42)
-    expected = {
-        "train": first["train"]["id"],
-        "validation": second["train"]["id"],
-        "test": second["test"]["id"],
-    }
+    expected = [first["train"]["id"], second["train"]["id"], second["test"]["id"]]
     split = split_released(released)
-    for name, ids in expected.items():
-        assert [s.id for s in split[name]] == list(ids)
+    assert [[s.id for s in rows] for rows in split.values()] == [list(ids) for ids in expected]
 
 
-def test_too_few_to_split() -> None:
-    rows = [Script(f"r-{i}", "Hi.", "plain", "podcast", "released", False) for i in range(4)]
+def test_too_few_to_split(released: list[Script]) -> None:
     with pytest.raises(UserError, match="at least 5"):
-        split_released(rows)
-
-
-GOOD = {"tagged_text": "[sighs] No.", "domain": "podcast", "slice_type": "light"}
+        split_released(released[:4])
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "scripts.json"),
+        ("{", "readable JSON"),
+        (b"\xff\xfe\x00", "readable JSON"),
         ('{"rows": []}', "JSON list"),
-        (json.dumps([GOOD, "text"]), "row 1: expected an object"),
-        (json.dumps([GOOD, {"domain": "podcast"}]), "row 1: .*'tagged_text'"),
-        (json.dumps([{**GOOD, "tagged_text": "  "}]), "row 0: .*'tagged_text'"),
-        (json.dumps([GOOD, GOOD, {**GOOD, "slice_type": 3}]), "row 2: .*'slice_type'"),
+        (json.dumps([GOOD, "text"]), "row 1"),
+        (json.dumps([GOOD, {"domain": "podcast"}]), "row 1: .*tagged_text"),
+        (json.dumps([{**GOOD, "tagged_text": "  "}]), "row 0: .*tagged_text"),
+        (json.dumps([GOOD, GOOD, {**GOOD, "slice_type": 3}]), "row 2: .*slice_type"),
+        (None, "readable JSON"),
     ],
 )
 def test_malformed_files_are_named_with_their_row(
-    tmp_path: Path, content: str, message: str
+    tmp_path: Path, content: str | bytes | None, message: str
 ) -> None:
     path = tmp_path / "scripts.json"
-    path.write_text(content, encoding="utf-8")
+    if content is not None:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(UserError, match=message) as caught:
         read_released(path)
     assert str(path) in str(caught.value)
-
-
-def test_missing_and_undecodable_files(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"absent\.json"):
-        read_released(tmp_path / "absent.json")
-    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"bytes\.json"):
-        read_released(tmp_path / "bytes.json")
 
 
 def test_only_the_text_is_trusted(tmp_path: Path) -> None:

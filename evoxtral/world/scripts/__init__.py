@@ -2,16 +2,16 @@
 
 `generate` writes scripts offline from a seeded grammar over a closed vocabulary, `plain_sentences`
 and `word_lists` write neutral text for the base model, and `read_released` reads the 1,010
-released ones.
+released ones. All words and phrases stand in `grammar.yaml`.
 """
 
-from evoxtral.world.scripts.generator import generate
-from evoxtral.world.scripts.lexicon import EMPHASIS_WORDS, LEXICON
-from evoxtral.world.scripts.plain import plain_sentences, word_lists
-from evoxtral.world.scripts.released import (
-    bench_rows,
-    fetch_released,
-    read_released,
-    split_released,
+from evoxtral.world.scripts.generator import (
+    DOMAINS,
+    SLICES,
+    Script,
+    generate,
+    plain_sentences,
+    word_lists,
 )
-from evoxtral.world.scripts.script import DOMAINS, SLICES, Script, estimated_seconds
+from evoxtral.world.scripts.grammar import EMPHASIS_WORDS, LEXICON
+from evoxtral.world.scripts.released import fetch_released, read_released, split_released

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evoxtral import UserError
-from evoxtral.world.scripts.script import Script
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+from evoxtral.world.scripts.generator import Script
 
 RELEASED_URL = (
     "https://raw.githubusercontent.com/aytoast/ser/"
@@ -26,11 +22,8 @@ RELEASED_URL = (
 )
 RELEASED_SHA256 = "4c7c89a3e32885592d2be2dbc72d08638a67e200b861d3a8e2e6ebd97d2e5773"
 
-BENCH_SIZE = 50
-"""Evoxtral-Bench is the first 50 rows of the test split (report, section 4.1)."""
-
 _SEED = 42
-_FIELDS = {"tagged_text": str, "domain": str, "slice_type": str}
+_FIELDS = ("tagged_text", "slice_type", "domain")
 
 
 def fetch_released(cache_dir: Path) -> Path:
@@ -78,23 +71,15 @@ def read_released(path: Path) -> list[Script]:
         ) from error
     if not isinstance(rows, list):
         raise UserError(f"{path} must hold a JSON list of scripts, not a {type(rows).__name__}.")
-    return [_read_row(path, index, row) for index, row in enumerate(rows)]
-
-
-def _read_row(path: Path, index: int, row: Any) -> Script:
-    if not isinstance(row, dict):
-        raise UserError(f"{path}, row {index}: expected an object, found {type(row).__name__}.")
-    for name, kind in _FIELDS.items():
-        if not isinstance(row.get(name), kind) or not row[name].strip():
-            raise UserError(f"{path}, row {index}: give a non-empty string {name!r}.")
-    return Script(
-        id=f"r-{index:04d}",
-        tagged_text=row["tagged_text"],
-        slice=row["slice_type"],
-        domain=row["domain"],
-        template="released",
-        held_out=False,
-    )
+    scripts = []
+    for index, row in enumerate(rows):
+        said = [row.get(k) if isinstance(row, dict) else None for k in _FIELDS]
+        if not all(isinstance(text, str) and text.strip() for text in said):
+            raise UserError(
+                f"{path}, row {index}: give an object with non-empty strings {', '.join(_FIELDS)}."
+            )
+        scripts.append(Script(f"r-{index:04d}", *said, template="released", held_out=False))
+    return scripts
 
 
 def split_released(scripts: Sequence[Script]) -> dict[str, list[Script]]:
@@ -113,16 +98,8 @@ def split_released(scripts: Sequence[Script]) -> dict[str, list[Script]]:
     return {"train": train, "validation": validation, "test": test}
 
 
-def _train_test_split(
-    rows: Sequence[Script], test_share: float
-) -> tuple[list[Script], list[Script]]:
-    """`datasets.Dataset.train_test_split`: the first ⌈share·n⌉ of a permutation are the test."""
+def _train_test_split(rows: Sequence[Script], test_share: float) -> tuple[list[Script], ...]:
+    """As `datasets` does it: the first ⌈share·n⌉ rows of a permutation are the test."""
     n_test = math.ceil(test_share * len(rows))
-    order = np.random.default_rng(_SEED).permutation(len(rows))
-    shuffled = [rows[i] for i in order]
+    shuffled = [rows[i] for i in np.random.default_rng(_SEED).permutation(len(rows))]
     return shuffled[n_test:], shuffled[:n_test]
-
-
-def bench_rows(test: Sequence[Script]) -> list[Script]:
-    """Return Evoxtral-Bench: the first 50 rows of the test split."""
-    return list(test[:BENCH_SIZE])
