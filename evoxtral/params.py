@@ -114,7 +114,6 @@ class DataMix(Parameters):
     raft_prompts: int = Field(ge=0, description="generated clips for rejection sampling")
     plain_val: int = Field(ge=0, description="generated plain clips to watch forgetting on")
     base_test: int = Field(ge=0, description="generated neutral clips the base is measured on")
-    train_extra: int = Field(ge=0, description="generated clips for experiments with more data")
     unknown_tags: Literal["keep", "warn", "reject"] = Field(
         description="what to do with clips that carry a tag outside the vocabulary"
     )

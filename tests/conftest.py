@@ -58,10 +58,11 @@ def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Sixteen clips of 3 to 7 seconds, rendered once: twelve of `train`, four of `natural`."""
-    from evoxtral.clips import CorpusSizes, build_corpus, load
+    from evoxtral.clips import load
+    from evoxtral.clips.corpus import build_corpus
 
     folder = tmp_path_factory.mktemp("spoken")
-    build_corpus(folder, CorpusSizes(12, 0, 0, 4, 0, 0, 0, 0), seed=5, workers=1)
+    build_corpus(folder, {"train": 12, "natural": 4}, seed=5, workers=1)
     return load(folder)
 
 

@@ -1,4 +1,4 @@
-"""Where examples come from: generated, released, or one's own clips; judged, reused, identified."""
+"""Where examples come from: generated, released, one's own clips as source or to test on."""
 
 from __future__ import annotations
 
@@ -10,33 +10,41 @@ import pytest
 
 from evoxtral import UserError, datamix, params
 from evoxtral.clips.audio import write_audio
-from evoxtral.datamix import overview, own
+from evoxtral.datamix import overview
 from evoxtral.params import DataMix
 from evoxtral.world import scripts
 
-SMALL = {
-    "train": 3, "validation": 0, "test": 0, "natural": 2, "balanced": 0, "raft_prompts": 0,
-    "plain_val": 0, "base_test": 0, "workers": 1,
-}  # fmt: skip
-
-
 pytestmark = pytest.mark.usefixtures("own_runs")
+
+SIZES = dict.fromkeys(
+    ("validation", "test", "balanced", "raft_prompts", "plain_val", "base_test"), 0
+)
 
 
 def config(**changes: object) -> DataMix:
-    smoke = params.profile("01_data_mix", "smoke").model_dump()
-    return DataMix(**{**smoke, **SMALL, **changes})
+    small = {**SIZES, "train": 3, "natural": 2, "workers": 1, **changes}
+    return params.profile("01_data_mix", "smoke", small)
 
 
-def own_clips(folder: Path, texts: list[str]) -> Path:
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Recordings with a notation and columns of their own, in two folders of equal file names."""
     rng = np.random.default_rng(0)
-    rows = []
-    for k, text in enumerate(texts):
-        write_audio(folder / "train" / f"{k}.flac", rng.normal(0, 0.1, 8000).astype(np.float32))
-        rows.append({"file_name": f"{k}.flac", "tagged_text": text, "voice": "me"})
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (folder / "train" / "metadata.jsonl").write_text(lines)
-    return folder
+    for split in ("train", "test"):
+        folder = tmp_path / "own" / split
+        rows = []
+        for k in range(20):
+            write_audio(folder / f"{k}.flac", rng.normal(0, 0.1, 8000).astype(np.float32))
+            text = f"<laughter> we {split} number {k}"
+            rows.append({"path": f"{k}.flac", "transcript": text, "speaker": f"s{k}"})
+        (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path / "own"
+
+
+READ = {
+    "columns": "path:file_name, transcript:tagged_text, speaker:voice",
+    "tag_names": "<laughter>:[laughs]",
+}
 
 
 def test_the_corpus_is_built_once_and_found_clean() -> None:
@@ -47,48 +55,89 @@ def test_the_corpus_is_built_once_and_found_clean() -> None:
     assert [item.split for item in first.items] == ["train"] * 3
     assert first.findings.empty
     assert first.judged == 5
+    assert datamix.open_clips(config()).clips == first.clips
     summary = datamix.split_summary(first).set_index("split")
     assert summary["clips"].to_dict() == {"train": 3, "natural": 2}
     assert summary.index.tolist() == ["train", "natural"]
     assert set(overview.durations(first)) == {"train", "natural"}
-
-
-def test_probes_and_mix_do_not_decide_the_corpus() -> None:
-    first = datamix.corpus(config())
-    assert datamix.corpus(config(train_pairs=9, mix="1:1", threshold=0.5)).digest == first.digest
     others = {"real": "x", "voices": "a", "scripts": "llm", "allow_characters": 1, "concurrency": 9}
-    assert datamix.corpus(config(**others)).digest == first.digest
+    mixing = {"train_pairs": 9, "mix": "1:1", "threshold": 0.5}
+    assert datamix.corpus(config(**others, **mixing)).digest == first.digest
 
 
-def test_ones_own_clips_are_copied_and_bad_ones_named(tmp_path: Path) -> None:
-    folder = own_clips(tmp_path / "own", [f"[sighs] Clip {k} of mine." for k in range(40)])
-    (folder / "train" / "7.flac").write_bytes(b"no audio")
-    with (folder / "train" / "metadata.jsonl").open("a") as stream:
-        stream.write('{"file_name": "0.flac", "tagged_text": "again", "id": "twice"}\n')
-    data = datamix.open_source(config(source=str(folder)))
-    assert len(data.items) == 39
-    assert data.window_seconds is None
-    assert data.judged == 41
-    assert list(data.findings["kind"]) == ["reject", "reject"]
-    summary = datamix.findings_summary(data).set_index("kind")
-    assert summary.loc["reject", "share"] == pytest.approx(2 / 41)
-    assert not datamix.open_source(config(source=str(folder))).stage.executed
+def test_ones_own_clips_are_copied_and_bad_ones_named(recordings: Path) -> None:
+    with pytest.raises(UserError, match="the field 'file_name' is missing"):
+        datamix.open_source(config(source=str(recordings)))
+    (recordings / "train" / "7.flac").write_bytes(b"no audio")
+    cfg = config(source=str(recordings), **READ)
+    data = datamix.open_source(cfg)
+    assert [clip.tagged_text for clip in data.splits["train"][:8:7]] == [
+        "[laughs] we train number 0", "[laughs] we train number 8",
+    ]  # fmt: skip
+    assert {clip.source for clip in data.clips.clips} == {"real"}
+    assert {clip.voice for clip in data.splits["test"]} == {f"s{k}" for k in range(20)}
+    assert (len(data.items), data.judged, data.window_seconds) == (19, 40, None)
+    assert data.findings[["kind", "line"]].to_numpy().tolist() == [["reject", 8]]
+    assert datamix.findings_summary(data).set_index("kind").loc["reject", "share"] == 1 / 40
+    assert not datamix.open_source(cfg).stage.executed
+    other = datamix.open_source(config(source=str(recordings), **READ | {"tag_names": ""}))
+    assert other.digest != data.digest
+    assert other.splits["train"][0].tags == ()
+    write_audio(recordings / "train" / "7.flac", np.full(8000, 0.25, np.float32))
+    assert datamix.open_source(cfg).digest != data.digest
 
 
-def test_changed_audio_is_another_source(tmp_path: Path) -> None:
-    folder = own_clips(tmp_path / "own", ["One.", "[sad] Two."])
-    before = datamix.open_source(config(source=str(folder))).digest
-    write_audio(folder / "train" / "1.flac", np.full(8000, 0.25, np.float32))
-    assert datamix.open_source(config(source=str(folder))).digest != before
+def test_real_recordings_are_a_split_that_training_does_not_see(recordings: Path) -> None:
+    alone = datamix.open_clips(config())
+    cfg = config(real=str(recordings), **READ)
+    for data in (datamix.open_source(cfg), datamix.open_clips(cfg)):
+        assert {name: len(rows) for name, rows in data.splits.items()} == {
+            "train": 3, "natural": 2, "real": 40,
+        }  # fmt: skip
+        assert {clip.source for clip in data.splits["real"]} == {"real"}
+        assert data.digest == alone.digest, "what is fine-tuned does not depend on them"
+        assert data.items == alone.items
+        assert all(data.clips.audio(clip).size for clip in data.clips.clips)
+    assert data.window_seconds == alone.window_seconds
+    assert datamix.open_source(cfg).judged == 45
+    shown = {specimen.tag: specimen for specimen in datamix.specimens(cfg, data)}
+    assert shown["laughs"].heard
+
+
+def test_a_dataset_of_the_hub_is_mapped_too(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    sounds = [(recordings / "train" / f"{k}.flac").read_bytes() for k in range(3)]
+    columns = {
+        "sound": [{"bytes": sound, "path": None} for sound in sounds],
+        "transcript": [f"We laugh <laughter> {k}" for k in range(3)],
+    }
+    table = datasets.Dataset.from_dict(columns)
+    table = table.cast_column("sound", datasets.Audio(decode=False))
+    (tmp_path / "hub").mkdir()
+    table.to_parquet(tmp_path / "hub" / "train.parquet")
+    read = {"columns": "transcript:tagged_text", "tag_names": READ["tag_names"]}
+    data = datamix.open_source(config(source=f"hub:{tmp_path}/hub", **read))
+    assert [clip.tagged_text for clip in data.splits["train"]] == [
+        f"We laugh [laughs] {k}" for k in range(3)
+    ]
+    again = datamix.open_source(config(source=f"hub:{tmp_path}/hub", **read))
+    assert (again.digest, again.stage.executed) == (data.digest, False)
+
+
+def script_file(folder: Path, count: int) -> str:
+    rows = [{"tagged_text": f"Text {k}.", "domain": "d", "slice_type": "plain"} for k in range(20)]
+    rows[4]["tagged_text"] = "[slams door] Out!"
+    (folder / "scripts.json").write_text(json.dumps(rows[:count]))
+    return str(folder / "scripts.json")
 
 
 def test_unknown_tags_of_scripts_follow_the_policy(tmp_path: Path) -> None:
-    rows = [{"tagged_text": f"Text {k}.", "domain": "d", "slice_type": "plain"} for k in range(20)]
-    rows[4]["tagged_text"] = "[slams door] Out!"
-    path = tmp_path / "scripts.json"
-    path.write_text(json.dumps(rows))
+    path = script_file(tmp_path, 20)
     found = {
-        policy: datamix.open_source(config(source=str(path), unknown_tags=policy))
+        policy: datamix.open_source(config(source=path, unknown_tags=policy))
         for policy in ("keep", "warn", "reject")
     }
     assert [len(data.findings) for data in found.values()] == [0, 1, 1]
@@ -112,19 +161,20 @@ def test_the_released_scripts_are_split_as_published(
     assert "no sound" in str(datamix.duration_figure(data).get_label())
 
 
-@pytest.mark.parametrize("name", ["nowhere", "../nowhere.json"])
-def test_a_missing_source_is_one_sentence(name: str) -> None:
-    with pytest.raises(UserError, match=r"does not exist: give generated, released, llm, "):
-        datamix.open_source(config(source=name))
-
-
-def test_a_source_needs_a_training_split(tmp_path: Path) -> None:
-    folder = own_clips(tmp_path / "own", ["One.", "Two."])
-    (folder / "train").rename(folder / "test")
-    data = datamix.open_source(config(source=str(folder)))
-    with pytest.raises(UserError, match="no split 'train' \\(it has test\\)"):
+def test_what_cannot_be_used_is_one_sentence(recordings: Path, tmp_path: Path) -> None:
+    for name in ("nowhere", "../nowhere.json"):
+        with pytest.raises(UserError, match=r"does not exist: give generated, released, llm, "):
+            datamix.open_source(config(source=name))
+    with pytest.raises(UserError, match="real 'nowhere' does not exist: give hub:owner/name, or"):
+        datamix.open_source(config(real="nowhere"))
+    texts = script_file(tmp_path, 9)
+    with pytest.raises(UserError, match="has no sound: leave out"):
+        datamix.open_source(config(source=texts, real=str(recordings), **READ))
+    with pytest.raises(UserError, match="has scripts but no sound, and fine-tuning needs both"):
+        datamix.open_clips(config(source=texts))
+    (recordings / "train").rename(recordings / "real")
+    data = datamix.open_source(config(source=str(recordings), **READ))
+    with pytest.raises(UserError, match=r"no split 'train' \(it has real, test\)"):
         _ = data.items
-
-
-def test_a_relative_path_starts_at_the_checkout(repo: Path) -> None:
-    assert own.existing("source", "params") == repo / "params"
+    with pytest.raises(UserError, match="has a split 'real' itself: leave out"):
+        datamix.open_source(config(source=str(recordings), real=str(recordings), **READ))

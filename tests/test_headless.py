@@ -22,7 +22,7 @@ from evoxtral.raft.sampling import COMPLETIONS
 
 pytestmark = pytest.mark.slow
 
-UNUSED = ("test", "balanced", "base_test", "train_extra")
+UNUSED = ("test", "balanced", "base_test")
 SIZES = {
     "01_data_mix": dict.fromkeys(UNUSED, 0)
     | {"train": 13, "validation": 3, "natural": 3, "raft_prompts": 8, "plain_val": 2, "workers": 1},

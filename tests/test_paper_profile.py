@@ -34,7 +34,7 @@ from evoxtral.world.base.tokenizer import train_tokenizer
 
 pytestmark = pytest.mark.slow
 
-UNUSED = ("test", "balanced", "raft_prompts", "base_test", "train_extra")
+UNUSED = ("test", "balanced", "raft_prompts", "base_test")
 SIZES = {
     "01_data_mix": dict.fromkeys(UNUSED, 0)
     | {"train": 10, "validation": 2, "natural": 3, "plain_val": 2, "workers": 1},

@@ -19,6 +19,7 @@ import pytest
 
 from evoxtral import UserError, tags
 from evoxtral import clips as dataset
+from evoxtral.clips.ingest import validate
 from evoxtral.providers import (
     CastVoice,
     Line,
@@ -146,8 +147,7 @@ def test_a_corpus_is_bought_and_is_a_dataset(buy, server, tmp_path):
     run = buy(lines)
     assert run.clips == {"train": 4, "test": 2}
     assert run.failures == {}
-    judged = dataset.validate(tmp_path / "corpus")
-    assert (judged.rejects, judged.warnings, judged.repairs) == ((), (), ())
+    assert validate(tmp_path / "corpus").findings.empty
     loaded = dataset.load(tmp_path / "corpus")
     assert {clip.tagged_text for clip in loaded.clips} == set(TEXTS)
     assert {clip.source for clip in loaded.clips} == {"synthetic"}

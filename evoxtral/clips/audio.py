@@ -1,16 +1,9 @@
-"""Reading any recording as 16 kHz mono, with every check; writing 16-bit FLAC.
-
-Two reasons not to call soundfile directly: it passes damaged files silently (`containers`), and
-the bytes it decodes say nothing about what had to be changed.
-"""
+"""Reading any recording as 16 kHz mono; writing 16-bit FLAC."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,22 +12,11 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from evoxtral import UserError
-from evoxtral.clips.containers import (
-    BadAudioError,
-    check_flac,
-    check_mp3,
-    check_ogg,
-    check_wav,
-    sniff,
-)
+from evoxtral import UserError, runs
 
 SAMPLE_RATE = 16_000
 MIN_SECONDS = 0.1
-MAX_SECONDS = 1800.0
-MAX_BYTES = 2**30
-RATES = (4_000, 384_000)
-MAX_CHANNELS = 8
+MIN_RATE = 4_000
 
 SILENCE = 1e-4
 """Largest absolute sample below which a recording is silent: -80 dB of full scale."""
@@ -42,11 +24,9 @@ SILENCE = 1e-4
 SCALE = 8.0
 """Above this, float samples are not scaled to [-1, 1]; lossy codecs overshoot 1 a little."""
 
-_SUFFIXES = {"WAV": (".wav", ".wave"), "FLAC": (".flac",), "MP3": (".mp3",)}
-_SUFFIXES["OGG"] = (".ogg", ".oga", ".opus")
-_UNKNOWN_LENGTH = 2**62  # libsndfile's answer for a FLAC stream that does not say
-_MPEG_SLACK = 1152  # one frame, in samples: players count encoder delay differently
-_CHECKS = {"WAV": check_wav, "MP3": check_mp3, "OGG": check_ogg}
+
+class BadAudioError(UserError):
+    """Audio that cannot be used; the message is the reason without the path."""
 
 
 @dataclass(frozen=True)
@@ -67,40 +47,49 @@ class Decoded:
         return len(self.samples) / SAMPLE_RATE
 
 
-def decode(path: Path | str, max_seconds: float | None = MAX_SECONDS) -> Decoded:
-    """Read and check a recording.
-
-    Args:
-        path: A WAV, FLAC, MP3 or OGG file, by content; the suffix does not matter.
-        max_seconds: Longest that is read, None for any length.
+def decode(path: Path | str) -> Decoded:
+    """Read a recording of any length in a format that libsndfile knows, and check it.
 
     Raises:
-        BadAudioError: Missing, damaged, empty, silent, too long or not audio; the
-            message is the reason only.
+        BadAudioError: Missing, damaged, empty, silent or not audio.
     """
-    path = Path(path)
-    data = _load(path)
-    kind = sniff(data)
-    if kind in _CHECKS:
-        _CHECKS[kind](data)
-    samples, rate = _read(data, kind, max_seconds)
-    if kind == "FLAC":
-        check_flac(data, samples)
-    _check_values(samples)
+    samples, rate = _read(Path(path))
+    if not np.isfinite(samples).all():
+        raise BadAudioError("some samples are not finite numbers")
     repairs = []
-    if path.suffix.lower() not in _SUFFIXES[kind]:
-        repairs.append(f"{kind} under the name {path.suffix or 'without suffix'}")
     if samples.shape[1] > 1:
         repairs.append(f"{samples.shape[1]} channels mixed to one")
     mono = samples.mean(axis=1, dtype=np.float32)
+    if rate < MIN_RATE:
+        raise BadAudioError(f"the header says {rate} samples per second")
     if rate != SAMPLE_RATE:
         repairs.append(f"{rate} Hz resampled to {SAMPLE_RATE}")
         mono = soxr.resample(mono, rate, SAMPLE_RATE)
     if len(mono) < MIN_SECONDS * SAMPLE_RATE:
         raise BadAudioError(f"{len(mono) / SAMPLE_RATE:.3f} s is too short to hold speech")
-    if np.abs(mono).max() < SILENCE:
+    peak = float(np.abs(mono).max())
+    if peak < SILENCE:
         raise BadAudioError("silent: no sample above -80 dB of full scale")
+    if peak > SCALE:
+        raise BadAudioError(f"samples reach {peak:,.0f}: float audio must lie in [-1, 1]")
     return Decoded(mono, tuple(repairs))
+
+
+def _read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
+    """Samples, shape (n, channels), and their rate."""
+    if not path.is_file():
+        raise BadAudioError("the file does not exist")
+    if path.stat().st_size == 0:
+        raise BadAudioError("the file is empty")
+    try:
+        return soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        reason = error.error_string.strip(" .").lower()
+    except (MemoryError, ValueError):  # as many samples as the header says do not fit
+        reason = "the header does not say how long it is"
+    raise BadAudioError(
+        f"cannot be decoded ({reason}): give a whole WAV, FLAC, MP3 or OGG file"
+    ) from None
 
 
 def read_audio(path: Path | str) -> npt.NDArray[np.float32]:
@@ -113,65 +102,6 @@ def read_audio(path: Path | str) -> npt.NDArray[np.float32]:
         return decode(path).samples
     except BadAudioError as error:
         raise UserError(f"{path}: {error}; replace the file or remove its row") from error
-
-
-def _load(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise BadAudioError("not a regular file")
-        if size > MAX_BYTES:
-            raise BadAudioError(f"{size:,} bytes are too many: cut it into clips")
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise BadAudioError("the file does not exist") from error
-    except OSError as error:
-        raise BadAudioError(f"cannot be read: {error.strerror or error}") from error
-
-
-def _read(data: bytes, kind: str, max_seconds: float | None) -> tuple[npt.NDArray[np.float32], int]:
-    """All samples, shape (n, channels), and the rate, after the header has been judged."""
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as stream:
-            _check_header(stream, max_seconds)
-            declared, rate = stream.frames, stream.samplerate
-            samples = stream.read(dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        reason = error.error_string.strip(" .").lower() or "unknown"
-        raise BadAudioError(f"{kind} cannot be decoded ({reason}): it is damaged") from error
-    slack = _MPEG_SLACK if kind == "MP3" else 0
-    if len(samples) + slack < declared:
-        raise BadAudioError(
-            f"the header says {declared:,} samples, the file holds {len(samples):,}: "
-            "it was cut off or its header lies"
-        )
-    return samples, rate
-
-
-def _check_header(stream: soundfile.SoundFile, max_seconds: float | None) -> None:
-    low, high = RATES
-    if not low <= stream.samplerate <= high:
-        raise BadAudioError(f"the header says {stream.samplerate} samples per second")
-    if not 1 <= stream.channels <= MAX_CHANNELS:
-        raise BadAudioError(f"the header says {stream.channels} channels")
-    if stream.frames == 0:
-        raise BadAudioError("the file has a header but no audio")
-    if stream.frames >= _UNKNOWN_LENGTH:
-        raise BadAudioError("the header does not say how long it is: export the file again")
-    if max_seconds is not None and stream.frames > max_seconds * stream.samplerate:
-        minutes = stream.frames / stream.samplerate / 60
-        raise BadAudioError(f"{minutes:,.0f} minutes are too long: cut it into clips")
-
-
-def _check_values(samples: npt.NDArray[np.float32]) -> None:
-    if len(samples) == 0:
-        raise BadAudioError("the file has a header but no audio")
-    bad = int(np.count_nonzero(~np.isfinite(samples)))
-    if bad:
-        raise BadAudioError(f"{bad:,} samples are not finite numbers")
-    peak = float(np.abs(samples).max())
-    if peak > SCALE:
-        raise BadAudioError(f"samples reach {peak:,.0f}: float audio must lie in [-1, 1]")
 
 
 def _pcm(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
@@ -199,30 +129,6 @@ def encode_flac(samples: npt.NDArray[np.float32]) -> bytes:
     return buffer.getvalue()
 
 
-def write_audio(path: Path | str, samples: npt.NDArray[np.float32]) -> bytes:
-    """Write a FLAC file that is whole or absent after a kill.
-
-    Unlike `artifacts.write_bytes` it does not wait for the disk: thousands of clips would spend
-    most of their time there, and a clip lost in a power cut is noticed when it is read and can be
-    rendered again.
-
-    Returns:
-        The bytes written.
-
-    Raises:
-        UserError: The file cannot be written; names it and its size.
-    """
-    target, data = Path(path), encode_flac(samples)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write {target} ({len(data):,} bytes): {error.strerror or error}; "
-            "free space or choose another place, then run again"
-        ) from error
-    return data
+def write_audio(path: Path | str, samples: npt.NDArray[np.float32]) -> None:
+    """Write a FLAC file that is whole or absent after a kill."""
+    runs.write_bytes(path, encode_flac(samples))

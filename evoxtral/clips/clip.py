@@ -1,26 +1,34 @@
-"""A clip: what is known about one recording, and how an untrusted row becomes one.
+"""Clips on disk in AudioFolder layout: `<root>/<split's folder>/metadata.jsonl` beside the audio.
 
-A row needs `file_name` and `tagged_text`. Everything the text decides (`plain_text`, `tags`) is
-read from the text: what a row says about it is only compared, since published rows were found to
-disagree with their own text.
+`datasets.load_dataset("audiofolder", data_dir=root)`, the Hub and W&B read this layout as it is.
+A row needs `file_name` and `tagged_text`. What the text decides (`plain_text`, `tags`) is always
+read from the text: published rows were found to disagree with their own text.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import re
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from evoxtral import UserError, tags
+from evoxtral import UserError, runs, tags
+from evoxtral.clips.audio import read_audio
 
+METADATA = "metadata.jsonl"
 MAX_TEXT = 10_000
 MAX_NAME = 255
 
-_UNSAFE_IN_ID = re.compile(r"[^A-Za-z0-9._-]+")
 _DENSITY = ((0, "plain"), (2, "light"), (4, "moderate"))
+_ALIASES = {"training": "train", "testing": "test", "eval": "test", "evaluation": "test"}
+_ALIASES |= dict.fromkeys(("valid", "val", "dev"), "validation")
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)]
 
@@ -56,8 +64,8 @@ class Clip(BaseModel):
         split: train, validation, test, …
         source: Whether a machine or a person spoke.
         seconds: Duration at 16 kHz, None before the audio has been read.
-        sha256: Of the 16-bit mono samples at 16 kHz, little-endian (`audio.audio_digest`): the
-            same sound has the same digest as WAV and as FLAC, whatever encoder wrote it.
+        sha256: Of the 16-bit samples (`audio.audio_digest`): the same sound has the same digest
+            as WAV and as FLAC, whatever encoder wrote it.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
@@ -68,15 +76,15 @@ class Clip(BaseModel):
     plain_text: str = Field(max_length=MAX_TEXT)
     tags: tuple[TagMark, ...] = Field(strict=False)
     slice: Label
-    domain: Label
-    template: Label
-    held_out: bool
-    voice: Label | None
-    gender: Literal["female", "male"] | None
+    domain: Label = "unknown"
+    template: Label = "unknown"
+    held_out: bool = False
+    voice: Label | None = None
+    gender: Literal["female", "male"] | None = None
     split: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}\z")
-    source: Literal["synthetic", "real"]
-    seconds: float | None = Field(gt=0)
-    sha256: str | None = Field(pattern=r"^[0-9a-f]{64}\z")
+    source: Literal["synthetic", "real"] = "real"
+    seconds: float | None = Field(None, gt=0)
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}\z")
 
 
 def complete(row: Mapping[str, Any], split: str) -> Clip:
@@ -98,62 +106,204 @@ def complete(row: Mapping[str, Any], split: str) -> Clip:
     text = row["tagged_text"]
     if not text.strip():
         raise RowError("tagged_text is empty")
-    if any(unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() for c in text):
-        raise RowError("tagged_text holds control characters")
-    given = {k: v for k, v in row.items() if k in Clip.model_fields and v is not None}
-    try:
-        return Clip.model_validate(_defaults(given, split) | given | _read(text))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise RowError(f"{name} is {_short(first['input'])}: {first['msg']}") from error
-
-
-def _defaults(given: Mapping[str, Any], split: str) -> dict[str, Any]:
-    count = len(tags.find_tags(given["tagged_text"]))
-    stem = given["file_name"].rsplit(".", 1)[0]
-    name = _UNSAFE_IN_ID.sub("-", f"{given.get('split', split)}-{stem}")
-    return {
-        "id": name.lstrip("._-")[:128],
-        "slice": next((name for most, name in _DENSITY if count <= most), "dense"),
-        "domain": "unknown",
-        "template": "unknown",
-        "held_out": False,
-        "voice": None,
-        "gender": None,
-        "split": split,
-        "source": "real",
-        "seconds": None,
-        "sha256": None,
-    }
-
-
-def _read(text: str) -> dict[str, Any]:
     marks = tags.parse(text).tags
-    return {
+    given = {k: v for k, v in row.items() if k in Clip.model_fields and v is not None}
+    stem = f"{given.get('split', split)}-{row['file_name'].rsplit('.', 1)[0]}"
+    values = {
+        "id": re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip("._-")[:128],
+        "slice": next((name for most, name in _DENSITY if len(marks) <= most), "dense"),
+        "split": split,
+        **given,
         "plain_text": tags.plain_text(text),
         "tags": tuple(TagMark(name=m.name[:MAX_NAME], word_index=m.word_index) for m in marks),
     }
+    try:
+        return Clip.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise RowError(f"{name} is {first['input']!r:.60}: {first['msg']}") from error
 
 
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+@dataclass(frozen=True)
+class Row:
+    """One line of a metadata file, not yet trusted.
 
-
-def disagreements(row: Mapping[str, Any], clip: Clip) -> list[str]:
-    """Where a row says something about its text that the text does not say.
-
-    Returns:
-        One sentence for each of `plain_text` and `tags` that differs; tags may be given as
-        objects with name and word index or as bare names.
+    Attributes:
+        file: The metadata file.
+        line: From 1.
+        split: Where the file's place puts it; what the row itself says comes first.
+        value: The JSON object; empty if there is a fault.
+        fault: Why the line is none.
     """
-    found = []
-    said = row.get("plain_text")
-    if said is not None and said != clip.plain_text:
-        found.append(f"plain_text is {_short(said)}, the text says {_short(clip.plain_text)}")
-    said = row.get("tags")
-    marks = [mark.model_dump() for mark in clip.tags]
-    if said is not None and said not in (marks, [mark.name for mark in clip.tags]):
-        found.append(f"tags is {_short(said)}, the text says {_short(marks)}")
-    return found
+
+    file: Path
+    line: int
+    split: str
+    value: Mapping[str, Any]
+    fault: str | None = None
+
+
+def folder_of(split: str) -> str:
+    """Folder of a split: its name without underscores.
+
+    AudioFolder guesses splits from the words of folder names: `base_test` would be poured into
+    `test` and `plain_val` into `validation`.
+
+    >>> folder_of("base_test")
+    'basetest'
+    """
+    return split.replace("_", "")
+
+
+def read_rows(source: Path | str) -> Iterator[Row]:
+    """Yield every line of an AudioFolder or of one JSON-lines manifest.
+
+    Args:
+        source: A folder with `metadata.jsonl` in it or in its subfolders, which then name the
+            splits, or a JSON-lines file. Audio lies beside or below the metadata file.
+
+    Raises:
+        UserError: There is no such file.
+    """
+    source = Path(source)
+    files = [source / METADATA, *sorted(source.glob(f"*/{METADATA}"))]
+    files = [source] if source.is_file() else [file for file in files if file.is_file()]
+    if not files:
+        raise UserError(
+            f"no clips at {source}: give a JSON-lines file, or a folder with {METADATA} in it or "
+            "in its subfolders, one line with file_name and tagged_text for each clip"
+        )
+    for file in files:
+        inside = file.parent not in (source, source.parent)
+        split = _split_of(file.parent.name) if inside else "train"
+        for number, line in enumerate(file.read_bytes().splitlines(), start=1):
+            if line.strip():
+                yield _read_line(file, number, split, line)
+
+
+def _split_of(folder: str) -> str:
+    name = re.sub(r"[^a-z0-9]+", "_", folder.lower()).strip("_")
+    return _ALIASES.get(name, name if name[:1].isalpha() else f"split_{name}")[:32]
+
+
+def _read_line(file: Path, number: int, split: str, line: bytes) -> Row:
+    try:
+        value = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return Row(file, number, split, {}, "not UTF-8 text")
+    except json.JSONDecodeError as error:
+        reason = f"not valid JSON ({error.msg} at column {error.colno})"
+        return Row(file, number, split, {}, reason)
+    if not isinstance(value, dict):
+        return Row(file, number, split, {}, "expected a JSON object")
+    return Row(file, number, split, value)
+
+
+def read_clip(row: Row) -> tuple[Clip, Path]:
+    """The clip of a row and its audio file.
+
+    Raises:
+        RowError: The row cannot be used, its file does not exist, or its name leads out of the
+            folder of the metadata.
+    """
+    if row.fault is not None:
+        raise RowError(row.fault)
+    clip = complete(row.value, row.split)
+    name = Path(clip.file_name)
+    if name.is_absolute() or ".." in name.parts:
+        raise RowError(f"file_name {clip.file_name!r} leads out of its folder")
+    path = row.file.parent / name
+    if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises for names that are too long)
+        raise RowError(f"the file {clip.file_name!r} does not exist")
+    return clip, path
+
+
+def write_splits(root: Path | str, splits: Mapping[str, Iterable[Clip]]) -> None:
+    """Write the metadata of all splits, beside whose audio it lies, and a dataset card.
+
+    The card gives every folder its split's name. With it `datasets.load_dataset(root)` and the
+    Hub see all splits, not only train, validation and test.
+    """
+    card = ["---", "configs:", "- config_name: default", "  data_files:"]
+    for split, clips in splits.items():
+        rows = (clip.model_dump(mode="json") for clip in clips)
+        runs.write_jsonl(Path(root) / folder_of(split) / METADATA, rows)
+        card += [f"  - split: {split}", f"    path: {folder_of(split)}/*"]
+    card += ["---", "", "Synthetic speech with inline expression tags, made by Evoxtral.", ""]
+    runs.write_text(Path(root) / "README.md", "\n".join(card))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Clips by split, and where their audio lies.
+
+    Attributes:
+        root: What was loaded, absolute.
+        splits: Clips in file order; every id is unique over all splits.
+        paths: Absolute path of the audio by clip id.
+    """
+
+    root: Path
+    splits: Mapping[str, list[Clip]]
+    paths: Mapping[str, Path]
+
+    @classmethod
+    def of(cls, root: Path, clips: Iterable[tuple[Clip, Path]]) -> Dataset:
+        """Sort clips and their audio files into splits."""
+        splits: dict[str, list[Clip]] = {}
+        paths = {}
+        for clip, path in clips:
+            splits.setdefault(clip.split, []).append(clip)
+            paths[clip.id] = path
+        return cls(root, splits, paths)
+
+    def __getitem__(self, split: str) -> list[Clip]:
+        """Clips of a split.
+
+        Raises:
+            UserError: There is no such split.
+        """
+        if split not in self.splits:
+            raise UserError(
+                f"{self.root} has no split {split!r}: choose one of {', '.join(self.splits)}"
+            )
+        return self.splits[split]
+
+    @property
+    def clips(self) -> list[Clip]:
+        """All clips, split after split."""
+        return [clip for clips in self.splits.values() for clip in clips]
+
+    def audio(self, clip: Clip) -> npt.NDArray[np.float32]:
+        """Samples, shape (n,), 16 kHz mono.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        return read_audio(self.paths[clip.id])
+
+
+def load(source: Path | str) -> Dataset:
+    """Read the metadata of a dataset and check that its files are there; no audio is decoded.
+
+    Args:
+        source: See `read_rows`.
+
+    Raises:
+        UserError: A row is bad or an id comes twice; names file and line. `ingest.validate` lists
+            all faults and goes on without the bad rows.
+    """
+    clips: dict[str, tuple[Clip, Path]] = {}
+    root = Path(source).absolute()
+    for row in read_rows(root):
+        try:
+            clip, path = read_clip(row)
+            if clip.id in clips:
+                raise RowError(f"the id {clip.id!r} comes twice")
+        except RowError as error:
+            raise UserError(
+                f"{row.file}:{row.line}: {error}; mend the line or remove it"
+            ) from error
+        clips[clip.id] = (clip, path)
+    return Dataset.of(root, clips.values())

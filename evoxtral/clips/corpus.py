@@ -1,10 +1,8 @@
-"""The synthetic corpus on disk: rendered on several cores, resumable, the same bytes every time.
+"""The synthetic corpus: who says what in which split, rendered the same to the byte every time.
 
-    <folder>/plan.json                       what the corpus is made of, and its digest
-    <folder>/<split's folder>/<id>.flac      the audio: 16 kHz, mono, 16 bit
-    <folder>/<split's folder>/metadata.jsonl one row for each clip
-    <folder>/README.md                       dataset card: names of the splits
-    <folder>/manifest.json                   SHA-256 of every file above; written last
+Test sets are drawn first and everything drawn later avoids their words, so that no plain text
+stands in two splits. Test sets hear held-out template families and held-out voices beside the
+familiar ones; training and validation never do.
 
 A clip is done when its file is there, since files appear whole. A killed build therefore needs no
 journal: the next one reads what is there and renders the rest.
@@ -12,171 +10,199 @@ journal: the next one reads what is there and renders the rest.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from evoxtral import UserError, runs
-from evoxtral.clips.audio import BadAudioError, Decoded, audio_digest, decode, write_audio
-from evoxtral.clips.clip import Clip, complete
-from evoxtral.clips.folder import CARD, METADATA, folder_of, write_card, write_split
-from evoxtral.clips.splits import CorpusSizes, Plan, PlannedClip, plan
+from evoxtral.clips.audio import SAMPLE_RATE, BadAudioError, audio_digest, decode, write_audio
+from evoxtral.clips.clip import Clip, complete, folder_of, write_splits
 from evoxtral.progress import progress
-from evoxtral.world.speech import MAX_SECONDS, Rendered, RenderSettings
+from evoxtral.world import scripts
+from evoxtral.world.scripts import Script
+from evoxtral.world.speech import MAX_SECONDS, TRAINING_VOICES, VOICES, Voice
 from evoxtral.world.speech.parallel import RenderJob, render_many
 
-_PLAN, _MANIFEST = "plan.json", "manifest.json"
+HELD_OUT_SHARE = 0.25
+"""Share of held-out template families in the tagged test sets."""
 
+HELD_OUT_SHARE_BASE = 0.5
+"""The same for `base_test`, where only three sentences in five have a template at all."""
 
-@dataclass(frozen=True)
-class Manifest:
-    """SHA-256 of every file of a corpus by its path below the corpus folder."""
+SPARE_SHARE = 0.15
+"""Scripts in reserve for those whose rendering turns out too long for the window."""
 
-    files: Mapping[str, str]
+TEST_SPLITS = ("natural", "balanced", "test", "base_test")
+"""Splits with held-out families and voices."""
 
-    @property
-    def digest(self) -> str:
-        """One SHA-256 for the whole corpus."""
-        return runs.digest(dict(self.files))
+SPLITS = (*TEST_SPLITS, "validation", "plain_val", "train", "raft_prompts")
+"""All splits in the order in which they are drawn."""
+
+_SLICES = {
+    "balanced": {"plain": 0.1, "light": 0.35, "moderate": 0.35, "dense": 0.2},
+    "plain_val": {"plain": 1.0},
+}
 
 
 @dataclass(frozen=True, slots=True)
-class _Take:
-    """What is known of a rendered clip; `file_sha256` is None if it is too long and not kept."""
+class PlannedClip:
+    """A clip to render: its script (whose id is the clip's), voice, and seed of the rendering."""
 
-    seconds: float
-    sha256: str = ""
-    file_sha256: str | None = None
+    script: Script
+    split: str
+    voice: Voice
+    seed: int
+
+
+def plan(sizes: Mapping[str, int], seed: int) -> dict[str, list[PlannedClip]]:
+    """Decide every clip of a corpus; the same arguments give the same plan.
+
+    Args:
+        sizes: Clips by split, some of `SPLITS`; splits of size 0 are left out.
+        seed: Names the random streams.
+
+    Returns:
+        Clips by split: as many as wanted, then spares for those that come out too long.
+
+    Raises:
+        UserError: The grammar has not enough texts.
+    """
+    used: list[str] = []
+    plans = {}
+    for split in SPLITS:
+        size = sizes.get(split, 0)
+        if size == 0:
+            continue
+        own = _seed(seed, split)
+        drawn = _draw(split, size + max(4, round(size * SPARE_SHARE)), own, used)
+        used += [script.plain_text for script in drawn]
+        voices = _deal(VOICES if split in TEST_SPLITS else TRAINING_VOICES, own)
+        plans[split] = [
+            PlannedClip(script, split, next(voices), _seed(own, script.id)) for script in drawn
+        ]
+    return plans
+
+
+def _seed(seed: int, *parts: object) -> int:
+    return int(runs.digest([seed, *parts])[:8], 16) % 2**31
+
+
+def _draw(split: str, count: int, seed: int, avoid: Sequence[str]) -> list[Script]:
+    """Scripts of a split in the order they are used; held-out families are spread evenly."""
+    if split not in TEST_SPLITS:
+        drawn = _write(split, count, seed, held_out=False, avoid=avoid)
+    else:
+        unseen = round(count * (HELD_OUT_SHARE_BASE if split == "base_test" else HELD_OUT_SHARE))
+        strange = _write(split, unseen, _seed(seed, "held out"), held_out=True, avoid=avoid)
+        avoid = [*avoid, *(script.plain_text for script in strange)]
+        familiar = _write(split, count - unseen, seed, held_out=False, avoid=avoid)
+        drawn = _interleave(familiar, strange)
+    return [replace(script, id=f"{split}-{i:05d}") for i, script in enumerate(drawn)]
+
+
+def _write(
+    split: str, count: int, seed: int, *, held_out: bool, avoid: Sequence[str]
+) -> list[Script]:
+    if split == "base_test":
+        texts = scripts.plain_sentences(count, seed, held_out=held_out, exclude=avoid)
+        return [Script("", text, "plain", "unknown", "plain_sentences", held_out) for text in texts]
+    return scripts.generate(
+        count,
+        seed,
+        held_out=held_out,
+        slices=_SLICES.get(split),
+        exclude=avoid,
+        balanced=split == "balanced",
+    )
+
+
+def _interleave(many: Sequence[Script], few: Sequence[Script]) -> list[Script]:
+    """One of `few` after every so many of `many`, so that each stretch has its share."""
+    ranked = [
+        ((i + 0.5) / len(group), script) for group in (many, few) for i, script in enumerate(group)
+    ]
+    return [script for _, script in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def _deal(voices: Sequence[Voice], seed: int) -> Iterator[Voice]:
+    """All voices in random order, then all again in another."""
+    rng = random.Random(seed)
+    while True:
+        yield from rng.sample(voices, len(voices))
 
 
 def build_corpus(
-    folder: Path | str,
-    sizes: CorpusSizes,
-    seed: int,
-    workers: int | None = None,
-    settings: RenderSettings | None = None,
-    *,
-    exclude: Collection[str] = (),
-) -> Manifest:
-    """Render a synthetic corpus, or what is missing of it.
+    folder: Path | str, sizes: Mapping[str, int], seed: int, workers: int | None = None
+) -> None:
+    """Render a synthetic corpus, or what is missing of it, in AudioFolder layout.
 
     Args:
-        folder: Where to; empty, absent, or left by an earlier build of the same corpus.
-        sizes: Clips in each split.
+        folder: Where to; absent, or left by an earlier build of the same corpus.
+        sizes: See `plan`.
         seed: All randomness derives from it.
         workers: Rendering processes; one for each processor if None. Does not change a byte.
-        settings: How much clips vary; the defaults if None.
-        exclude: Plain texts that no test set may hold.
-
-    Returns:
-        The manifest, also written to `manifest.json`.
 
     Raises:
-        UserError: The folder holds something else, another process is writing it, or the disk is
-            full.
+        UserError: A split has too many scripts that last too long, or the disk is full.
     """
-    folder = Path(folder).absolute()
-    settings = settings or RenderSettings()
-    plans = plan(sizes, seed, exclude)
-    with runs.exclusive(folder):
-        _claim(folder, plans, settings)
-        takes = _render(folder, plans, settings, workers)
-        for part in plans:
-            rows = [_clip(clip, takes[clip.script.id]) for clip in _chosen(part, takes)]
-            write_split(folder, part.split, rows)
-        write_card(folder, [part.split for part in plans])
-        return _write_manifest(folder, plans, takes)
-
-
-def _claim(folder: Path, plans: Sequence[Plan], settings: RenderSettings) -> None:
-    """Make sure that the folder is ours, and remove what killed writers left in it."""
-    key = [
-        [part.split, len(part.wanted), *map(asdict, part.wanted + part.spares)] for part in plans
-    ]
-    claim = {
-        "clips": {part.split: len(part.wanted) for part in plans},
-        "settings": asdict(settings),
-        "digest": runs.digest([key, asdict(settings)]),
-    }
-    if (folder / _PLAN).exists():
-        if runs.read_json(folder / _PLAN)["digest"] != claim["digest"]:
-            raise UserError(f"{folder} holds another corpus: delete it or choose another folder")
-    elif folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
-        raise UserError(f"{folder} is not empty and holds no corpus: choose another folder")
-    else:
-        runs.write_json(folder / _PLAN, claim)
-    for path in folder.rglob(".*.tmp"):
+    folder = Path(folder)
+    plans = plan(sizes, seed)
+    for path in folder.rglob(".*.tmp"):  # of a killed writer
         path.unlink()
-
-
-def _render(
-    folder: Path, plans: Sequence[Plan], settings: RenderSettings, workers: int | None
-) -> dict[str, _Take]:
-    """Render until every split is full; clips too long for the window give way to spares."""
-    takes = dict(_found(folder, plans))
-    total = sum(len(part.wanted) for part in plans)
-    with progress(total, "corpus", unit="clip", done=len(takes)) as bar:
-        while todo := [
-            clip for part in plans for clip in _chosen(part, takes) if clip.script.id not in takes
-        ]:
-            by_id = {clip.script.id: clip for clip in todo}
+    known: dict[str, Clip | None] = {}  # None: too long for the window
+    for clip in chain(*plans.values()):
+        with suppress(BadAudioError):  # absent, or damaged and to be rendered again
+            known[clip.script.id] = _clip(clip, decode(_path(folder, clip)).samples)
+    total = sum(sizes[split] for split in plans)
+    with progress(total, "corpus", unit="clip", done=len(known)) as bar:
+        while todo := {
+            clip.script.id: clip
+            for split, clips in plans.items()
+            for clip in _chosen(clips, sizes[split], known)
+            if clip.script.id not in known
+        }:
             jobs = (
                 RenderJob(key, clip.script.tagged_text, clip.voice.id, clip.seed)
-                for key, clip in by_id.items()
+                for key, clip in todo.items()
             )
-            with closing(render_many(jobs, settings, workers)) as rendered:
+            with closing(render_many(jobs, workers=workers)) as rendered:
                 for key, result in rendered:
-                    takes[key] = _keep(_path(folder, by_id[key]), result)
-                    bar.update(takes[key].file_sha256 is not None)
-    return takes
-
-
-def _found(folder: Path, plans: Sequence[Plan]) -> Iterator[tuple[str, _Take]]:
-    """Clips that an earlier build left whole; a damaged file is as good as none."""
-    for part in plans:
-        for clip in (*part.wanted, *part.spares):
-            path = _path(folder, clip)
-            if not path.exists():
-                continue
-            try:
-                decoded = decode(path)
-            except BadAudioError:
-                path.unlink()
-            else:
-                yield clip.script.id, _take(decoded, path.read_bytes())
-
-
-def _keep(path: Path, rendered: Rendered) -> _Take:
-    """Write a rendered clip, unless it is too long for the window."""
-    if rendered.duration > MAX_SECONDS:
-        return _Take(rendered.duration)
-    return _take(Decoded(rendered.audio), write_audio(path, rendered.audio))
-
-
-def _take(decoded: Decoded, data: bytes) -> _Take:
-    sha256 = audio_digest(decoded.samples)
-    return _Take(decoded.seconds, sha256, hashlib.sha256(data).hexdigest())
-
-
-def _chosen(part: Plan, takes: Mapping[str, _Take]) -> list[PlannedClip]:
-    """The clips of a split as far as is known: wanted ones and spares, without the too long."""
-    long = {key for key, take in takes.items() if take.file_sha256 is None}
-    clips = [clip for clip in (*part.wanted, *part.spares) if clip.script.id not in long]
-    if len(clips) < len(part.wanted):
-        raise UserError(
-            f"too many scripts of {part.split!r} last longer than {MAX_SECONDS} s: "
-            "choose settings with a faster rate or shorter pauses"
-        )
-    return clips[: len(part.wanted)]
+                    known[key] = None
+                    if result.duration <= MAX_SECONDS:
+                        write_audio(_path(folder, todo[key]), result.audio)
+                        known[key] = _clip(todo[key], result.audio)
+                    bar.update(known[key] is not None)
+    rows = {
+        split: [known[clip.script.id] for clip in _chosen(clips, sizes[split], known)]
+        for split, clips in plans.items()
+    }
+    write_splits(folder, rows)
 
 
 def _path(folder: Path, clip: PlannedClip) -> Path:
     return folder / folder_of(clip.split) / f"{clip.script.id}.flac"
 
 
-def _clip(planned: PlannedClip, take: _Take) -> Clip:
+def _chosen(
+    clips: Sequence[PlannedClip], size: int, known: Mapping[str, Clip | None]
+) -> list[PlannedClip]:
+    """A split as far as is known: those wanted, spares in place of those known as too long."""
+    fitting = [clip for clip in clips if known.get(clip.script.id, clip) is not None]
+    if len(fitting) < size:
+        raise UserError(
+            f"too many scripts of {clips[0].split!r} last longer than {MAX_SECONDS} s: "
+            "ask for fewer clips or choose another seed"
+        )
+    return fitting[:size]
+
+
+def _clip(planned: PlannedClip, samples: npt.NDArray[np.float32]) -> Clip:
     script = planned.script
     row = {
         "file_name": f"{script.id}.flac",
@@ -189,32 +215,7 @@ def _clip(planned: PlannedClip, take: _Take) -> Clip:
         "voice": planned.voice.id,
         "gender": planned.voice.gender,
         "source": "synthetic",
-        "seconds": take.seconds,
-        "sha256": take.sha256,
+        "seconds": len(samples) / SAMPLE_RATE,
+        "sha256": audio_digest(samples),
     }
     return complete(row, planned.split)
-
-
-def _write_manifest(folder: Path, plans: Sequence[Plan], takes: Mapping[str, _Take]) -> Manifest:
-    files = {
-        _path(folder, clip).relative_to(folder).as_posix(): takes[clip.script.id].file_sha256
-        for part in plans
-        for clip in _chosen(part, takes)
-    }
-    others = [_PLAN, CARD, *(f"{folder_of(part.split)}/{METADATA}" for part in plans)]
-    files |= {name: runs.digest_file(folder / name) for name in others}
-    manifest = Manifest(dict(sorted(files.items())))
-    runs.write_json(folder / _MANIFEST, {"digest": manifest.digest, "files": manifest.files})
-    return manifest
-
-
-def read_manifest(folder: Path | str) -> Manifest:
-    """The manifest of a finished corpus.
-
-    Raises:
-        UserError: The folder holds no finished corpus.
-    """
-    path = Path(folder) / _MANIFEST
-    if not path.is_file():
-        raise UserError(f"{folder} holds no finished corpus: build it with build_corpus")
-    return Manifest(runs.read_json(path)["files"])

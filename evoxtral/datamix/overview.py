@@ -13,7 +13,7 @@ from evoxtral.tags import text_key
 
 KINDS = ("reject", "warning", "repair")
 _ORDER = (
-    TRAIN, "train_extra", "validation", "plain_val", "raft_prompts", "test", "natural", "balanced",
+    TRAIN, "validation", "plain_val", "raft_prompts", "test", "natural", "balanced",
     "base_test",
 )  # fmt: skip
 _SHOWN = (TRAIN, "natural", "base_test", "test", "validation")

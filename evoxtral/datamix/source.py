@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from evoxtral import UserError, runs, tags
-from evoxtral import clips as dataset
-from evoxtral.clips import Clip, CorpusSizes, Policy, Reading
-from evoxtral.clips.splits import plan
-from evoxtral.datamix import bought, own
+from evoxtral.clips.clip import Clip, Dataset, RowError, load, read_clip, read_rows
+from evoxtral.clips.corpus import SPLITS, build_corpus, plan
+from evoxtral.clips.ingest import COLUMNS, FINDINGS, Reading, fetch, ingest, pairs, validate
+from evoxtral.datamix import bought
 from evoxtral.mix.items import Item
 from evoxtral.params import DataMix
 from evoxtral.world import scripts, speech
@@ -28,18 +29,29 @@ from evoxtral.world.scripts import Script
 GENERATED, RELEASED, WRITTEN, ELEVENLABS = "generated", "released", "llm", "elevenlabs"
 TRAIN, REAL = "train", "real"
 
+HUB = "hub:"
+"""Before the name of a dataset of the Hugging Face Hub."""
+
 CORPUS_CODE = (
     "evoxtral.clips.audio",
     "evoxtral.clips.clip",
     "evoxtral.clips.corpus",
-    "evoxtral.clips.folder",
-    "evoxtral.clips.splits",
     "evoxtral.world.scripts",
     "evoxtral.world.speech",
     "evoxtral.tags",
 )
-_SIZES = {field.name for field in dataclasses.fields(CorpusSizes)} & set(DataMix.model_fields)
-_COLUMNS = ["kind", "file", "line", "reason"]
+INGEST_CODE = (
+    "evoxtral.clips.audio",
+    "evoxtral.clips.clip",
+    "evoxtral.clips.ingest",
+    "evoxtral.tags",
+)
+_KNOWN = {
+    "source": "generated, released, llm, elevenlabs, hub:owner/name, or the path of a JSON of "
+    "scripts, a folder or a manifest of clips",
+    "scripts": "released, generated, llm, or the path of a JSON of scripts",
+    "real": "hub:owner/name, or the path of a folder or a manifest of clips",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +70,7 @@ class Source:
 
     name: str
     splits: Mapping[str, list[Clip] | list[Script]]
-    clips: dataset.Dataset | None
+    clips: Dataset | None
     stage: runs.StageResult | None
     window_seconds: float | None
     findings: pd.DataFrame
@@ -93,25 +105,16 @@ def open_source(cfg: DataMix) -> Source:
         UserError: the source does not exist, cannot be fetched, is unusable in too large a part,
             or would have to be paid for.
     """
-    real = _real(cfg)  # first: what is wrong with it stops before anything is made or bought
-    if cfg.source == GENERATED:
-        policy = Policy(unknown_tags=cfg.unknown_tags, max_seconds=speech.MAX_SECONDS)
-        return _beside(_generated(corpus(cfg), policy), real)
-    return _beside(_foreign(cfg), real)
+    return _open(cfg, judged=True)
 
 
 def open_clips(cfg: DataMix) -> Source:
-    """The same for notebooks that come after 01: built or reused, not judged again.
+    """The same for notebooks that come after 01: built or reused, the corpus not judged again.
 
     Raises:
         UserError: as for `open_source`, or the source has no sound.
     """
-    if cfg.source == GENERATED:
-        real, made = _real(cfg), corpus(cfg)
-        clips, none = dataset.load(made.path), pd.DataFrame(columns=_COLUMNS)
-        source = Source(GENERATED, clips.splits, clips, made, speech.WINDOW_SECONDS, none, 0)
-        return _beside(source, real)
-    source = open_source(cfg)
+    source = _open(cfg, judged=False)
     if source.clips is None:
         raise UserError(
             f"source {cfg.source!r} of 01_data_mix has scripts but no sound, and fine-tuning needs "
@@ -121,52 +124,96 @@ def open_clips(cfg: DataMix) -> Source:
     return source
 
 
-def _foreign(cfg: DataMix) -> Source:
-    """What is not synthesised here."""
-    if cfg.source == ELEVENLABS:
-        return _bought(cfg)
-    if cfg.source in (RELEASED, WRITTEN) or cfg.source.endswith(".json"):
-        return _scripts(cfg, cfg.source)
-    return _recordings(cfg, "source", cfg.source, own.reading(cfg))
+def _open(cfg: DataMix, *, judged: bool) -> Source:
+    real = None
+    if cfg.real:  # first: what is wrong with it stops before anything is made or bought
+        reading = dataclasses.replace(_reading(cfg), split=REAL)
+        real = _recordings(cfg, "real", cfg.real, reading)
+    if cfg.source == GENERATED:
+        source = _generated(cfg, judged=judged)
+    elif cfg.source == ELEVENLABS:
+        source = _bought(cfg)
+    elif cfg.source in (RELEASED, WRITTEN) or cfg.source.endswith(".json"):
+        source = _scripts(cfg, cfg.source)
+    else:
+        source = _recordings(cfg, "source", cfg.source, _reading(cfg))
+    return source if real is None else _beside(source, real)
 
 
 def corpus(cfg: DataMix) -> runs.StageResult:
     """The stage that synthesises the generated corpus; every later notebook starts from it."""
-    sizes = _sizes(cfg)
+    sizes = cfg.model_dump(include=set(SPLITS))
 
     def make(folder: Path) -> None:
-        dataset.build_corpus(folder, sizes, cfg.seed, cfg.workers or None)
+        build_corpus(folder, sizes, cfg.seed, cfg.workers or None)
 
-    params = cfg.model_dump(include={*_SIZES, "seed"})
-    return runs.stage("corpus", cfg.profile, params, make, code=CORPUS_CODE)
-
-
-def _sizes(cfg: DataMix) -> CorpusSizes:
-    return CorpusSizes(**cfg.model_dump(include=_SIZES))
+    return runs.stage("corpus", cfg.profile, {**sizes, "seed": cfg.seed}, make, code=CORPUS_CODE)
 
 
-def _generated(made: runs.StageResult, policy: Policy) -> Source:
-    """The corpus, every file decoded and compared with what its row says."""
-    judged = dataset.validate(made.path, policy)
-    kinds = {"reject": judged.rejects, "warning": judged.warnings, "repair": judged.repairs}
-    rows = [(kind, f.file, f.line, f.reason) for kind, found in kinds.items() for f in found]
-    findings = pd.DataFrame(rows, columns=_COLUMNS)
-    clips, window = judged.dataset, speech.WINDOW_SECONDS
-    return Source(GENERATED, clips.splits, clips, made, window, findings, judged.rows)
+def _generated(cfg: DataMix, *, judged: bool) -> Source:
+    """The corpus; if it is judged, every file is decoded and compared with what its row says."""
+    made = corpus(cfg)
+    clips, findings, rows = load(made.path), pd.DataFrame(columns=COLUMNS), 0
+    if judged:
+        worth = validate(made.path, cfg.unknown_tags)
+        clips, findings, rows = worth.dataset, worth.findings, worth.rows
+    window = speech.WINDOW_SECONDS
+    return Source(GENERATED, clips.splits, clips, made, window, findings, rows)
 
 
 def _recordings(cfg: DataMix, parameter: str, named: str, reading: Reading) -> Source:
-    """Recordings as copied into a stage, with what was found about them."""
-    made = own.clips(cfg, own.place(cfg, parameter, named), reading)
-    rows = [
-        (kind, found.file, found.line, found.reason)
-        for kind in ("reject", "warning", "repair")
-        for found in pd.read_csv(made.path / f"{kind}s.csv", dtype=str).itertuples()
-    ]
-    findings = pd.DataFrame(rows, columns=_COLUMNS)
-    clips = dataset.load(made.path)
+    """Recordings copied into a stage as 16 kHz mono FLAC, with what was found about them."""
+    path = _place(cfg, parameter, named)
+
+    def make(folder: Path) -> None:
+        shutil.rmtree(folder)  # a killed run's half copy is of no use
+        ingest(path, folder, cfg.unknown_tags, reading)
+
+    params = {
+        "source": _content(path, reading),
+        "unknown_tags": cfg.unknown_tags,
+        "reading": dataclasses.asdict(reading),
+    }
+    made = runs.stage("clips", cfg.profile, params, make, code=INGEST_CODE)
+    findings, clips = pd.read_csv(made.path / FINDINGS), load(made.path)
     judged = len(clips.clips) + int((findings["kind"] == "reject").sum())
     return Source(Path(named).name, clips.splits, clips, made, None, findings, judged)
+
+
+def _reading(cfg: DataMix) -> Reading:
+    return Reading(pairs(cfg.columns, "columns"), pairs(cfg.tag_names, "tag_names"))
+
+
+def _place(cfg: DataMix, parameter: str, named: str) -> Path:
+    """Where recordings lie; those of the Hub are fetched first, once."""
+    if not named.startswith(HUB):
+        return _existing(parameter, named)
+    name = named.removeprefix(HUB)
+
+    def make(folder: Path) -> None:
+        shutil.rmtree(folder)  # a killed run's half copy: `datasets` has its own cache
+        fetch(name, folder)
+
+    return runs.stage("hub", cfg.profile, {"name": name}, make).path
+
+
+def _existing(parameter: str, named: str) -> Path:
+    path = runs.named(named)
+    if not path.exists():
+        raise UserError(f"{parameter} {named!r} does not exist: give {_KNOWN[parameter]}")
+    return path
+
+
+def _content(path: Path, reading: Reading) -> str:
+    """SHA-256 over the rows of a dataset and the files they name; a bad row is only itself."""
+    total = hashlib.sha256()
+    for row in read_rows(path):
+        total.update(f"{row.file.relative_to(path.parent)}:{row.line}:{row.value}\0".encode())
+        try:
+            total.update(runs.digest_file(read_clip(reading(row))[1]).encode())
+        except RowError:
+            continue
+    return total.hexdigest()
 
 
 def _bought(cfg: DataMix) -> Source:
@@ -180,46 +227,37 @@ def _bought(cfg: DataMix) -> Source:
     return dataclasses.replace(spoken, name=ELEVENLABS, findings=findings, judged=judged)
 
 
-def _real(cfg: DataMix) -> Source | None:
-    """One's own recordings as a split that nothing is trained on, if there are any."""
-    if not cfg.real:
-        return None
-    return _recordings(cfg, "real", cfg.real, dataclasses.replace(own.reading(cfg), split=REAL))
-
-
-def _beside(source: Source, real: Source | None) -> Source:
-    if real is None:
-        return source
+def _beside(source: Source, real: Source) -> Source:
+    """A source, and one's own recordings as a split that nothing is trained on."""
     if source.clips is None or REAL in source.splits:
         what = "has no sound" if source.clips is None else f"has a split {REAL!r} itself"
         raise UserError(f"source {source.name!r} {what}: leave out the parameter 'real'")
+    splits = {**source.splits, **real.splits}
+    for twice in set(source.clips.paths) & set(real.clips.paths):
+        raise UserError(f"the id {twice!r} of a real recording is that of a clip: rename it")
+    paths = {**source.clips.paths, **real.clips.paths}
     return dataclasses.replace(
         source,
-        splits={**source.splits, **real.splits},
-        clips=_together(source.clips, real.clips),
+        splits=splits,
+        clips=Dataset(source.clips.root, splits, paths),
         findings=pd.concat([source.findings, real.findings], ignore_index=True),
         judged=source.judged + real.judged,
     )
 
 
-def _together(one: dataset.Dataset, other: dataset.Dataset) -> dataset.Dataset:
-    twice = sorted(set(one.paths) & set(other.paths))
-    if twice:
-        raise UserError(f"the id {twice[0]!r} of a real recording is that of a clip: rename it")
-    paths = {**one.paths, **other.paths}
-    return dataset.Dataset(one.root, {**one.splits, **other.splits}, paths)
-
-
 def _scripts(cfg: DataMix, named: str) -> Source:
     """Scripts without sound; all but generated ones are split as the report splits its own."""
     if named == GENERATED:
-        plans = plan(_sizes(cfg), cfg.seed)
-        texts = {part.split: [clip.script for clip in part.wanted] for part in plans}
-        none = pd.DataFrame(columns=_COLUMNS)
-        return Source(named, texts, None, None, None, none, sum(map(len, texts.values())))
+        sizes = cfg.model_dump(include=set(SPLITS))
+        plans = plan(sizes, cfg.seed)
+        splits = {
+            split: [clip.script for clip in clips[: sizes[split]]] for split, clips in plans.items()
+        }
+        findings, judged = pd.DataFrame(columns=COLUMNS), sum(map(len, splits.values()))
+        return Source(named, splits, None, None, None, findings, judged)
     path = _script_file(cfg, named)
     rows = scripts.read_released(path)
-    findings = pd.DataFrame(list(_oddities(cfg, path.name, rows)), columns=_COLUMNS)
+    findings = pd.DataFrame(list(_oddities(cfg, path.name, rows)), columns=COLUMNS)
     refused = set(findings.loc[findings["kind"] == "reject", "line"])
     kept = [row for number, row in enumerate(rows, start=1) if number not in refused]
     splits = scripts.split_released(kept)
@@ -228,7 +266,7 @@ def _scripts(cfg: DataMix, named: str) -> Source:
 
 def _script_file(cfg: DataMix, named: str) -> Path:
     if named not in (RELEASED, WRITTEN):
-        return own.existing("source" if cfg.source == named else "scripts", named)
+        return _existing("source" if cfg.source == named else "scripts", named)
     released = scripts.fetch_released(runs.runs_dir() / "released")
     if named == RELEASED:
         return released
@@ -236,8 +274,8 @@ def _script_file(cfg: DataMix, named: str) -> Path:
 
 
 def _oddities(
-    cfg: DataMix, file: str, rows: Iterable[Script]
-) -> Iterable[tuple[str, str, int, str]]:
+    cfg: DataMix, file: str, rows: Sequence[Script]
+) -> Iterator[tuple[str, str, int, str]]:
     kind = "reject" if cfg.unknown_tags == "reject" else "warning"
     for number, row in enumerate(rows, start=1):
         unknown = sorted(set(tags.find_tags(row.tagged_text)) - set(tags.TAGS))

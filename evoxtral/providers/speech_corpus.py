@@ -7,8 +7,7 @@ from pathlib import Path
 
 from evoxtral import runs
 from evoxtral.clips.audio import audio_digest, decode
-from evoxtral.clips.clip import Clip
-from evoxtral.clips.folder import folder_of, write_card, write_split
+from evoxtral.clips.clip import Clip, folder_of, write_splits
 from evoxtral.providers.casting import Line, SpeechSettings
 from evoxtral.providers.speech_cache import SpeechCache
 
@@ -45,7 +44,5 @@ def write_corpus(
         if not target.is_file() or target.read_bytes() != data:
             runs.write_bytes(target, data)
         splits.setdefault(line.split, []).append(clip)
-    for split, clips in splits.items():
-        write_split(folder, split, clips)
-    write_card(folder, splits)
+    write_splits(folder, splits)
     return {split: len(clips) for split, clips in splits.items()}

@@ -11,8 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 from transformers import VoxtralForConditionalGeneration
 
-from evoxtral.clips.audio import SAMPLE_RATE, decode
-from evoxtral.clips.containers import BadAudioError
+from evoxtral.clips.audio import SAMPLE_RATE, BadAudioError, decode
 from evoxtral.decode import transcribe
 from evoxtral.model import Prompter, merge, open_base
 from evoxtral.progress import progress
@@ -114,7 +113,7 @@ def _groups(files: Iterable[Path], window: int) -> Iterator[list[_Read | Failure
 
 def _read(path: Path, window: int) -> _Read | Failure:
     try:
-        decoded = decode(path, max_seconds=None)
+        decoded = decode(path)
     except BadAudioError as error:
         return Failure(path, str(error))
     spans = plan_chunks(decoded.samples, window)

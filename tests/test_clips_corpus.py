@@ -1,0 +1,228 @@
+"""The corpus: who is heard where, and the same bytes after any number of kills."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evoxtral import UserError, tags
+from evoxtral.clips import corpus as corpus_module
+from evoxtral.clips import load
+from evoxtral.clips.corpus import SPLITS, TEST_SPLITS, build_corpus, plan
+from evoxtral.clips.ingest import validate
+from evoxtral.runs import digest_file
+from evoxtral.tags import text_key
+from evoxtral.world.scripts import SLICES
+from evoxtral.world.speech import (
+    HELD_OUT_VOICES,
+    TRAINING_VOICES,
+    VOICES,
+    Rendered,
+    find_voice,
+    render,
+)
+from helpers import until
+
+SIZES = dict(zip(SPLITS, (1000, 400, 101, 500, 101, 200, 808, 808), strict=True))
+TINY = {"train": 4, "natural": 3, "raft_prompts": 2, "base_test": 2, "test": 0}
+
+
+@pytest.fixture(scope="module")
+def plans():
+    return plan(SIZES, seed=7)
+
+
+def wanted(plans, split):
+    return plans[split][: SIZES[split]]
+
+
+def test_ids_are_numbered_seeds_differ_and_no_text_is_said_twice(plans):
+    clips = [clip for part in plans.values() for clip in part]
+    assert all(len(plans[split]) > 1.1 * size for split, size in SIZES.items())
+    assert [c.script.id for c in plans["train"][:2]] == ["train-00000", "train-00001"]
+    assert len({clip.script.id for clip in clips}) == len(clips)
+    assert len({clip.seed for clip in clips}) > 0.999 * len(clips)
+    assert len({text_key(clip.script.plain_text) for clip in clips}) == len(clips)
+
+
+def test_held_out_families_and_voices_are_heard_in_tests_only(plans):
+    unseen = {voice.id for voice in HELD_OUT_VOICES}
+    for split in SPLITS:
+        part = wanted(plans, split)
+        voices = {clip.voice.id for clip in part}
+        if split in TEST_SPLITS:
+            assert sum(clip.script.held_out for clip in part) >= 0.2 * len(part)
+            assert unseen < voices
+        else:
+            assert not unseen & voices
+            assert not any(clip.script.held_out for clip in plans[split])
+    places = [i for i, clip in enumerate(wanted(plans, "natural")) if clip.script.held_out]
+    assert max(b - a for a, b in pairwise(places)) <= 5, "spread evenly"
+
+
+@pytest.mark.parametrize(("split", "voices"), [("natural", VOICES), ("train", TRAINING_VOICES)])
+def test_voices_cycle_without_replacement(split, voices, plans):
+    heard = [clip.voice.id for clip in wanted(plans, split)]
+    rounds = [heard[i : i + len(voices)] for i in range(0, len(heard), len(voices))]
+    assert all(sorted(r) == sorted(v.id for v in voices) for r in rounds[:-1])
+    assert len({tuple(r) for r in rounds}) > 2  # not the same order every time
+
+
+def test_splits_have_the_tags_they_are_for(plans):
+    support = Counter(
+        tag for clip in wanted(plans, "balanced") for tag in tags.find_tags(clip.script.tagged_text)
+    )
+    assert min(support[tag] for tag in tags.TAGS) >= 50
+    assert max(support.values()) < 4 * min(support.values())
+    for split in ("train", "natural", "raft_prompts"):
+        counts = Counter(clip.script.slice for clip in wanted(plans, split))
+        for name, share in SLICES.items():
+            assert counts[name] / SIZES[split] == pytest.approx(share, abs=0.03)
+    for split in ("plain_val", "base_test"):
+        assert not any("[" in clip.script.tagged_text for clip in plans[split])
+
+
+def test_plan_is_a_function_of_its_arguments():
+    assert plan(TINY, 1) == plan(TINY, 1)
+    assert plan(TINY, 1) != plan(TINY, 2)
+    assert list(plan(TINY, 1)) == ["natural", "base_test", "train", "raft_prompts"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Eleven clips in four splits."""
+    folder = tmp_path_factory.mktemp("corpus")
+    build_corpus(folder, TINY, seed=5, workers=2)
+    return folder
+
+
+def digests(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): digest_file(path) for path in files}
+
+
+def test_what_was_planned_is_there_and_sound(corpus):
+    judged = validate(corpus, "reject")
+    assert judged.findings.empty
+    dataset = load(corpus)
+    assert judged.dataset == dataset
+    assert {split: len(dataset[split]) for split in dataset.splits} == {
+        split: size for split, size in TINY.items() if size
+    }
+    assert {clip.voice for clip in dataset["train"]} <= {voice.id for voice in TRAINING_VOICES}
+    assert all(0 < clip.seconds <= 7.8 and clip.source == "synthetic" for clip in dataset.clips)
+
+
+def test_audio_is_what_the_renderer_made(corpus):
+    dataset = load(corpus)
+    clip, planned = dataset["train"][0], plan(TINY, 5)["train"][0]
+    again = render(clip.tagged_text, find_voice(clip.voice), planned.seed)
+    assert (clip.id, clip.tagged_text) == (planned.script.id, planned.script.tagged_text)
+    assert (dataset.audio(clip) == again.audio).all()
+
+
+def test_lost_and_damaged_clips_are_rendered_again_whoever_does_it(corpus, tmp_path):
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", str(corpus), str(copy)], check=True)
+    audio = sorted(copy.rglob("*.flac"))
+    audio[0].unlink()
+    audio[1].write_bytes(audio[1].read_bytes()[:2000])
+    audio[2].write_bytes(b"")
+    (copy / "README.md").unlink()
+    (copy / "train" / ".train-00000.flac.1.ab.tmp").write_bytes(b"half")
+    build_corpus(copy, TINY, 5, workers=1)
+    assert digests(copy) == digests(corpus)
+
+
+def fake_render_many(seconds):
+    """A renderer of noise whose clips last as long as a function of their id says."""
+
+    def render_many(jobs, workers):
+        for job in jobs:
+            noise = np.random.default_rng(job.seed).integers(-9999, 9999, seconds(job.key))
+            yield job.key, Rendered((noise / 32768).astype(np.float32), (), (), (), ())
+
+    return render_many
+
+
+def test_clips_too_long_for_the_window_give_way_to_spares(tmp_path, monkeypatch):
+    rendered = []
+
+    def samples(key):
+        rendered.append(key)
+        return 125_000 if key in ("train-00001", "train-00003", "train-00004") else 2000
+
+    monkeypatch.setattr(corpus_module, "render_many", fake_render_many(samples))
+    build_corpus(tmp_path / "c", {"train": 4}, 5)
+    names = [clip.id for clip in load(tmp_path / "c")["train"]]
+    assert names == ["train-00000", "train-00002", "train-00005", "train-00006"]
+    assert len(rendered) == len(set(rendered)) == 7
+    assert len(list((tmp_path / "c" / "train").glob("*.flac"))) == 4
+
+
+def test_too_many_long_clips_stop_the_build(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus_module, "render_many", fake_render_many(lambda key: 125_000))
+    with pytest.raises(UserError, match=r"too many scripts of 'train' last longer than 7\.8 s"):
+        build_corpus(tmp_path / "c", {"train": 4}, 5)
+
+
+BUILD = """
+import sys
+from evoxtral.clips.corpus import SPLITS, build_corpus
+sizes = dict(zip(SPLITS, (16, 6, 4, 4, 4, 2, 20, 4), strict=True))
+build_corpus(sys.argv[1], sizes, 11, workers=2)
+"""
+
+
+def start(folder, mark):
+    return subprocess.Popen(
+        [sys.executable, "-c", BUILD, str(folder)],
+        env={**os.environ, "EVOXTRAL_TEST_MARK": mark},
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def alive(mark):
+    """Processes with the mark in their environment: children keep it, zombies have none."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"EVOXTRAL_TEST_MARK={mark}".encode() in entry.read_bytes():
+                found.append(int(entry.parent.name))
+        except OSError:  # gone, or another user's
+            continue
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find orphans")
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "kills",
+    [pytest.param(3, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.check)],
+)
+def test_killed_and_resumed_it_is_the_same_corpus(kills, tmp_path):
+    """A build is killed at random numbers of finished clips; its workers end with it."""
+    rng = random.Random(kills)
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    done = lambda: sum(1 for _ in killed.rglob("[!.]*.flac"))  # noqa: E731
+    for stop in sorted(rng.randrange(1, 58) for _ in range(kills)):
+        mark = f"{os.getpid()}-{kills}-{stop}"
+        process = start(killed, mark)
+        until(lambda p=process, s=stop: done() >= s or p.poll() is not None, 300)
+        time.sleep(rng.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        until(lambda m=mark: not alive(m), 30)
+    for folder in (killed, whole):
+        assert start(folder, "whole").wait() == 0
+    assert digests(killed) == digests(whole)

@@ -1,0 +1,295 @@
+"""Foreign recordings: read as ours, judged with file and line, converted."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evoxtral import UserError
+from evoxtral.clips import load
+from evoxtral.clips.audio import audio_digest, write_audio
+from evoxtral.clips.clip import Row, complete, read_rows
+from evoxtral.clips.ingest import Reading, fetch, ingest, pairs, validate
+
+
+def row(**value):
+    return Row(Path("m.jsonl"), 1, str(value.get("split", "train")), value)
+
+
+def test_columns_and_tags_are_renamed():
+    one = row(file_name="a.wav", tagged_text="[sniffs] well  then")
+    assert Reading()(one) == one
+    reading = Reading(
+        {"path": "file_name", "text": "tagged_text", "speaker": "voice", "absent": "domain"},
+        {"<laughter>": "[laughs]", "(sigh)": "[sighs]", "[noise]": ""},
+    )
+    text = "<Laughter> so [noise]  it IS (sigh)"
+    clip = complete(reading(row(path="a.wav", text=text, speaker="me")).value, "train")
+    assert clip.tagged_text == "[laughs] so it IS [sighs]"
+    assert (clip.file_name, clip.voice, clip.source) == ("a.wav", "me", "real")
+    with pytest.raises(UserError, match="columns names 'speaker', which no clip has"):
+        Reading({"who": "speaker"})
+
+
+def test_what_is_written_is_not_read_again():
+    reading = Reading(tag_names={"[a]": "[b]", "[b]": "[c]", "[a] [a]": "[d]"})
+    assert reading(row(tagged_text="[a] x [b] [a] [a]")).value["tagged_text"] == "[b] x [c] [d]"
+
+
+@given(st.text(max_size=12), st.text(min_size=1, max_size=4))
+def test_any_notation_can_be_taken_out(text, theirs):
+    reading = Reading(tag_names={theirs: ""})
+    left = reading(row(tagged_text=f"a {theirs} b {text}")).value["tagged_text"]
+    assert left.startswith("a ") or theirs[0].lower() in "a "
+    assert len(left) < len(f"a {theirs} b {text}")
+
+
+def test_rows_move_to_one_split_and_keep_apart():
+    reading = Reading(split="real")
+    moved = [reading(row(file_name="0.wav", tagged_text="hi", split=s)) for s in ("train", "test")]
+    clips = [complete(one.value, one.split) for one in moved]
+    assert [clip.id for clip in clips] == ["real-train-0", "real-test-0"]
+    assert {clip.split for clip in clips} == {"real"}
+    faulty = Row(Path("m.jsonl"), 1, "train", {}, "not valid JSON")
+    assert reading(faulty) == faulty, "left to its judge"
+    assert "id" not in reading(row(file_name="a.wav", tagged_text=3)).value
+
+
+@pytest.mark.parametrize("text", ["a", ":b", "a:b, a:c", "a:b c, d"])
+def test_what_are_no_pairs_is_refused(text):
+    with pytest.raises(UserError, match=r"tag_names holds .* write theirs:ours"):
+        pairs(text, "tag_names")
+
+
+SIZES = {"train": 14, "validation": 3, "test": 3}
+
+
+def noise(seed, n=2000):
+    return (np.random.default_rng(seed).integers(-9000, 9000, n) / 32768).astype(np.float32)
+
+
+class Folder:
+    """A sound dataset whose rows can be spoilt one by one."""
+
+    def __init__(self, root):
+        self.root = root
+        self.rows = {
+            split: [
+                {
+                    "file_name": f"{i}.flac",
+                    "id": f"{split}-{i}",
+                    "tagged_text": f"[sighs] {split} sentence {i} [pause] is FINE",
+                }
+                for i in range(size)
+            ]
+            for split, size in SIZES.items()
+        }
+        for k, (split, rows) in enumerate(self.rows.items()):
+            for i, one in enumerate(rows):
+                samples = noise(100 * k + i)
+                write_audio(root / split / f"{i}.flac", samples)
+                one |= {"seconds": len(samples) / 16_000, "sha256": audio_digest(samples)}
+
+    def judge(self, *args):
+        for split, rows in self.rows.items():
+            lines = [one if isinstance(one, str) else json.dumps(one) for one in rows]
+            (self.root / split / "metadata.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+        return validate(self.root, *args)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path / "data")
+
+
+def change(**fields):
+    """A fault in fields of one row."""
+    return lambda folder, i: folder.rows["train"][i] | fields
+
+
+def audio(data):
+    def spoil(folder, i):
+        (folder.root / "train" / f"{i}.flac").write_bytes(data)
+        return folder.rows["train"][i]
+
+    return spoil
+
+
+def same_sound_as(split, j):
+    def spoil(folder, i):
+        other = folder.rows[split][j]
+        data = (folder.root / split / other["file_name"]).read_bytes()
+        return audio(data)(folder, i) | {"sha256": other["sha256"]}
+
+    return spoil
+
+
+def no_file(folder, i):
+    (folder.root / "train" / f"{i}.flac").unlink()
+    return folder.rows["train"][i]
+
+
+REJECTED = {
+    "torn line": (lambda f, i: json.dumps(f.rows["train"][i])[:30], "not valid JSON"),
+    "no text": (lambda f, i: {"file_name": f"{i}.flac"}, "'tagged_text' is missing"),
+    "open bracket": (change(tagged_text="[sighs unique words"), "broken brackets"),
+    "nested bracket": (change(tagged_text="[[sighs]] unique words"), "broken brackets"),
+    "empty bracket": (change(tagged_text="[] unique words"), "broken brackets"),
+    "duplicate id": (change(id="test-1"), "the id 'test-1' is that of test/metadata.jsonl:2"),
+    "traversal": (change(file_name="../../x"), "leads out"),
+    "missing file": (no_file, "does not exist"),
+    "wrong seconds": (change(seconds=3.0), "the row says 3.0 s"),
+    "wrong digest": (change(sha256="0" * 64), "does not match the row's sha256"),
+    "empty audio": (audio(b""), "the file is empty"),
+    "words of a test clip": (
+        change(tagged_text="[laughs] TEST sentence 0 is fine!"),
+        "the words are those of test/metadata.jsonl:1 (test)",
+    ),
+    "sound of a test clip": (
+        same_sound_as("test", 2),
+        "the audio is that of test/metadata.jsonl:3 (test)",
+    ),
+}
+WARNED = {
+    "unknown tag": (change(tagged_text="[sniffs] unique words"), "unknown tags: sniffs"),
+    "sound of a neighbour": (
+        same_sound_as("train", 0),
+        "the audio is that of train/metadata.jsonl:1 (train)",
+    ),
+}
+
+
+def test_a_sound_dataset_has_no_findings(folder):
+    judged = folder.judge("reject")
+    assert judged.findings.empty
+    assert judged.rows == sum(SIZES.values())
+    assert {s: len(c) for s, c in judged.dataset.splits.items()} == SIZES
+    assert [clip.id for clip in judged.dataset["train"]] == [f"train-{i}" for i in range(14)]
+
+
+@pytest.mark.parametrize("fault", [*REJECTED, *WARNED])
+def test_seeded_fault_is_found_at_its_line_and_nowhere_else(fault, folder):
+    spoil, reason = (REJECTED | WARNED)[fault]
+    folder.rows["train"][4] = spoil(folder, 4)
+    judged = folder.judge()
+    (found,) = judged.findings.itertuples(index=False)
+    kind = "reject" if fault in REJECTED else "warning"
+    assert (found.kind, found.file, found.line) == (kind, "train/metadata.jsonl", 5)
+    assert reason in found.reason
+    assert len(judged.dataset.clips) == 20 - (kind == "reject")
+
+
+@pytest.mark.parametrize(("action", "kinds"), [("keep", []), ("reject", ["reject"])])
+def test_policy_decides_about_unknown_tags(action, kinds, folder):
+    folder.rows["train"][3] = change(tagged_text="[sniffs] unique words")(folder, 3)
+    assert folder.judge(action).findings["kind"].tolist() == kinds
+
+
+def test_training_gives_way_to_validation_and_both_to_test(folder, tmp_path):
+    for split in SIZES:
+        folder.rows[split][0]["tagged_text"] = "the very same words"
+    reason = r"2 of 20 clips .* are unusable, .* 5%: mend them, first train/metadata\.jsonl:1: the"
+    with pytest.raises(UserError, match=reason):
+        folder.judge("warn", None, tmp_path / "x.csv")
+    files = pd.read_csv(tmp_path / "x.csv")["file"].tolist()
+    assert files == ["train/metadata.jsonl", "validation/metadata.jsonl"]
+
+
+def test_no_rows_is_refused(tmp_path):
+    (tmp_path / "metadata.jsonl").write_text("\n")
+    with pytest.raises(UserError, match="has no rows"):
+        validate(tmp_path)
+
+
+def test_usable_clips_are_converted_and_the_rest_is_accounted_for(tmp_path):
+    """A manifest over a stereo 48 kHz WAV, an MP3 under a wrong name, and an empty file."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "a.wav", rng.uniform(-0.3, 0.3, (48_000, 2)), 48_000)
+    soundfile.write(tmp_path / "in" / "b.wav", rng.uniform(-0.3, 0.3, 16_000), 16_000, format="MP3")
+    (tmp_path / "in" / "c.wav").touch()
+    rows = [
+        {"file_name": "in/a.wav", "tagged_text": "[sighs] no", "split": "train"},
+        {"file_name": "in/b.wav", "tagged_text": "[sniffs] yes", "split": "test"},
+        {"file_name": "in/c.wav", "tagged_text": "well", "split": "test"},
+    ]
+    for i in range(17):
+        soundfile.write(tmp_path / "in" / f"{i}.wav", rng.uniform(-0.3, 0.3, 8_000), 16_000)
+        rows.append({"file_name": f"in/{i}.wav", "tagged_text": f"number {i}", "split": "test"})
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    ingest(manifest, tmp_path / "out")
+    clean = load(tmp_path / "out")
+    assert {split: len(clips) for split, clips in clean.splits.items()} == {"train": 1, "test": 18}
+    assert clean["test"][0].file_name == "test-in-b.flac"
+    found = pd.read_csv(tmp_path / "out" / "findings.csv")
+    assert found[["kind", "line", "reason"]].to_numpy().tolist() == [
+        ["repair", 1, "2 channels mixed to one"],
+        ["repair", 1, "48000 Hz resampled to 16000"],
+        ["warning", 2, "unknown tags: sniffs"],
+        ["reject", 3, "the file is empty"],
+    ]
+    again = validate(tmp_path / "out", "keep")
+    assert again.findings.empty
+    assert again.dataset == clean
+
+
+@pytest.fixture
+def datasets(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    return datasets
+
+
+def wav(number):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, noise(number, 8000), 16_000, format="WAV")
+    return buffer.getvalue()
+
+
+def parquet(datasets, folder, **columns):
+    """A dataset as the Hub stores it, sound inside the tables."""
+    rows = datasets.Dataset.from_dict(columns)
+    if "audio" in columns:
+        rows = rows.cast_column("audio", datasets.Audio(decode=False))
+    (folder / "data").mkdir(parents=True)
+    rows.to_parquet(folder / "data" / "train-00000-of-00001.parquet")
+    return str(folder)
+
+
+def test_sound_inside_tables_is_written_out(datasets, tmp_path):
+    audio = [{"bytes": wav(k), "path": f"../{k}.wav"} for k in range(2)]
+    columns = {"audio": audio, "text": ["[sighs] a", "b"], "mark": [b"1", b"2"]}
+    fetch(parquet(datasets, tmp_path / "given", **columns), tmp_path / "out")
+    rows = list(read_rows(tmp_path / "out"))
+    assert [(row.split, dict(row.value)) for row in rows] == [
+        ("train", {"text": "[sighs] a", "file_name": "000000.wav"}),
+        ("train", {"text": "b", "file_name": "000001.wav"}),
+    ]
+    assert (tmp_path / "out" / "train" / "000001.wav").read_bytes() == wav(1)
+
+
+def test_what_is_no_dataset_of_sound_is_one_sentence(datasets, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="cannot be loaded: ") as error:
+        fetch(str(tmp_path / "nowhere"), tmp_path / "out")
+    assert "\n" not in str(error.value)
+    silent = parquet(datasets, tmp_path / "silent", text=["a"])
+    with pytest.raises(UserError, match="split 'train': 0 columns of audio, not one"):
+        fetch(silent, tmp_path / "out")
+    (tmp_path / "secret.wav").write_bytes(wav(0))
+    linked = [{"bytes": None, "path": str(tmp_path / "secret.wav")}]
+    linked = parquet(datasets, tmp_path / "linked", audio=linked, text=["a"])
+    with pytest.raises(UserError, match="row 0 has no sound inside its table: download the files"):
+        fetch(linked, tmp_path / "out")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(UserError, match=r"pip install evoxtral\[datasets\]"):
+        fetch(silent, tmp_path / "out")
