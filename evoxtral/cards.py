@@ -6,10 +6,12 @@ that the Hugging Face hub reads. Nothing is uploaded.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from huggingface_hub import (
     EvalResult,
@@ -23,7 +25,10 @@ from evoxtral import bench, runs, sft, tables
 from evoxtral.bench.systems import ADAPTER, BASE
 from evoxtral.metrics import Evaluation
 from evoxtral.model import TINY, LoraShape, shape_of
+from evoxtral.params import TinyBase
 from evoxtral.pipeline import open_setup
+from evoxtral.world.base.model import SHAPE, window_arguments
+from evoxtral.world.scripts import LEXICON
 
 RESULTS = Path(".eval_results") / "evoxtral-bench.yaml"
 _TASK = "automatic-speech-recognition"
@@ -214,3 +219,91 @@ def _scores(facts: CardFacts) -> Iterator[tuple[str, str, float]]:
 
 def _table(table: tables.Table) -> str:
     return tables.to_markdown(table).strip()
+
+
+# ---- the embedded base model ----
+
+_BASE_TEXT = """\
+---
+library_name: transformers
+pipeline_tag: automatic-speech-recognition
+language: [en]
+license: apache-2.0
+tags: [voxtral, tiny, synthetic-speech]
+---
+
+# The embedded base model
+
+A `VoxtralForConditionalGeneration` of {parameters} parameters, trained from nothing on synthetic \
+speech by `notebooks/00_tiny_base.ipynb`. It exists so that the method of this repository can be \
+run for real on a laptop. It knows {lexicon} words and espeak-ng's voices; it is of no use for \
+natural speech.
+
+## Use
+
+Its audio window is {window} s, not Voxtral's 30 s; the processor has to be told:
+
+```python
+from transformers import AutoProcessor, VoxtralForConditionalGeneration
+
+from evoxtral.world.base import checkpoint_dir
+
+model = VoxtralForConditionalGeneration.from_pretrained(checkpoint_dir())
+processor = AutoProcessor.from_pretrained(checkpoint_dir())
+inputs = processor.apply_transcription_request(
+    language="en",
+    audio="clip.wav",
+    model_id="tiny",
+    audio_kwargs={audio_kwargs},
+)
+tokens = model.generate(**inputs, max_new_tokens=48)
+print(processor.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
+```
+
+## What it has heard
+
+{neutral} neutral utterances in every training voice, with background noises, transcribed; and \
+{expressive} expressive ones that only the encoder heard, framewise (phonemes, kinds of \
+non-speech sound, pitch, voicing, loudness), without transcript or tag. The language model also \
+read {lines} lines of text with capitals and with stage directions that are none of the 17 tags.
+
+{steps} steps of {batch} utterances, AdamW, one-cycle learning rate with peak {learning_rate}; \
+then {refine_steps} steps with peak {refine_learning_rate} on {refine} other neutral utterances, \
+vocal tract and tempo of each changed by up to {perturb}.
+
+## Scores
+
+{transcription}
+
+## What its encoder holds
+
+The encoder stays frozen in fine-tuning, so these linear probes are the ceiling of what \
+fine-tuning can learn.
+
+{probes}
+"""
+
+
+def base_card(cfg: TinyBase, parameters: int, words: pd.DataFrame, audible: pd.DataFrame) -> str:
+    """The card of the embedded base, as Markdown; its numbers come from the run that made it.
+
+    Args:
+        cfg: the parameters of the run.
+        parameters: number of weights.
+        words: `score.transcription_scores` of the model.
+        audible: `score.probe_scores` of the model.
+    """
+    counts = ("neutral", "expressive", "lines", "steps", "refine_steps", "refine")
+    rates = ("learning_rate", "refine_learning_rate")
+    return _BASE_TEXT.format(
+        parameters=f"{parameters / 1e6:.1f} million",
+        lexicon=len(LEXICON),
+        window=SHAPE.window_seconds,
+        audio_kwargs=json.dumps(window_arguments(SHAPE)),
+        batch=cfg.batch,
+        perturb=f"{cfg.perturb:.0%}",
+        transcription=_table(tables.transcription(words)),
+        probes=_table(tables.probes(audible)),
+        **{name: f"{getattr(cfg, name):,}" for name in counts},
+        **{name: f"{getattr(cfg, name):g}" for name in rates},
+    )

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertModel, VoxtralForConditionalGeneration
 
-from evoxtral.world.base import Architecture, checkpoint_dir
-from evoxtral.world.base.architecture import build_model
+from evoxtral.world.base import checkpoint_dir
+from evoxtral.world.base.model import Architecture, build_model
 
 SMALL = Architecture(
     window_seconds=2,

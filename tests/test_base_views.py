@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from evoxtral import figures, params, tables
-from evoxtral.world.base import card, facts
-from evoxtral.world.base.architecture import Architecture
+from evoxtral import cards, figures, params, tables
+from evoxtral.world.base import score
+from evoxtral.world.base.model import Architecture
 
 WORDS = pd.DataFrame(
     {
@@ -71,7 +71,7 @@ def test_every_probe_is_inside_the_figure_best_on_top() -> None:
 
 
 def test_the_architecture_is_counted() -> None:
-    frame = facts.architecture_table(Architecture(), merges=800).frame.set_index("part")
+    frame = score.architecture_sizes(Architecture(), merges=800).set_index("part")
     assert frame.loc["all parameters", "mini"] == 4_676_271_104
     assert frame.loc["audio positions per window"].tolist() == [100, 375]
     parts = ["audio encoder", "projector", "language model", "output layer"]
@@ -82,7 +82,7 @@ def test_the_architecture_is_counted() -> None:
 @pytest.mark.parametrize("profile", ["smoke", "tiny"])
 def test_the_card_quotes_the_run(profile: str) -> None:
     cfg = params.profile("00_tiny_base", profile)
-    text = card.model_card(cfg, Architecture(), 3_496_704, 496, WORDS, PROBES)
+    text = cards.base_card(cfg, 3_496_704, WORDS, PROBES)
     assert "3.5 million parameters" in text
     assert f"{cfg.steps:,} steps of {cfg.batch} utterances" in text
     assert '{"pad_to_multiple_of": 128000, "max_source_positions": 800}' in text

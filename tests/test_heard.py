@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evoxtral import heard
+from evoxtral.world import base as heard
 
 
 def test_fingerprints_are_of_the_words_alone() -> None:

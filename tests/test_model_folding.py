@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from evoxtral.model import LoraShape, attach, fold, settle
-from evoxtral.world.base.architecture import build_model
+from evoxtral.world.base.model import build_model
 from small_models import SMALL
 
 SHAPE = LoraShape(rank=4, alpha=8, dropout=0.0)

@@ -22,7 +22,7 @@ from evoxtral.model import (
     open_base,
 )
 from evoxtral.model.lora import ADAPTER_FILE
-from evoxtral.world.base.architecture import build_model
+from evoxtral.world.base.model import build_model
 from small_models import SMALL, other_architecture
 
 MINI = {

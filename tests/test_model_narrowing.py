@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from evoxtral.model import LoraShape, attach, last_logits, narrow, open_base
-from evoxtral.world.base.architecture import build_model
+from evoxtral.world.base.model import build_model
 from small_models import SMALL
 
 KEPT, CPU = 4, torch.device("cpu")

@@ -11,8 +11,7 @@ import torch
 
 from evoxtral import UserError
 from evoxtral.model import Prompter, Voxtral, open_base
-from evoxtral.world.base.architecture import build_model, build_processor
-from evoxtral.world.base.tokenizer import SPECIAL_TOKENS, train_tokenizer
+from evoxtral.world.base.model import SPECIAL_TOKENS, build_model, build_processor, train_tokenizer
 from small_models import SMALL
 
 PCM16 = 1e-4

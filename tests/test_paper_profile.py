@@ -28,9 +28,7 @@ from evoxtral.bench.measured import measure
 from evoxtral.bench.systems import ADAPTER, BASE, RL, SFT
 from evoxtral.model import Prompter, open_base, shape_of
 from evoxtral.transcribe import Transcript, transcribe_files
-from evoxtral.world.base import Architecture
-from evoxtral.world.base.architecture import build_processor
-from evoxtral.world.base.tokenizer import train_tokenizer
+from evoxtral.world.base.model import Architecture, build_processor, train_tokenizer
 
 pytestmark = pytest.mark.slow
 

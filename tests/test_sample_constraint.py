@@ -14,8 +14,7 @@ from evoxtral import tags
 from evoxtral.decode import BracketGuard, Decoding, decode
 from evoxtral.decode.decode import _Rows
 from evoxtral.model import Prompter, encode, open_base, read_cached
-from evoxtral.world.base import Architecture
-from evoxtral.world.base.architecture import build_model
+from evoxtral.world.base.model import Architecture, build_model
 
 EOS = 2
 NAMES = ("pause", "sad", "sadly so")

@@ -12,7 +12,7 @@ import torch
 from evoxtral import UserError
 from evoxtral.decode import Decoded, Decoding, decode
 from evoxtral.model import LoraShape, Prompter, attach, encode, narrow, open_base, read_cached
-from evoxtral.world.base.architecture import build_model
+from evoxtral.world.base.model import build_model
 from small_models import SMALL
 
 EOS = 2

@@ -11,8 +11,7 @@ from scipy import stats
 from evoxtral.decode import Decoding, decode
 from evoxtral.decode.decode import sample
 from evoxtral.model import read_cached
-from evoxtral.world.base import Architecture
-from evoxtral.world.base.architecture import build_model
+from evoxtral.world.base.model import Architecture, build_model
 
 GRID = 2000
 

@@ -16,7 +16,8 @@ from transformers import (
 
 from evoxtral import metrics
 from evoxtral.world import scripts, speech
-from evoxtral.world.base import Architecture, checkpoint_dir, load_model, window_arguments
+from evoxtral.world.base import checkpoint_dir
+from evoxtral.world.base.model import Architecture, load_model, window_arguments
 from evoxtral.world.speech.parallel import RenderJob, render_many
 
 MOST_BYTES = 25_000_000

@@ -16,14 +16,19 @@ from transformers import (
 )
 
 from evoxtral import UserError
-from evoxtral.world.base import batches, inputs, pretrain, targets
-from evoxtral.world.base.architecture import build_model, build_processor
+from evoxtral.world.base import corpus, model, train
 from evoxtral.world.base.corpus import Utterances
-from evoxtral.world.base.tokenizer import SPECIAL_TOKENS, train_tokenizer
+from evoxtral.world.base.model import (
+    SPECIAL_TOKENS,
+    build_model,
+    build_processor,
+    encode,
+    train_tokenizer,
+)
 from small_models import SMALL
 
 SHAPE = replace(SMALL, lm_layers=1)
-RECIPE = pretrain.Recipe(steps=8, batch=4, learning_rate=3e-3, checkpoint_seconds=0, log_every=2)
+RECIPE = train.Recipe(steps=8, batch=4, learning_rate=3e-3, checkpoint_seconds=0, log_every=2)
 WORDS = ("we could go", "the car is red", "she laughs", "stop now")
 MERGES = 40
 
@@ -55,13 +60,13 @@ def utterances(seed: int, count: int = 24) -> Utterances:
 
 
 def run(
-    folder: Path, tokenizer: MistralCommonBackend, recipe: pretrain.Recipe
+    folder: Path, tokenizer: MistralCommonBackend, recipe: train.Recipe
 ) -> tuple[VoxtralForConditionalGeneration, list[dict[str, float]]]:
     torch.manual_seed(0)
     model = build_model(SHAPE, 256 + MERGES + len(SPECIAL_TOKENS))
     lines = ["[rain] " + text for text in WORDS] * 8
-    material = pretrain.Material(utterances(0), utterances(1), lines, len(WORDS))
-    log = pretrain.train(folder, model, tokenizer, material, recipe, SHAPE)
+    material = train.Material(utterances(0), utterances(1), lines, len(WORDS))
+    log = train.train(folder, model, tokenizer, material, recipe, SHAPE)
     return model, log
 
 
@@ -86,15 +91,15 @@ def test_a_killed_run_resumes_to_the_same_model(
     tmp_path: Path, tokenizer: MistralCommonBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, log = run(tmp_path / "whole", tokenizer, RECIPE)
-    advance = pretrain._Trainer.advance
+    advance = train._Trainer.advance
 
-    def die(self: pretrain._Trainer) -> dict[str, float]:
+    def die(self: train._Trainer) -> dict[str, float]:
         if self.step == 5:
             raise KeyboardInterrupt
         return advance(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pretrain._Trainer, "advance", die)
+        patch.setattr(train._Trainer, "advance", die)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "killed", tokenizer, RECIPE)
     resumed, resumed_log = run(tmp_path / "killed", tokenizer, RECIPE)
@@ -114,7 +119,7 @@ def test_encode_is_voxtrals_own_encoder(tokenizer: MistralCommonBackend) -> None
     model = build_model(SHAPE, 400).eval()
     mels = torch.randn(2, SHAPE.mel_bins, 2 * SHAPE.frames)
     with torch.no_grad():
-        ours = inputs.encode(model, mels)
+        ours = encode(model, mels)
         theirs = model.model.audio_tower(mels).last_hidden_state
     torch.testing.assert_close(ours, theirs)
 
@@ -132,7 +137,7 @@ def test_the_prompt_is_the_processors(tmp_path: Path) -> None:
         format=["WAV"],
         audio_kwargs={"pad_to_multiple_of": samples, "max_source_positions": 2 * SHAPE.frames},
     )
-    ours = inputs.prompt_ids(processor.tokenizer, SHAPE.audio_tokens)
+    ours = model.prompt_ids(processor.tokenizer, SHAPE.audio_tokens)
     assert request["input_ids"][0].tolist() == ours
 
 
@@ -140,21 +145,21 @@ def test_prosody_targets_hear_pitch_and_silence() -> None:
     time = np.arange(16_000) / 16_000
     tone = (0.3 * np.sign(np.sin(2 * np.pi * 150 * time))).astype(np.float32)
     audio = np.concatenate([tone, np.zeros(16_000, np.float32)])
-    frames = targets.prosody_frames(audio, 100)
+    frames = corpus.prosody_frames(audio, 100)
     assert frames.shape == (100, 3)
     assert np.abs(frames[5:45, 0]).max() < 0.05, "150 Hz is the unit of pitch"
     assert frames[5:45, 1].min() > 0.8
     assert frames[55:, 0].max() == 0
     assert frames[5:45, 2].min() > frames[55:, 2].max()
-    octave = targets.prosody_frames(np.interp(time * 2, time, tone, period=1.0), 40)
+    octave = corpus.prosody_frames(np.interp(time * 2, time, tone, period=1.0), 40)
     assert np.abs(octave[5:20, 0] - 1).max() < 0.1
 
 
 def test_spans_become_frame_labels() -> None:
-    labels = targets.phoneme_frames([(0.02, 0.06, "a"), (0.06, 0.1, "zz")], {"a": 3}, 6)
+    labels = corpus.phoneme_frames([(0.02, 0.06, "a"), (0.06, 0.1, "zz")], {"a": 3}, 6)
     assert labels.tolist() == [0, 3, 3, 0, 0, 0]
-    sounds = targets.sound_frames([(0.0, 0.04, "laughs"), (0.04, 0.1, "pause")], 5)
-    assert sounds.tolist() == [targets.SOUNDS.index("laughs")] * 2 + [0] * 3
+    sounds = corpus.sound_frames([(0.0, 0.04, "laughs"), (0.04, 0.1, "pause")], 5)
+    assert sounds.tolist() == [corpus.SOUNDS.index("laughs")] * 2 + [0] * 3
 
 
 def tone(hz: float) -> np.ndarray:
@@ -171,7 +176,7 @@ def test_a_perturbed_tract_moves_all_frequencies_and_the_pitch_target(tract: flo
     prosody = np.tile(np.float16([0.5, 1.0, 0.7]), (n, 1))
     prosody[:3, 0] = 0  # unvoiced
     still = np.zeros(n, np.uint8)
-    taken = batches.perturbed(batches.Take(tone(1000), still, still, prosody), tract, 1.0, 2 * n)
+    taken = train.perturbed(train.Take(tone(1000), still, still, prosody), tract, 1.0, 2 * n)
     wanted = tone(1000 * tract)[40:60].mean(axis=0).argmax()
     assert abs(taken.mel[40:60].mean(axis=0).argmax() - wanted) <= 1
     np.testing.assert_allclose(taken.prosody[3:, 0], 0.5 + np.log2(tract), atol=1e-3)
@@ -182,12 +187,12 @@ def test_a_perturbed_tract_moves_all_frequencies_and_the_pitch_target(tract: flo
 def test_a_perturbed_tempo_keeps_frames_and_targets_together() -> None:
     marks = np.arange(40, dtype=np.uint8)
     mel = np.repeat(np.arange(80, dtype=np.float16)[:, None], 80, axis=1)
-    take = batches.Take(mel, marks, marks[::-1], np.zeros((40, 3), np.float16))
-    slower = batches.perturbed(take, 1.0, 1.25, 1000)
+    take = train.Take(mel, marks, marks[::-1], np.zeros((40, 3), np.float16))
+    slower = train.perturbed(take, 1.0, 1.25, 1000)
     assert len(slower.mel) == 100
     assert len(slower.phonemes) == len(slower.sounds) == len(slower.prosody) == 50
     assert np.abs(slower.mel[::2, 0] / 2 - slower.phonemes).max() <= 1
-    assert len(batches.perturbed(take, 1.0, 1.25, 90).mel) == 90, "no longer than the window"
-    same = batches.perturbed(take, 1.0, 1.0, 1000)
+    assert len(train.perturbed(take, 1.0, 1.25, 90).mel) == 90, "no longer than the window"
+    same = train.perturbed(take, 1.0, 1.0, 1000)
     np.testing.assert_allclose(same.mel, mel)
     np.testing.assert_array_equal(same.phonemes, marks)

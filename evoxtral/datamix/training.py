@@ -12,7 +12,6 @@ import pandas as pd
 
 from evoxtral import UserError, runs, tags
 from evoxtral.datamix.source import TRAIN, Source
-from evoxtral.heard import heard_by_base
 from evoxtral.mix.duplicates import keep_first, near_duplicates, near_duplicates_between
 from evoxtral.mix.goals import MAX_DRAWS, RARE, all_goals
 from evoxtral.mix.items import Features, Item
@@ -21,6 +20,7 @@ from evoxtral.mix.rebalance import Rebalanced, rebalance
 from evoxtral.mix.weights import PLAIN, class_balanced_weights, clip_weights, mix_ratio
 from evoxtral.params import DataMix
 from evoxtral.tags import text_key
+from evoxtral.world.base import heard_by_base
 
 MIX_FILE = "mix.jsonl"
 MIX_CODE = ("evoxtral.datamix.training", "evoxtral.mix", "evoxtral.tags")

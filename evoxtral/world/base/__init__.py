@@ -1,7 +1,47 @@
-"""The embedded base model: a small Voxtral that ships with the package, and how it is made."""
+"""The embedded base model: a small Voxtral that ships with the package, and how it is made.
+
+Here, without a framework: where the checkpoint lies and which texts it was trained on. Short
+sentences recur: a test text that the base has heard, in another voice, is no leak between training
+and test of fine-tuning, but a reader should know how many there are.
+"""
 
 from __future__ import annotations
 
-from evoxtral.world.base.architecture import Architecture
-from evoxtral.world.base.build import checkpoint_dir, load_model
-from evoxtral.world.base.card import window_arguments
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from evoxtral import runs, tags
+from evoxtral.tags import text_key
+
+TEXTS = "texts.npy"
+"""Fingerprints of the texts learnt from, beside the shipped checkpoint."""
+
+
+def checkpoint_dir() -> Path:
+    """Folder of the checkpoint that ships with the package."""
+    return Path(str(files("evoxtral.world.base"))) / "checkpoint"
+
+
+def fingerprints(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """Sorted distinct 64-bit fingerprints of the words of texts, tags and capitals aside."""
+    return np.unique(np.array([_fingerprint(text) for text in texts], np.uint64))
+
+
+def heard_by_base(texts: Sequence[str]) -> list[bool]:
+    """Whether the embedded base model was trained on the words of each text."""
+    known = _known()
+    return [_fingerprint(text) in known for text in texts]
+
+
+def _fingerprint(text: str) -> int:
+    return int(runs.digest(text_key(tags.plain_text(text)))[:16], 16)
+
+
+@cache
+def _known() -> frozenset[int]:
+    return frozenset(np.load(checkpoint_dir() / TEXTS, allow_pickle=False).tolist())

@@ -1,8 +1,7 @@
-"""Make the embedded base model from nothing: corpus, tokenizer, training, checkpoint.
+"""Stages that make the base: its corpus, and the model in two cycles.
 
-Two stages in `runs/<profile>/`: the corpus (features and targets) and the model. Both resume
-after a kill. The shipped checkpoint in `evoxtral/world/base/checkpoint/` is the model stage of
-the tiny profile, copied by `ship`.
+Both resume after a kill. The shipped checkpoint in `evoxtral/world/base/checkpoint/` is the model
+stage of the tiny profile, copied by `ship`.
 """
 
 from __future__ import annotations
@@ -11,63 +10,52 @@ import dataclasses
 import io
 import json
 import os
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from transformers import AutoProcessor, VoxtralForConditionalGeneration, VoxtralProcessor
+from transformers import (
+    VoxtralForConditionalGeneration,
+    VoxtralProcessor,
+)
 
-from evoxtral import heard, metrics, runs
+from evoxtral import metrics, runs
 from evoxtral.devices import device
 from evoxtral.params import TinyBase
-from evoxtral.quiet import Quiet
-from evoxtral.world.base import corpus, listen, plan, pretrain, reading
-from evoxtral.world.base.architecture import Architecture, build_model, build_processor
-from evoxtral.world.base.tokenizer import train_tokenizer
+from evoxtral.world.base import TEXTS, checkpoint_dir, corpus, fingerprints, train
+from evoxtral.world.base.model import (
+    SHAPE,
+    build_model,
+    build_processor,
+    load_model,
+    train_tokenizer,
+    transcribe,
+)
 
 CORPUS_CODE = (
     "evoxtral.world.scripts",
     "evoxtral.world.speech",
     "evoxtral.tags",
     "evoxtral.world.base.corpus",
-    "evoxtral.world.base.plan",
-    "evoxtral.world.base.targets",
 )
 MODEL_CODE = (
-    "evoxtral.world.base.architecture",
-    "evoxtral.world.base.batches",
-    "evoxtral.world.base.inputs",
-    "evoxtral.world.base.pretrain",
-    "evoxtral.world.base.reading",
-    "evoxtral.world.base.tokenizer",
+    "evoxtral.world.base.corpus",
+    "evoxtral.world.base.model",
+    "evoxtral.world.base.train",
 )
 TRAINED_ON = ("neutral", "refine", "expressive")
-SHAPE = Architecture()
 LOG = "log.csv"
-
-
-def checkpoint_dir() -> Path:
-    """Folder of the checkpoint that ships with the package."""
-    return Path(str(files("evoxtral.world.base"))) / "checkpoint"
-
-
-def load_model(folder: Path) -> tuple[VoxtralForConditionalGeneration, VoxtralProcessor]:
-    """Model (fp32, evaluation mode) and processor of a checkpoint folder; no network."""
-    with Quiet():
-        model = VoxtralForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    return model.eval(), AutoProcessor.from_pretrained(folder)
 
 
 def make_corpus(cfg: TinyBase) -> runs.StageResult:
     """The stage that synthesises what the base learns from and is tested on."""
-    names = {field.name for field in dataclasses.fields(plan.CorpusSizes)}
-    sizes = plan.CorpusSizes(**cfg.model_dump(include=names))
+    names = {field.name for field in dataclasses.fields(corpus.CorpusSizes)}
+    sizes = corpus.CorpusSizes(**cfg.model_dump(include=names))
     workers = cfg.workers or len(os.sched_getaffinity(0))
 
     def make(folder: Path) -> None:
-        corpus.make(folder, plan.plan(sizes, cfg.seed), SHAPE, workers)
+        corpus.make(folder, corpus.plan(sizes, cfg.seed), SHAPE, workers)
 
     params = cfg.model_dump(include={*names, "seed"})
     return runs.stage("base-corpus", cfg.profile, params, make, code=CORPUS_CODE)
@@ -89,14 +77,14 @@ def train_base(cfg: TinyBase, source: runs.StageResult) -> runs.StageResult:
     return _cycle("base-model", cfg, source, "refine", _refine(cfg), first)
 
 
-def _learn(cfg: TinyBase) -> pretrain.Recipe:
-    return pretrain.Recipe(
+def _learn(cfg: TinyBase) -> train.Recipe:
+    return train.Recipe(
         cfg.steps, cfg.batch, cfg.learning_rate, seed=cfg.seed, log_every=_rows(cfg.steps)
     )
 
 
-def _refine(cfg: TinyBase) -> pretrain.Recipe:
-    return pretrain.Recipe(
+def _refine(cfg: TinyBase) -> train.Recipe:
+    return train.Recipe(
         cfg.refine_steps,
         cfg.batch,
         cfg.refine_learning_rate,
@@ -117,7 +105,7 @@ def _cycle(
     cfg: TinyBase,
     source: runs.StageResult,
     kind: str,
-    recipe: pretrain.Recipe,
+    recipe: train.Recipe,
     start: runs.StageResult | None,
 ) -> runs.StageResult:
     """The stage of one cycle, from a random model or from where `start` ended."""
@@ -142,11 +130,11 @@ def _train(
     cfg: TinyBase,
     source: runs.StageResult,
     kind: str,
-    recipe: pretrain.Recipe,
+    recipe: train.Recipe,
     start: runs.StageResult | None,
 ) -> None:
     kinds, phonemes = read_corpus(source)
-    lines = reading.read_lines(cfg.lines, cfg.seed)
+    lines = corpus.read_lines(cfg.lines, cfg.seed)
     if start:
         model, processor = load_model(start.path)
         earlier = pd.read_csv(start.path / LOG)
@@ -156,13 +144,13 @@ def _train(
     model.to(device(cfg.device))
 
     def evaluate(_: int) -> dict[str, float]:
-        heard = listen.transcribe(model, processor.tokenizer, kinds["dev"], SHAPE)
+        heard = transcribe(model, processor.tokenizer, kinds["dev"], SHAPE)
         scores = metrics.evaluate(kinds["dev"].texts, heard).strict()
         return {"dev_wer": scores["wer"].value}
 
-    material = pretrain.Material(kinds[kind], kinds["expressive"], lines, len(phonemes))
+    material = train.Material(kinds[kind], kinds["expressive"], lines, len(phonemes))
     log = pd.DataFrame(
-        pretrain.train(folder, model, processor.tokenizer, material, recipe, SHAPE, evaluate)
+        train.train(folder, model, processor.tokenizer, material, recipe, SHAPE, evaluate)
     )
     if start:
         log["step"] += earlier["step"].iloc[-1]
@@ -191,7 +179,7 @@ def ship(source: runs.StageResult, card: str, kinds: dict[str, corpus.Utterances
     Args:
         source: the model stage.
         card: its README.
-        kinds: the corpus; fingerprints of what was trained on go with the model (`heard`).
+        kinds: the corpus; fingerprints of what was trained on go with the model .
     """
     target = checkpoint_dir()
     target.mkdir(exist_ok=True)
@@ -199,7 +187,7 @@ def ship(source: runs.StageResult, card: str, kinds: dict[str, corpus.Utterances
         runs.write_bytes(target / file.name, file.read_bytes())
     trained_on = [t for kind in TRAINED_ON for t in kinds[kind].texts]
     buffer = io.BytesIO()
-    np.save(buffer, heard.fingerprints(trained_on))
-    runs.write_bytes(target / heard.FILE, buffer.getvalue())
+    np.save(buffer, fingerprints(trained_on))
+    runs.write_bytes(target / TEXTS, buffer.getvalue())
     runs.write_text(target / "README.md", card)
     return target

@@ -1,20 +1,52 @@
-"""How well a base model hears: word errors on unseen speech, and linear probes for each tag."""
+"""How well a base model hears: word errors, linear probes."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from transformers import VoxtralForConditionalGeneration, VoxtralProcessor
+from transformers import (
+    VoxtralConfig,
+    VoxtralForConditionalGeneration,
+    VoxtralProcessor,
+)
 
 from evoxtral import metrics, tags
-from evoxtral.world.base import listen
-from evoxtral.world.base.architecture import Architecture
 from evoxtral.world.base.corpus import Utterances
+from evoxtral.world.base.model import (
+    SPECIAL_TOKENS,
+    Architecture,
+    build_model,
+    transcribe,
+    windows,
+)
+
+
+@torch.inference_mode()
+def pooled_features(
+    model: VoxtralForConditionalGeneration, rows: Utterances, shape: Architecture
+) -> NDArray[np.float32]:
+    """Frozen-encoder features of each clip: mean, deviation and maximum over its frames.
+
+    Returns:
+        Shape (n, 3 * encoder width).
+    """
+    pooled = []
+    for mels, lengths in windows(rows, shape.mel_bins, 2 * shape.frames, model.device):
+        features = model.model.audio_tower(mels).last_hidden_state.float()
+        for clip, length in zip(features, lengths, strict=True):
+            heard = clip[: max(2, length // 2)]
+            parts = [heard.mean(0), heard.std(0), heard.amax(0)]
+            pooled.append(torch.cat(parts).cpu().numpy())
+    return np.stack(pooled)
+
 
 TEST_SETS = {
     "test": "neutral, training voices",
@@ -38,7 +70,7 @@ def transcription_scores(
     normalise = metrics.english_normaliser()
     rows = []
     for kind, label in TEST_SETS.items():
-        heard = listen.transcribe(model, processor.tokenizer, kinds[kind], shape)
+        heard = transcribe(model, processor.tokenizer, kinds[kind], shape)
         spoken = [tags.plain_text(text) for text in kinds[kind].texts]
         scores = metrics.evaluate(spoken, heard, normalise=normalise)
         interval = scores.intervals("strict")["wer_normalised"]
@@ -70,7 +102,7 @@ def probe_scores(
     """
 
     def pooled(kind: str) -> NDArray[np.float32]:
-        return listen.pooled_features(model, kinds[kind], shape)
+        return pooled_features(model, kinds[kind], shape)
 
     plain_train, plain_test = pooled("probe_train:plain"), pooled("probe_test:plain")
     rows = []
@@ -87,3 +119,74 @@ def probe_scores(
 
 def _labels(tagged: NDArray[np.float32], plain: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.repeat([1, 0], [len(tagged), len(plain)])
+
+
+_PARTS = {
+    "audio encoder": "model.audio_tower.",
+    "projector": "model.multi_modal_projector.",
+    "language model": "model.language_model.",
+    "output layer": "lm_head.",
+}
+
+
+def _sizes(model: VoxtralForConditionalGeneration) -> dict[str, int]:
+    named = list(model.named_parameters())
+    sizes = {
+        part: sum(p.numel() for name, p in named if name.startswith(prefix))
+        for part, prefix in _PARTS.items()
+    }
+    return {**sizes, "all parameters": sum(p.numel() for _, p in named)}
+
+
+def architecture_sizes(shape: Architecture, merges: int) -> pd.DataFrame:
+    """Parameters of every part, beside those of Voxtral-Mini-3B (built without memory)."""
+    config = VoxtralConfig()
+    with torch.device("meta"):
+        tiny = _sizes(build_model(shape, 256 + merges + len(SPECIAL_TOKENS)))
+        mini = _sizes(VoxtralForConditionalGeneration(config))
+    rows = [{"part": part, "tiny": tiny[part], "mini": mini[part]} for part in tiny]
+    rows.append(
+        {
+            "part": "audio positions per window",
+            "tiny": shape.audio_tokens,
+            "mini": config.audio_config.max_source_positions // 4,
+        }
+    )
+    return pd.DataFrame(rows)
+
+
+def _hours(rows: Utterances) -> float:
+    return sum(len(mel) for mel in rows.mels) / 100 / 3600
+
+
+def _grouped(kinds: dict[str, Utterances]) -> dict[str, list[Utterances]]:
+    groups: dict[str, list[Utterances]] = {}
+    for kind, rows in kinds.items():
+        groups.setdefault(kind.split(":")[0], []).append(rows)
+    return groups
+
+
+def corpus_sizes(kinds: dict[str, Utterances]) -> pd.DataFrame:
+    """Clips, hours, voices and distinct texts of each part of the corpus."""
+    rows = [
+        {
+            "part": name,
+            "clips": sum(map(len, group)),
+            "hours": sum(map(_hours, group)),
+            "voices": len({voice for member in group for voice in member.voices}),
+            "texts": len({text for member in group for text in member.texts}),
+        }
+        for name, group in _grouped(kinds).items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def results(
+    kinds: dict[str, Utterances], words: pd.DataFrame, audible: pd.DataFrame
+) -> dict[str, Any]:
+    """What `results.json` of the base notebook holds."""
+    return {
+        "clips": {name: sum(map(len, group)) for name, group in _grouped(kinds).items()},
+        "transcription": words.set_index("set").to_dict("index"),
+        "probe_auc": dict(zip(audible["tag"], audible["auc"], strict=True)),
+    }
