@@ -1,0 +1,309 @@
+"""Recordings of any length: cut at pauses, transcribed, written down."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evoxtral import UserError, metrics
+from evoxtral.decode import transcribe
+from evoxtral.model import LoraShape, Prompter, attach, open_base, read_cached
+from evoxtral.transcribe import (
+    FORMATS,
+    FRAME,
+    TOKENS_PER_SECOND,
+    Chunk,
+    Failure,
+    Span,
+    Transcript,
+    plan_chunks,
+    render,
+    transcribe_files,
+)
+
+RATE = 16_000
+WINDOW = 8 * RATE
+
+
+def sound(seconds: float, level: float = 0.1, seed: int = 0) -> np.ndarray:
+    """Speech-like in its level: noise whose loudness wavers ten times a second."""
+    rng = np.random.default_rng(seed)
+    n = int(seconds * RATE)
+    return (level * rng.uniform(0.5, 1, n) * rng.choice([-1, 1], n)).astype(np.float32)
+
+
+def quiet(seconds: float, level: float = 0.0) -> np.ndarray:
+    return sound(seconds, level, seed=1)
+
+
+def laid_out(parts: list[tuple[float, float]], floor: float = 0.0) -> tuple[np.ndarray, list[Span]]:
+    """Stretches of sound, each followed by a pause, and where they lie."""
+    pieces, places, at = [], [], 0
+    for loud, pause in parts:
+        pieces += [sound(loud), quiet(pause, floor)]
+        places.append(Span(at, at + len(pieces[-2])))
+        at += len(pieces[-2]) + len(pieces[-1])
+    return np.concatenate(pieces), places
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(st.floats(0.1, 7.7), st.floats(0.4, 4.0)),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from([0.0, 0.003]),
+)
+def test_no_speech_is_lost_or_cut_where_pauses_allow(parts, floor):
+    audio, places = laid_out(parts, floor)
+    chunks = plan_chunks(audio, WINDOW)
+    for place in places:
+        holding = [c for c in chunks if c.start <= place.start and place.end <= c.end]
+        assert len(holding) == 1, (place, chunks)
+    assert all(0 <= c.start < c.end <= len(audio) and c.end - c.start <= WINDOW for c in chunks)
+    assert all(a.end <= b.start for a, b in pairwise(chunks))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(8.5, 40), st.integers(0, 5))
+def test_speech_without_a_pause_is_cut_at_its_quietest(seconds, seed):
+    audio = sound(seconds, seed=seed)
+    dips = np.arange(6 * RATE, len(audio) - RATE, 6 * RATE)
+    for dip in dips:  # too short for a pause, but the quietest moment of every window
+        audio[dip - 800 : dip + 800] *= 0.05
+    chunks = plan_chunks(audio, WINDOW)
+    assert chunks[0].start == 0
+    assert chunks[-1].end == len(audio)
+    assert all(a.end == b.start for a, b in pairwise(chunks))
+    assert all(c.end - c.start <= WINDOW for c in chunks)
+    cuts = [c.end for c in chunks[:-1]]
+    dipped = [cut for cut in cuts if np.abs(dips - cut).min() <= 1600]
+    assert len(dipped) >= len(cuts) - 1, "only the last stretch may have no dip left to cut at"
+
+
+def test_the_longest_pause_of_the_second_half_ends_a_chunk():
+    audio, places = laid_out([(3, 0.5), (1.5, 1.2), (1.0, 0.4), (6, 0.4)])
+    chunks = plan_chunks(audio, WINDOW)
+    assert len(chunks) == 2
+    assert places[1].end <= chunks[0].end < places[2].start
+
+
+def test_long_silences_belong_to_no_chunk():
+    audio, _ = laid_out([(1, 2.5), (1, 60), (1, 0.5)])
+    chunks = plan_chunks(audio, WINDOW)
+    assert len(chunks) == 3
+    assert sum(c.end - c.start for c in chunks) <= 3.7 * RATE
+
+
+@pytest.mark.parametrize("level", [0.0, 0.0005])
+def test_nothing_is_no_speech(level):
+    assert plan_chunks(quiet(20, level), WINDOW) == []
+
+
+@pytest.mark.parametrize("samples", [0, 1, FRAME - 1, FRAME + 1])
+def test_a_recording_may_be_shorter_than_a_frame(samples):
+    assert plan_chunks(np.zeros(samples, np.float32), WINDOW) == []
+    loud = plan_chunks(np.full(samples, 0.5, np.float32), WINDOW)
+    assert loud == ([Span(0, samples)] if samples else [])
+
+
+def test_even_noise_is_heard():
+    audio = sound(20, 0.02)
+    chunks = plan_chunks(audio, WINDOW)
+    assert sum(c.end - c.start for c in chunks) == len(audio)
+
+
+def test_a_quiet_speaker_beside_a_loud_one_is_heard():
+    audio = np.concatenate([sound(4, 0.5), quiet(1), sound(3, 0.005), quiet(1), sound(4, 0.5)])
+    chunks = plan_chunks(audio, WINDOW)
+    assert any(c.start <= 5 * RATE and c.end >= 8 * RATE for c in chunks)
+
+
+def test_a_window_is_a_second_at_least():
+    with pytest.raises(ValueError, match="shorter than a second"):
+        plan_chunks(sound(3), RATE - 1)
+
+
+WILD = "[laughs] a <i>b</i>\n\n7\n00:00:01,000 --> 00:00:02,000\n{\\an8}c & d"
+
+
+def transcript(*texts: str) -> Transcript:
+    chunks = [Chunk(i, i + 0.5, text, finished=True) for i, text in enumerate(texts)]
+    return Transcript(Path("talk.wav"), 3661.5, tuple(chunks))
+
+
+def test_json_holds_everything():
+    made = Transcript(
+        Path("some/where/talk.wav"),
+        3.14159,
+        (Chunk(0.1, 1.23456, "[sighs] I KNOW", finished=False),),
+        ("2 channels mixed to one",),
+    )
+    assert json.loads(render(made, "json")) == {
+        "file": "talk.wav",
+        "seconds": 3.142,
+        "text": "[sighs] I KNOW",
+        "plain_text": "I know",
+        "repairs": ["2 channels mixed to one"],
+        "chunks": [
+            {
+                "start": 0.1,
+                "end": 1.235,
+                "text": "[sighs] I KNOW",
+                "tags": ["sighs"],
+                "finished": False,
+            }
+        ],
+    }
+
+
+def test_text_is_a_line_per_chunk():
+    assert render(transcript("a", "", "b\nc"), "text") == "a\nb c\n"
+
+
+def test_subtitles_are_numbered_and_timed():
+    assert render(transcript("a", "", "b"), "srt") == (
+        "1\n00:00:00,000 --> 00:00:00,500\na\n\n2\n00:00:02,000 --> 00:00:02,500\nb\n"
+    )
+
+
+def test_a_text_cannot_break_out_of_its_subtitle():
+    made = render(transcript(WILD, "next"), "srt")
+    assert made.count("-->") == 2
+    assert len(made.split("\n\n")) == 2
+    assert not re.search(r"<|\{\\", made)
+
+
+@given(st.lists(st.text(), max_size=4))
+def test_subtitles_have_three_lines_each(texts):
+    made = render(transcript(*texts), "srt")
+    spoken = [text for text in texts if text.split()]
+    blocks = made.removesuffix("\n").split("\n\n") if spoken else []
+    assert len(blocks) == len(spoken)
+    assert all(len(block.split("\n")) == 3 for block in blocks)
+
+
+def test_silence_has_a_document_too():
+    made = {form: render(transcript(), form) for form in FORMATS}
+    whole = json.loads(made.pop("json"))
+    assert (whole["text"], whole["chunks"]) == ("", [])
+    assert made == {"text": "", "srt": ""}
+
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def recordings(spoken, tmp_path_factory) -> Path:
+    """One talk of eight clips with pauses between, in several formats."""
+    folder = tmp_path_factory.mktemp("recordings")
+    silence = np.zeros(RATE * 6 // 10, np.float32)
+    clips = [spoken.audio(clip) for clip in spoken.clips[:8]]
+    talk = np.concatenate([part for clip in clips for part in (clip, silence)])
+    soundfile.write(folder / "talk.wav", talk, RATE)
+    soundfile.write(folder / "talk.mp3", talk, RATE, format="MP3")
+    fine = soxr.resample(talk, RATE, 48_000)
+    soundfile.write(folder / "stereo.flac", np.stack([fine, 0.8 * fine], axis=1), 48_000)
+    soundfile.write(folder / "silence.wav", np.zeros(3 * RATE, np.float32), RATE)
+    soundfile.write(folder / "hiss.wav", np.full(3 * RATE, 0.0004, np.float32), RATE)
+    soundfile.write(folder / "short.wav", clips[0], RATE)
+    (folder / "empty.wav").touch()
+    (folder / "page.mp3").write_text("<html>not found</html>")
+    return folder
+
+
+def test_a_long_recording_is_cut_into_windows(recordings):
+    [talk] = transcribe_files([recordings / "talk.wav"], device="cpu")
+    assert isinstance(talk, Transcript)
+    assert talk.seconds > 3 * 8
+    assert len(talk.chunks) > 3
+    assert all(0 < chunk.end - chunk.start <= 8 for chunk in talk.chunks)
+    assert all(a.end <= b.start for a, b in zip(talk.chunks, talk.chunks[1:], strict=False))
+    assert talk.chunks[-1].end <= talk.seconds
+    assert all(chunk.finished for chunk in talk.chunks)
+
+
+def test_what_is_heard_is_what_was_said(recordings, spoken, spoken_features):
+    """As many errors as the same model makes on the clips one by one, or hardly more."""
+    [talk] = transcribe_files([recordings / "talk.wav"], device="cpu")
+    base = open_base("tiny", "cpu")
+    prompter = Prompter(base)
+    clips = spoken.clips[:8]
+
+    model, limit = read_cached(base.model), 8 * TOKENS_PER_SECOND
+    single = transcribe(model, prompter, spoken_features, [1.0] * 16, limit, 16)
+    said = " ".join(clip.plain_text for clip in clips)
+    apart = " ".join(prompter.text(one.ids) for one in single[:8])
+    errors = {
+        name: metrics.evaluate([said], [text]).strict()["wer"].value
+        for name, text in {"apart": apart, "talk": talk.text}.items()
+    }
+    assert errors["talk"] <= errors["apart"] + 0.15, (errors, talk.text, said)
+
+
+def test_formats_and_rates_are_read_alike(recordings):
+    names = ("talk.wav", "talk.mp3", "stereo.flac")
+    made = transcribe_files([recordings / name for name in names], device="cpu")
+    starts = [[chunk.start for chunk in one.chunks] for one in made]
+    assert all(np.allclose(own, starts[0], atol=0.1) for own in starts)
+    assert made[0].repairs == ()
+    assert made[2].repairs == ("2 channels mixed to one", "48000 Hz resampled to 16000")
+
+
+def test_a_bad_file_stops_no_other(recordings):
+    names = ("empty.wav", "short.wav", "page.mp3", "gone.wav", "silence.wav", "hiss.wav")
+    made = transcribe_files([recordings / name for name in names], device="cpu")
+    assert [one.path.name for one in made] == list(names)
+    reasons = {p.path.name: p.reason.split(" (")[0] for p in made if isinstance(p, Failure)}
+    assert reasons == {
+        "empty.wav": "the file is empty",
+        "page.mp3": "cannot be decoded",
+        "gone.wav": "the file does not exist",
+        "silence.wav": "silent: no sample above -80 dB of full scale",
+    }
+    assert made[1].text
+    assert made[5].chunks == ()
+
+
+def test_files_share_batches_and_no_text(recordings):
+    one_by_one = transcribe_files([recordings / "talk.wav"], device="cpu", batch=1)
+    beside = transcribe_files(
+        [recordings / "short.wav", recordings / "talk.wav"], device="cpu", batch=4
+    )
+    assert [chunk.text for chunk in beside[1].chunks] == [c.text for c in one_by_one[0].chunks]
+
+
+def test_an_adapter_is_merged(recordings, tmp_path):
+    model = attach(open_base("tiny", "cpu").model, LoraShape(rank=2), seed=0)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            weight.data.fill_(0.05)
+    model.save_pretrained(tmp_path, save_embedding_layers=False)
+    path = [recordings / "short.wav"]
+    [bare], [adapted] = transcribe_files(path), transcribe_files(path, tmp_path, device="cpu")
+    assert bare.text != adapted.text
+
+
+def test_what_is_no_adapter_is_refused(recordings, tmp_path):
+    with pytest.raises(UserError, match="give the folder of a LoRA adapter"):
+        transcribe_files([recordings / "short.wav"], tmp_path, device="cpu")
+
+
+def test_more_than_half_an_hour_is_read(tmp_path, monkeypatch):
+    """The reader's limit for clips is none for recordings; most of this one is silence."""
+    audio = np.zeros(31 * 60 * RATE, np.int16)
+    audio[::40] = np.where(np.arange(len(audio[::40])) % 2, 1, -1)  # not silent, and no speech
+    soundfile.write(tmp_path / "long.wav", audio * 8, RATE)
+    [made] = transcribe_files([tmp_path / "long.wav"], device="cpu")
+    assert made.seconds == 31 * 60
+    assert made.chunks == ()
