@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from evoxtral import UserError, datamix, processes, runs, sft
 from evoxtral.bench.measured import measure
-from evoxtral.devices import device
+from evoxtral.model import device
 from evoxtral.params import Benchmark, FineTuning, Parameters, Raft, Sft
 from evoxtral.pipeline import open_setup, transcripts
 from evoxtral.raft import recipes, run, views

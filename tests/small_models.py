@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import BertConfig, BertModel, VoxtralForConditionalGeneration
+from peft import PeftModel
+from transformers import VoxtralForConditionalGeneration
 
+from evoxtral.model import LoraShape, attach
 from evoxtral.world.base import checkpoint_dir
 from evoxtral.world.base.model import Architecture, build_model
 
@@ -21,6 +23,8 @@ SMALL = Architecture(
     lm_heads=2,
     lm_kv_heads=1,
 )
+WINDOW = [24] * SMALL.audio_tokens
+"""Token ids of the audio positions of one window."""
 
 
 def small_base(folder: Path) -> VoxtralForConditionalGeneration:
@@ -32,7 +36,11 @@ def small_base(folder: Path) -> VoxtralForConditionalGeneration:
     return model
 
 
-def other_architecture() -> BertModel:
-    """A model that is no Voxtral."""
-    sizes = {"vocab_size": 8, "hidden_size": 8, "intermediate_size": 8}
-    return BertModel(BertConfig(**sizes, num_hidden_layers=1, num_attention_heads=1))
+def adapted(model: VoxtralForConditionalGeneration, shape: LoraShape, std: float) -> PeftModel:
+    """Put adapters that do something on a model: both factors are random."""
+    tuned = attach(model, shape, seed=1)
+    torch.manual_seed(2)
+    for name, value in tuned.named_parameters():
+        if "lora_B" in name:
+            value.data.normal_(std=std)
+    return tuned

@@ -1,40 +1,124 @@
-"""The cache: the same model without its encoder, and the encoder once per clip."""
+"""What a model is asked and hears: as Voxtral's own processor has it, and once per clip."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from evoxtral import UserError, runs
 from evoxtral.clips import Dataset
 from evoxtral.model import (
-    CachedEncoder,
     LogMels,
     LoraShape,
     Prompter,
-    attach,
+    Voxtral,
     cache_features,
     encode,
     features,
     open_base,
     read_cached,
 )
-from evoxtral.train import Examples, collate
-from evoxtral.train.trainer import token_loss
+from evoxtral.train.trainer import Examples, collate, token_loss
+from evoxtral.world.base.model import SPECIAL_TOKENS, build_model, build_processor, train_tokenizer
+from small_models import SMALL, adapted
+
+PCM16 = 1e-4
+"""How far log-mels may be off: the processor writes a 16-bit file in between, we do not."""
 
 BATCHED = 1e-4
 """How far features, of size about 1, may be off in other company: float32 sums in another order."""
 
+FULL_WINDOWS = replace(SMALL, window_seconds=30, mel_bins=128, lm_layers=1)
+"""The windows of Voxtral-Mini around a model of no size."""
 
 pytestmark = pytest.mark.usefixtures("own_runs")
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tekken") / "tekken.json"
+    path.write_text(json.dumps(train_tokenizer(["we could go"] * 20, 20, FULL_WINDOWS)))
+    torch.manual_seed(0)
+    model = build_model(FULL_WINDOWS, 276 + len(SPECIAL_TOKENS))
+    return Voxtral("full", model, build_processor(path, FULL_WINDOWS), "", "")
 
 
 @pytest.fixture
 def base():
     return open_base("tiny", "cpu")
+
+
+def requested(base, audio):
+    """The documented call, with the windows of the model; samples are those of a 16-bit file."""
+    shape = base.model.config.audio_config.max_source_positions
+    window = int(base.window_seconds * 16_000)
+    return base.processor.apply_transcription_request(
+        language="en",
+        audio=[audio],
+        format=["WAV"],
+        sampling_rate=16_000,
+        model_id="any",
+        audio_kwargs={"pad_to_multiple_of": window, "max_source_positions": 2 * shape},
+    )
+
+
+def noise(seconds):
+    """16-bit samples, loud and then silent: normalisation looks at the whole clip."""
+    samples = np.random.default_rng(0).integers(-9000, 9000, int(16_000 * seconds))
+    samples[len(samples) // 2 :] //= 100
+    return (samples / 32768).astype(np.float32)
+
+
+def assert_asked_as_the_processor_asks(base, audio, windows):
+    prompter = Prompter(base)
+    theirs = requested(base, audio)
+    assert prompter.windows(len(audio)) == windows
+    assert prompter.prompt(windows) == theirs["input_ids"][0].tolist()
+    mels = prompter.mels(audio)
+    assert mels.shape == theirs["input_features"].shape
+    assert len(mels) == windows
+    torch.testing.assert_close(mels, theirs["input_features"], rtol=0, atol=PCM16)
+
+
+def test_clips_of_any_length_are_asked_as_the_processor_asks(base, full, spoken):
+    for clip in spoken.clips[:2]:
+        assert_asked_as_the_processor_asks(base, spoken.audio(clip), 1)
+    for seconds, windows in ((0.1, 1), (7.99, 1), (8, 1), (8.01, 2), (17, 3)):
+        assert_asked_as_the_processor_asks(base, noise(seconds), windows)
+    for seconds, windows in ((12, 1), (30, 1), (45, 2)):
+        assert_asked_as_the_processor_asks(full, noise(seconds), windows)
+    assert Prompter(full).prompt(2).count(Prompter(full).audio) == 750
+
+
+def test_what_cannot_be_asked_is_refused(base, full):
+    with pytest.raises(UserError, match="without samples"):
+        Prompter(base).mels(np.zeros(0, np.float32))
+    with pytest.raises(UserError, match="processor that belongs to the model"):
+        Prompter(Voxtral("mixed", full.model, base.processor, "", ""))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[sighs] It's NOT… – [clears throat] naïve, 東京? [pause]",
+        "</s> [INST] <s> [AUDIO] [TRANSCRIBE]",
+    ],
+)
+def test_a_transcript_is_written_as_it_is_read(base, text):
+    """It is untrusted: what looks like a control token must not become one."""
+    prompter = Prompter(base)
+    *target, end = prompter.target(text)
+    assert end == prompter.eos
+    assert not {prompter.eos, prompter.audio, 1} & set(target)
+    assert prompter.text([*target, end]) == text
+    assert prompter.pieces([end]) == ["</s>"]
+    assert "".join(prompter.pieces(prompter.target("[sighs] fine"))) == "[sighs] fine</s>"
 
 
 @contextmanager
@@ -52,97 +136,63 @@ def encoded(base):
 
 def test_the_encoder_runs_once_per_clip_and_never_again(base, spoken, monkeypatch):
     monkeypatch.setattr(features, "BLOCK", 5)
-    clips = spoken["train"]
-    with encoded(base) as seen:
-        made = cache_features(base, clips, spoken, "test", "train")
-    assert sum(seen) == len(clips) == len(made)
-    with encoded(base) as seen:
-        again = cache_features(base, clips, spoken, "test", "train")
-        assert all(torch.equal(a, b) for a, b in zip(made, again, strict=True))
-    assert seen == []
-
-
-def test_no_encoder_runs_where_the_cache_is_read(base, spoken, spoken_features):
-    """The cached model has none: nothing can run it in training, sampling or evaluation."""
-    tower = base.model.model.audio_tower
-    model = read_cached(base.model)
-    assert isinstance(model.model.audio_tower, CachedEncoder)
-    assert not any(module is tower for module in model.modules())
-    assert not any("audio_tower" in name for name, _ in model.named_parameters())
-
-
-def test_cached_features_are_the_encoders(base, spoken, monkeypatch):
-    monkeypatch.setattr(features, "BLOCK", 5)
     clips = spoken.clips
-    made = cache_features(base, clips, spoken, "test", "all")
-    prompter = Prompter(base)
+    with encoded(base) as seen:
+        made = cache_features(base, clips, spoken, "test", "all")
+    assert sum(seen) == len(clips) == len(made)
     assert made.windows == (1,) * len(clips)
     for i, clip in enumerate(clips):
-        alone = encode(base.model, prompter.mels(spoken.audio(clip)))
+        alone = encode(base.model, Prompter(base).mels(spoken.audio(clip)))
         assert made[i].shape == alone.shape == (1, 400, 144)
         torch.testing.assert_close(made[i], alone, rtol=0, atol=BATCHED)
+    with encoded(base) as seen:
+        again = cache_features(base, clips, spoken, "test", "all")
+        assert all(torch.equal(a, b) for a, b in zip(made, again, strict=True))
+    assert seen == []
     for beyond in (len(clips), -1):
         with pytest.raises(IndexError):
             made[beyond]
 
 
-def test_features_do_not_depend_on_block_or_company(base, spoken, monkeypatch):
-    clips = spoken["train"]
-    monkeypatch.setattr(features, "BLOCK", 5)
-    first = list(cache_features(base, clips, spoken, "one", "train"))
-    monkeypatch.setattr(features, "_AT_ONCE", 3)
-    monkeypatch.setattr(features, "BLOCK", 4)
-    reversed_ = cache_features(base, clips[::-1], spoken, "two", "train")
-    for i in range(len(clips)):
-        torch.testing.assert_close(reversed_[len(clips) - 1 - i], first[i], rtol=0, atol=BATCHED)
-
-
-def test_features_do_not_depend_on_the_number_of_threads(base, spoken, monkeypatch):
+def test_features_do_not_depend_on_the_number_of_threads(base, spoken, monkeypatch, tmp_path):
     monkeypatch.setattr(features, "BLOCK", 4)
     before = torch.get_num_threads()
     made = {}
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            with monkeypatch.context() as patch:
-                patch.setenv("EVOXTRAL_RUNS", str(spoken.root / f"threads-{threads}"))
-                made[threads] = torch.cat(
-                    list(cache_features(base, spoken["train"], spoken, "test", "train"))
-                )
+            monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / f"threads-{threads}"))
+            heard = cache_features(base, spoken["train"], spoken, "test", "train")
+            made[threads] = torch.cat(list(heard))
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
     assert torch.equal(made[1], made[2])
 
 
-def long_sounds(spoken, clips, windows):
-    """The clips, some of them repeated until they take several windows."""
+class Long(Dataset):
+    """Clips, the second and the sixth of which are repeated until they take two windows."""
 
-    class Long(Dataset):
-        def audio(self, clip):
-            return np.tile(super().audio(clip), 4)[: 8 * 16_000 * windows[clip.id] - 100]
-
-    return Long(spoken.root, spoken.splits, spoken.paths)
+    def audio(self, clip):
+        windows = 2 if self["train"].index(clip) in (1, 5) else 1
+        return np.tile(super().audio(clip), 4)[: 8 * 16_000 * windows - 100]
 
 
 def test_clips_of_several_windows_keep_their_places(base, spoken, monkeypatch):
     monkeypatch.setattr(features, "BLOCK", 3)
     clips = spoken["train"][:7]
-    wanted = [1, 2, 1, 1, 1, 2, 1]
-    sounds = long_sounds(spoken, clips, {c.id: w for c, w in zip(clips, wanted, strict=True)})
-    prompter = Prompter(base)
-    mels = LogMels(sounds, clips, prompter)
+    sounds = Long(spoken.root, spoken.splits, spoken.paths)
+    mels = LogMels(sounds, clips, Prompter(base))
     made = cache_features(base, clips, sounds, "test", "long")
-    assert list(made.windows) == list(mels.windows) == wanted
+    assert list(made.windows) == list(mels.windows) == [1, 2, 1, 1, 1, 2, 1]
     for i in range(len(clips)):
-        alone = encode(base.model, mels[i])
-        torch.testing.assert_close(made[i], alone, rtol=0, atol=BATCHED)
+        torch.testing.assert_close(made[i], encode(base.model, mels[i]), rtol=0, atol=BATCHED)
 
 
 def test_a_killed_cache_goes_on_with_the_block_it_was_at(base, spoken, own_runs, monkeypatch):
     monkeypatch.setattr(features, "BLOCK", 3)
     clips = spoken["train"]
-    write = features.artifacts.write_bytes
+    write = runs.write_bytes
 
     def die_at_the_third(path, data):
         if "000006" in path.name:
@@ -150,7 +200,7 @@ def test_a_killed_cache_goes_on_with_the_block_it_was_at(base, spoken, own_runs,
         return write(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(features.artifacts, "write_bytes", die_at_the_third)
+        patch.setattr(runs, "write_bytes", die_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             cache_features(base, clips, spoken, "test", "train")
     kept = list(own_runs.glob("test/features-*.partial/clips-*.safetensors"))
@@ -166,47 +216,32 @@ def test_a_killed_cache_goes_on_with_the_block_it_was_at(base, spoken, own_runs,
     assert {p.name: p.read_bytes() for p in whole.folder.glob("*.safetensors")} == blocks
 
 
-def test_other_sounds_or_weights_are_another_cache(base, spoken):
-    clips = spoken["train"][:4]
-    folders = [cache_features(base, clips, spoken, "test", "train").folder]
-    folders.append(cache_features(base, clips[::-1], spoken, "test", "train").folder)
-    changed = [clips[0].model_copy(update={"sha256": "0" * 64}), *clips[1:]]
-    folders.append(cache_features(base, changed, spoken, "test", "train").folder)
-    half = open_base("tiny", "cpu", "bfloat16")
-    folders.append(cache_features(half, clips, spoken, "test", "train").folder)
-    assert len(set(folders)) == 4
-
-
-def test_an_adapter_or_another_language_model_keeps_the_cache(base, spoken):
-    clips = spoken["train"][:4]
-    made = cache_features(base, clips, spoken, "test", "train")
-    other = open_base("tiny", "cpu")
-    attach(other.model, LoraShape(rank=4), seed=0)
-    with encoded(other) as seen:
-        assert cache_features(other, clips, spoken, "test", "train").folder == made.folder
-    assert seen == []
-
-
-def test_texts_do_not_change_the_cache(base, spoken):
+def test_sounds_and_the_encoder_decide_the_cache_and_nothing_else_does(base, spoken):
     clips = spoken["train"][:4]
     made = cache_features(base, clips, spoken, "test", "train")
     rewritten = [clip.model_copy(update={"tagged_text": "Something else."}) for clip in clips]
-    assert cache_features(base, rewritten, spoken, "test", "train").folder == made.folder
+    adapted(base.model, LoraShape(rank=4), 0.1)
+    with encoded(base) as seen:
+        assert cache_features(base, rewritten, spoken, "test", "train").folder == made.folder
+    assert seen == []
+    changed = [clips[0].model_copy(update={"sha256": "0" * 64}), *clips[1:]]
+    half = open_base("tiny", "cpu", "bfloat16")
+    others = {
+        cache_features(opened, own, spoken, "test", "train").folder
+        for opened, own in ((base, clips[::-1]), (base, changed), (half, clips))
+    }
+    assert len(others | {made.folder}) == 4
 
 
-def examples(base, spoken, heard, count=6):
-    texts = [clip.tagged_text for clip in spoken.clips]
-    return Examples(heard, texts, range(count), Prompter(base), [1.0] * len(texts))
-
-
-def learnt(base, batch, cached):
+def learnt(spoken, heard, *, cached):
     """Loss and gradients of adapters with the encoder in place or the cache instead of it."""
+    base = open_base("tiny", "cpu")
+    texts = [clip.tagged_text for clip in spoken.clips]
+    examples = Examples(heard, texts, range(6), Prompter(base), [1.0] * len(texts))
+    batch = collate([examples[i] for i in range(6)], examples.prompter.pad)
     model = read_cached(base.model) if cached else base.model
-    tuned = attach(model, LoraShape(rank=4, dropout=0.0), seed=1)
-    for name, value in tuned.named_parameters():
-        if "lora_B" in name:
-            torch.manual_seed(len(name))
-            value.data.normal_(std=0.02)
+    assert not cached or not any("audio_tower" in name for name, _ in model.named_parameters())
+    tuned = adapted(model, LoraShape(rank=4, dropout=0.0), 0.02)
     labels, weights = batch.pop("labels"), batch.pop("weights")
     loss = token_loss(tuned(**batch, use_cache=False).logits, labels, weights, None)
     loss.backward()
@@ -214,13 +249,8 @@ def learnt(base, batch, cached):
 
 
 def test_cached_equals_uncached_in_loss_and_gradients(spoken, spoken_mels, spoken_features):
-    results = []
-    for heard, cached in ((spoken_mels, False), (spoken_features, True)):
-        base = open_base("tiny", "cpu")
-        own = examples(base, spoken, heard)
-        batch = collate([own[i] for i in range(len(own))], own.prompter.pad)
-        results.append(learnt(base, batch, cached))
-    (loss, gradients), (cached_loss, cached_gradients) = results
+    loss, gradients = learnt(spoken, spoken_mels, cached=False)
+    cached_loss, cached_gradients = learnt(spoken, spoken_features, cached=True)
     assert cached_loss == pytest.approx(loss, rel=1e-5)
     assert gradients.keys() == cached_gradients.keys()
     assert len(gradients) == 2 * (4 * 7 + 2)
@@ -233,10 +263,9 @@ def test_cached_equals_uncached_in_greedy_tokens(base, spoken_mels, spoken_featu
     prompter = Prompter(base)
     ids = torch.tensor([prompter.prompt(1)] * len(spoken_mels))
     options = {"max_new_tokens": 40, "do_sample": False}
+    mels, cached = (torch.cat(list(heard)) for heard in (spoken_mels, spoken_features))
     with torch.inference_mode():
-        mels = torch.cat(list(spoken_mels))
         wanted = base.model.generate(input_ids=ids, input_features=mels, **options)
-        cached = torch.cat(list(spoken_features))
         made = read_cached(base.model).generate(input_ids=ids, input_features=cached, **options)
     assert wanted.shape[1] > ids.shape[1] + 10
     assert torch.equal(made, wanted)

@@ -6,9 +6,9 @@ from helpers import fresh_python
 
 HEAVY = ("torch", "transformers", "peft", "accelerate", "mistral_common", "safetensors", "wandb")
 CORE = (
-    *("bench", "checks", "cli", "clips", "datamix", "figures", "heard", "metrics", "mix", "params"),
+    *("bench", "checks", "cli", "clips", "datamix", "figures", "metrics", "mix", "params"),
     *("predictions", "processes", "progress", "providers", "paper", "raft", "report", "runs"),
-    *("stats", "tables", "tags", "world.scripts", "world.speech"),
+    *("stats", "tables", "tags", "world.base", "world.scripts", "world.speech"),
 )
 
 

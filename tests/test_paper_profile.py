@@ -150,13 +150,13 @@ def test_sft_and_raft_run_as_the_paper_profile_says(checkout: Path, encoder: boo
 KILLED = """
 import os, sys
 from evoxtral import headless, params
-from evoxtral.train.checkpoints import Marker
+from evoxtral.train import EveryStep
 
-save = Marker.on_save
+save = EveryStep.on_save
 def then_die(self, *args, **options):
     save(self, *args, **options)
     os._exit(9)
-Marker.on_save = then_die
+EveryStep.on_save = then_die
 headless.build(params.profile("02_sft", "paper", {"seed": "1"}))
 """
 

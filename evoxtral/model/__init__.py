@@ -1,26 +1,311 @@
-"""The model: a frozen Voxtral, adapters on it, and its encoder's features kept on disk."""
+"""A frozen Voxtral, adapters on it, and its encoder's features kept on disk."""
 
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import safetensors
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    VoxtralConfig,
+    VoxtralForConditionalGeneration,
+    VoxtralProcessor,
+)
+from transformers.utils import logging
+
+from evoxtral import UserError, runs
+from evoxtral.model.cpu import fold, keep_freed_memory, last_logits, narrow, settle
 from evoxtral.model.features import (
-    CachedEncoder,
     Features,
     Listened,
     LogMels,
+    Prompter,
     cache_features,
     encode,
+    probe,
     read_cached,
 )
-from evoxtral.model.folding import fold, settle
-from evoxtral.model.loading import TINY, Voxtral, open_base, weights_digest
-from evoxtral.model.lora import (
-    LoraShape,
-    adapter_digest,
-    attach,
-    check_adapter,
-    count_parameters,
-    load,
-    merge,
-    shape_of,
-)
-from evoxtral.model.narrowing import last_logits, narrow
-from evoxtral.model.probe import pooled, probe
-from evoxtral.model.prompts import Prompter
+from evoxtral.world.base import checkpoint_dir
+
+TINY = "tiny"
+"""Name of the base model that ships with the package."""
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+ADAPTER_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
+
+# The names the report lists (`q_proj`, `k_proj`, …) also match the encoder's attention: its 124.8 M
+# trainable weights include 15.7 M inside an encoder it calls frozen. Ours are anchored.
+_LANGUAGE = r"language_model\.layers\.\d+\.(?:self_attn|mlp)\.(?:q|k|v|o|gate|up|down)_proj"
+_PROJECTOR = r"multi_modal_projector\.linear_[12]"
+_ENCODER = r"audio_tower\.layers\.\d+\.self_attn\.[qkv]_proj"
+_PARTS = {
+    "audio encoder": "audio_tower.",
+    "projector": "multi_modal_projector.",
+    "language model": "language_model.",
+    "output layer": "lm_head.",
+}
+
+
+def device(name: str) -> torch.device:
+    """The device a parameter names; `auto` takes a GPU if there is one.
+
+    Raises:
+        UserError: a GPU is asked for and there is none, or the name means nothing.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|cuda(?::\d+)?", name):
+        raise UserError(f"device {name!r} is not known: give auto, cpu or cuda")
+    if name != "cpu" and not torch.cuda.is_available():
+        raise UserError(f"device {name!r} was asked for and torch finds no GPU: set device to auto")
+    return torch.device(name)
+
+
+def arithmetic(precision: Precision, where: torch.device) -> Literal["float32", "bfloat16"]:
+    """The precision to train in: `auto` is bfloat16 where the device multiplies faster in it.
+
+    Of processors these are AMD's with AVX-512, Intel's with AMX and ARM's with the instructions.
+    Intel's AVX-512 multiplies in it at half the pace of float32, and others emulate it.
+    """
+    if precision != "auto":
+        return precision
+    if where.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        known = torch.cpu.get_capabilities()
+        intel = str(known.get("cpu_name")).startswith("Intel")
+        native = known.get("amx_bf16" if intel else "avx512_bf16") or known.get("bf16")
+    return "bfloat16" if native else "float32"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' own bars and reports: ours say what takes long and what is wrong."""
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()
+
+
+@dataclass(frozen=True, eq=False)
+class Voxtral:
+    """A base model.
+
+    Attributes:
+        name: `tiny`, or the id or folder it was loaded from.
+        model: in evaluation mode, all weights frozen.
+        processor: feature extractor and tokenizer.
+        encoder_digest: SHA-256 of the audio encoder's weights and of the features it is fed.
+        digest: SHA-256 of all weights.
+    """
+
+    name: str
+    model: VoxtralForConditionalGeneration
+    processor: VoxtralProcessor
+    encoder_digest: str
+    digest: str
+
+    @property
+    def window_seconds(self) -> float:
+        """Length of one audio window; longer clips take several."""
+        return float(self.processor.feature_extractor.chunk_length)
+
+
+def open_base(name: str, device_name: str = "auto", precision: Precision = "auto") -> Voxtral:
+    """Load model and processor; on a CPU with the patches of `model.cpu`.
+
+    Args:
+        name: `tiny`, a folder, or an id on the Hugging Face hub.
+        device_name: `auto`, `cpu` or `cuda`.
+        precision: of the weights; `auto` is float32 on a CPU and bfloat16 on a GPU.
+
+    Raises:
+        UserError: there is no such model, or it is no Voxtral.
+    """
+    where = device(device_name)
+    if precision == "auto":
+        precision = "float32" if where.type == "cpu" else "bfloat16"
+    with quiet():
+        try:
+            folder = checkpoint_dir() if name == TINY else name
+            model, processor = _load(folder, getattr(torch, precision))
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(
+                f"base model {name!r} cannot be loaded ({reason}): give {TINY!r}, a folder, or "
+                "the id of a Voxtral that this machine can reach"
+            ) from error
+    model.requires_grad_(False).eval().to(where)
+    if where.type == "cpu":
+        keep_freed_memory()
+    narrow(model)
+    model.name_or_path = model.config.name_or_path = name  # adapters record it
+    extractor = {
+        key: value
+        for key, value in sorted(processor.feature_extractor.to_dict().items())
+        if isinstance(value, (int, float, str, bool))
+    }
+    fed = hashlib.sha256(repr(extractor).encode())
+    fed.update(weights_digest(model.model.audio_tower.state_dict()).encode())
+    return Voxtral(name, model, processor, fed.hexdigest(), weights_digest(model.state_dict()))
+
+
+def _load(
+    folder: Path | str, dtype: torch.dtype
+) -> tuple[VoxtralForConditionalGeneration, VoxtralProcessor]:
+    config = AutoConfig.from_pretrained(folder)
+    if not isinstance(config, VoxtralConfig):
+        # the class of Voxtral would be filled with random weights of its default size
+        raise ValueError(f"it is a model of type {config.model_type!r}")
+    processor = VoxtralProcessor.from_pretrained(folder)
+    model, report = VoxtralForConditionalGeneration.from_pretrained(
+        folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True
+    )
+    if report["missing_keys"]:
+        raise ValueError(f"{len(report['missing_keys'])} of its weights are missing")
+    return model, processor
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes, types and values, in the order of names."""
+    total = hashlib.sha256()
+    for name in sorted(weights):
+        value = weights[name].detach().cpu().contiguous()
+        total.update(f"{name}:{tuple(value.shape)}:{value.dtype}\0".encode())
+        total.update(value.view(torch.uint8).numpy())
+    return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class LoraShape:
+    """Hyperparameters of the adapters, as in the report's Table 1.
+
+    Attributes:
+        rank: of each update.
+        alpha: the update is scaled by alpha / rank.
+        dropout: on the adapters' input, in [0, 1).
+        encoder_lora: also adapt the encoder's q, k and v, as the published run did.
+    """
+
+    rank: int = 64
+    alpha: int = 128
+    dropout: float = 0.05
+    encoder_lora: bool = False
+
+    @property
+    def targets(self) -> str:
+        """A regular expression over full module names."""
+        kinds = [_LANGUAGE, _PROJECTOR, *([_ENCODER] if self.encoder_lora else [])]
+        return rf"(?:.*\.)?(?:{'|'.join(kinds)})"
+
+
+def attach(model: VoxtralForConditionalGeneration, shape: LoraShape, seed: int) -> PeftModel:
+    """Add fresh adapters, float32, to a frozen model; at first they change nothing."""
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=shape.rank,
+        lora_alpha=shape.alpha,
+        lora_dropout=shape.dropout,
+        target_modules=shape.targets,
+        base_model_name_or_path=model.config.name_or_path or None,
+        task_type="CAUSAL_LM",
+    )
+    with warnings.catch_warnings():  # peft asks for an attribute that transformers renamed
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        return get_peft_model(model, config)
+
+
+def load(
+    model: VoxtralForConditionalGeneration, folder: Path, *, trainable: bool = False
+) -> PeftModel:
+    """Put the adapter of a folder on a model.
+
+    Raises:
+        UserError: the folder holds no adapter, a damaged one or one for another model.
+    """
+    check_adapter(folder)
+    unfit = UserError(
+        f"the adapter in {folder} is damaged or does not fit the base model "
+        f"{model.config.name_or_path!r}: give the base it was trained on"
+    )
+    try:
+        with safetensors.safe_open(folder / ADAPTER_FILE, "pt") as file:
+            stored = set(file.keys())
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            warnings.filterwarnings("ignore", "Found missing adapter keys", UserWarning)
+            loaded = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+    except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise unfit from error
+    if stored != set(get_peft_model_state_dict(loaded, save_embedding_layers=False)):
+        raise unfit
+    return loaded
+
+
+def merge(model: VoxtralForConditionalGeneration, folder: Path) -> VoxtralForConditionalGeneration:
+    """Fold the adapter of a folder into the weights of `model` itself: half the kernels per step.
+
+    Raises:
+        UserError: as for `load`.
+    """
+    return load(model, folder).merge_and_unload().eval()
+
+
+def check_adapter(folder: Path) -> Path:
+    """The folder itself, if it holds an adapter.
+
+    Raises:
+        UserError: it does not.
+    """
+    for name in (ADAPTER_FILE, CONFIG_FILE):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} holds no {name}: give the folder of a LoRA adapter")
+    return folder
+
+
+def adapter_digest(folder: Path) -> str:
+    """SHA-256 of an adapter's weights file; a `UserError` where the folder holds none."""
+    return runs.digest_file(check_adapter(folder) / ADAPTER_FILE)
+
+
+def shape_of(folder: Path) -> LoraShape:
+    """Hyperparameters of a saved adapter; a `UserError` where the folder holds none."""
+    saved = runs.read_json(check_adapter(folder) / CONFIG_FILE)
+    reaches_encoder = "audio_tower" in json.dumps(saved["target_modules"])
+    return LoraShape(saved["r"], saved["lora_alpha"], saved["lora_dropout"], reaches_encoder)
+
+
+def count_parameters(config: VoxtralConfig, shape: LoraShape) -> pd.DataFrame:
+    """Weights of a Voxtral with adapters, counted on the meta device: no memory, no download.
+
+    Returns:
+        One row per part and a last row `all`: `part | total | trainable`; `total` includes the
+        adapters.
+    """
+    with torch.device("meta"):
+        named = list(attach(VoxtralForConditionalGeneration(config), shape, 0).named_parameters())
+    rows = []
+    for part, marker in {**_PARTS, "all": ""}.items():
+        own = [p for name, p in named if marker in name]
+        learnt = sum(p.numel() for p in own if p.requires_grad)
+        rows.append((part, sum(p.numel() for p in own), learnt))
+    return pd.DataFrame(rows, columns=["part", "total", "trainable"])

@@ -1,4 +1,4 @@
-"""The frozen encoder's features: computed once per clip, kept between runs, memory-mapped.
+"""What a Voxtral hears and is asked: its request, log-mels, and its encoder's features on disk.
 
 A frozen encoder gives the same features in every epoch, in every sampling run and in every
 evaluation; it is 19 % of a training step and all of it is saved. The cache of a split is a stage
@@ -11,32 +11,127 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import safetensors
 import torch
 from safetensors.torch import save
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from transformers import VoxtralForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from evoxtral import runs
+from evoxtral import UserError, runs, tags
 from evoxtral.clips import Clip, Dataset
-from evoxtral.model.loading import Voxtral
-from evoxtral.model.prompts import Prompter
-from evoxtral.model.threads import side_by_side
+from evoxtral.model.cpu import side_by_side
 from evoxtral.progress import progress
+
+if TYPE_CHECKING:
+    from evoxtral.model import Voxtral
 
 BLOCK = 64
 """Clips per file."""
 
 _AT_ONCE = 4  # windows in the encoder at a time; on a processor a tenth faster than 8
-_WINDOWS = "windows"
-_INDEX = "windows.json"
-_CODE = ("evoxtral.model.features", "evoxtral.model.prompts", "evoxtral.model.threads")
+_CODE = ("evoxtral.model.features", "evoxtral.model.cpu")
+_FEWEST = 5  # clips with and without a tag, below which no line is drawn
+
+
+class Prompter:
+    """Turns clips into Voxtral's inputs, and token ids back into text.
+
+    The same inputs as `VoxtralProcessor.apply_transcription_request`, without its detour over a
+    file: features and token ids are made apart, so that features can come from a cache.
+
+    Attributes:
+        window: samples of one audio window.
+        eos: id that ends a transcript.
+        pad: id that fills a batch.
+        audio: id of an audio position.
+
+    Raises:
+        UserError: the processor belongs to another model.
+    """
+
+    def __init__(self, base: Voxtral) -> None:
+        config = base.model.config
+        self._extractor = base.processor.feature_extractor
+        self._tokenizer = base.processor.tokenizer
+        self.window = int(self._extractor.chunk_length * self._extractor.sampling_rate)
+        self._frames = 2 * config.audio_config.max_source_positions
+        made = self._extractor.feature_size, self.window // self._extractor.hop_length
+        wanted = config.audio_config.num_mel_bins, self._frames
+        if made != wanted:
+            raise UserError(
+                f"the processor makes windows of {made[0]} bands and {made[1]} frames and the "
+                f"model expects {wanted[0]} and {wanted[1]}: give the processor that belongs to "
+                "the model"
+            )
+        self.eos = int(base.model.generation_config.eos_token_id)
+        self.pad = int(base.model.generation_config.pad_token_id)
+        self.audio = int(config.audio_token_id)
+        self._before, self._after = self._request(base)
+        self._targets: dict[str, list[int]] = {}
+
+    def _request(self, base: Voxtral) -> tuple[list[int], list[int]]:
+        """Token ids before and after the audio, as the processor writes them."""
+        inputs = base.processor.apply_transcription_request(
+            language="en",
+            audio=[np.zeros(self.window, np.float32)],
+            format=["WAV"],
+            sampling_rate=self._extractor.sampling_rate,
+            model_id=base.name,
+            audio_kwargs={"pad_to_multiple_of": self.window, "max_source_positions": self._frames},
+        )
+        ids = inputs["input_ids"][0].tolist()
+        start = ids.index(self.audio)
+        return ids[:start], ids[start + ids.count(self.audio) :]
+
+    def windows(self, samples: int) -> int:
+        """Windows that so many samples take; a clip takes at least one."""
+        return max(1, -(-samples // self.window))
+
+    def mels(self, audio: npt.NDArray[np.float32]) -> Tensor:
+        """Log-mel features of 16 kHz samples, shape (windows, bands, frames), padded to windows."""
+        if not len(audio):
+            raise UserError("a clip without samples cannot be transcribed: leave it out")
+        made = self._extractor(
+            audio,
+            sampling_rate=self._extractor.sampling_rate,
+            padding=True,
+            truncation=False,
+            pad_to_multiple_of=self.window,
+            return_tensors="pt",
+        ).input_features
+        bands = self._extractor.feature_size
+        return made.reshape(bands, -1, self._frames).transpose(0, 1).contiguous()
+
+    def prompt(self, windows: int) -> list[int]:
+        """Token ids of the request for a clip of so many windows."""
+        return [*self._before, *[self.audio] * (windows * self._frames // 8), *self._after]
+
+    def target(self, text: str) -> list[int]:
+        """Token ids of a transcript, ended."""
+        if text not in self._targets:
+            ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+            self._targets[text] = [*ids, self.eos]
+        return self._targets[text]
+
+    def text(self, ids: list[int]) -> str:
+        """The transcript that token ids spell, without special tokens."""
+        return self._tokenizer.decode(ids, skip_special_tokens=True)
+
+    def pieces(self, ids: list[int]) -> list[str]:
+        """Each token by itself, special ones by name; for display."""
+        return [self._tokenizer.decode([i], skip_special_tokens=False) for i in ids]
 
 
 class CachedEncoder(nn.Module):
@@ -65,7 +160,6 @@ def encode(model: VoxtralForConditionalGeneration, mels: Tensor) -> Tensor:
     return tower(mels.to(weight.device, weight.dtype)).last_hidden_state
 
 
-@dataclass(frozen=True, eq=False)
 class Features:
     """Cached features of a list of clips, read from disk as they are asked for.
 
@@ -74,8 +168,10 @@ class Features:
         windows: windows of each clip.
     """
 
-    folder: Path
-    windows: tuple[int, ...]
+    def __init__(self, folder: Path, clips: int) -> None:
+        self.folder = folder
+        files = [_block(folder, first) for first in range(0, clips, BLOCK)]
+        self.windows = tuple(windows for file in files for windows in _windows(file))
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -98,16 +194,13 @@ def _mapped(block: Path) -> Any:
     return safetensors.safe_open(block, "pt").get_slice("features")
 
 
-class Listened(Protocol):
-    """What a model hears of clips: cached features, or log-mels if its encoder learns too."""
+def _block(folder: Path, first: int) -> Path:
+    return folder / f"clips-{first:06d}.safetensors"
 
-    @property
-    def windows(self) -> Sequence[int]:
-        """Windows of each clip."""
 
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, clip: int) -> Tensor: ...
+def _windows(block: Path) -> list[int]:
+    with safetensors.safe_open(block, "pt") as opened:
+        return json.loads(opened.metadata()["windows"])
 
 
 class LogMels:
@@ -129,8 +222,8 @@ class LogMels:
         return self._prompter.mels(self._sounds.audio(self._clips[clip]))
 
 
-def _block(folder: Path, first: int) -> Path:
-    return folder / f"clips-{first:06d}.safetensors"
+Listened = Features | LogMels
+"""What a model hears of clips."""
 
 
 def cache_features(
@@ -145,7 +238,6 @@ def cache_features(
         profile: whose folder holds the stage.
         what: named in the progress bar: the split.
     """
-    prompter = Prompter(base)
     params = {
         "encoder": base.encoder_digest,
         "clips": runs.digest([[clip.id, clip.sha256] for clip in clips]),
@@ -153,42 +245,83 @@ def cache_features(
     }
 
     def make(folder: Path) -> None:
-        _encode_all(folder, base, prompter, clips, sounds, what)
+        _encode_all(folder, base, clips, sounds, what)
 
     made = runs.stage("features", profile, params, make, code=_CODE)
-    return Features(made.path, tuple(runs.read_json(made.path / _INDEX)))
+    return Features(made.path, len(clips))
 
 
 def _encode_all(
-    folder: Path,
-    base: Voxtral,
-    prompter: Prompter,
-    clips: Sequence[Clip],
-    sounds: Dataset,
-    what: str,
+    folder: Path, base: Voxtral, clips: Sequence[Clip], sounds: Dataset, what: str
 ) -> None:
-    starts = range(0, len(clips), BLOCK)
-    todo = [i for i in starts if not _block(folder, i).exists()]
-    done = len(clips) - sum(len(clips[i : i + BLOCK]) for i in todo)
+    prompter = Prompter(base)
+    blocks = {first: clips[first : first + BLOCK] for first in range(0, len(clips), BLOCK)}
+    todo = {first: own for first, own in blocks.items() if not _block(folder, first).exists()}
 
     def make(first: int) -> int:
-        chosen = clips[first : first + BLOCK]
-        mels = [prompter.mels(sounds.audio(clip)) for clip in chosen]
+        mels = [prompter.mels(sounds.audio(clip)) for clip in todo[first]]
         made = [encode(base.model, some).cpu() for some in torch.cat(mels).split(_AT_ONCE)]
-        block = save({"features": torch.cat(made)}, {_WINDOWS: json.dumps([*map(len, mels)])})
-        runs.write_bytes(_block(folder, first), block)
-        return len(chosen)
+        windows = json.dumps([*map(len, mels)])
+        runs.write_bytes(
+            _block(folder, first), save({"features": torch.cat(made)}, {"windows": windows})
+        )
+        return len(mels)
 
+    done = len(clips) - sum(map(len, todo.values()))
     with (
         progress(len(clips), f"features of {what}", unit="clip", done=done) as bar,
         side_by_side(next(base.model.parameters()).device) as pool,
     ):
         for count in pool.map(make, todo):
             bar.update(count)
-    windows = [count for first in starts for count in _windows(_block(folder, first))]
-    runs.write_json(folder / _INDEX, windows)
 
 
-def _windows(block: Path) -> list[int]:
-    with safetensors.safe_open(block, "pt") as opened:
-        return json.loads(opened.metadata()[_WINDOWS])
+def probe(
+    train: tuple[Features, Sequence[Clip]],
+    test: tuple[Features, Sequence[Clip]],
+    window_seconds: float,
+) -> pd.DataFrame:
+    """What the frozen encoder holds of each tag: the ceiling of what fine-tuning can learn.
+
+    A line through each clip's pooled features tells clips with a tag from clips without.
+
+    Args:
+        train: features to learn from, and their clips.
+        test: the same of another split.
+        window_seconds: length of one audio window.
+
+    Returns:
+        One row per tag: `tag | auc | clips`, the area under the ROC curve (chance 0.5; NaN where
+        either split has too few clips) and the test clips with the tag.
+    """
+    learning, testing = (_pooled(*side, window_seconds) for side in (train, test))
+    scaler = StandardScaler().fit(learning)
+    learning, testing = scaler.transform(learning), scaler.transform(testing)
+    rows = []
+    # The fit makes many small products, and a second thread beside torch's slows them tenfold.
+    with threadpool_limits(1, user_api="blas"):
+        for tag in tags.TAGS:
+            learnt, asked = (
+                np.array([tag in tags.find_tags(clip.tagged_text) for clip in clips])
+                for _, clips in (train, test)
+            )
+            auc = float("nan")
+            if min(learnt.sum(), (~learnt).sum(), asked.sum(), (~asked).sum()) >= _FEWEST:
+                line = LogisticRegression(C=0.01, max_iter=2000, class_weight="balanced")
+                line.fit(learning, learnt)
+                auc = float(roc_auc_score(asked, line.decision_function(testing)))
+            rows.append({"tag": tag, "auc": auc, "clips": int(asked.sum())})
+    return pd.DataFrame(rows)
+
+
+def _pooled(
+    features: Features, clips: Sequence[Clip], window_seconds: float
+) -> npt.NDArray[np.float32]:
+    """Mean, deviation and maximum over the frames that hold sound, shape (clips, 3 * width)."""
+    rows = []
+    for i, clip in enumerate(clips):
+        heard = features[i].float()
+        per_second = heard.shape[1] / window_seconds
+        frames = heard.flatten(0, 1)[: max(2, round((clip.seconds or np.inf) * per_second))]
+        rows.append(torch.cat([frames.mean(0), frames.std(0), frames.amax(0)]).numpy())
+    return np.stack(rows)

@@ -189,16 +189,15 @@ def _train(
         setup.prompter,
         [1.0] * len(clips),
     )
-    recipe = sft.recipe(cfg, shape_of(adapter))
     with tracker(cfg, folder, name) as tracked:
         finetune(
             folder,
             setup.fresh(),
-            recipe,
+            cfg,
+            adapter,
             training,
             sft.validation_examples(setup),
             sft.watched(setup),
-            start=adapter,
             what=name,
             report_to="none" if tracked is None else "wandb",
         )

@@ -7,7 +7,6 @@ from evoxtral.sft.run import (
     lora_shape,
     parameters_of,
     precision,
-    recipe,
     training_examples,
     validation_examples,
     watched,

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from evoxtral import UserError, datamix, params, runs
-from evoxtral.devices import arithmetic, device
-from evoxtral.model import LoraShape
+from evoxtral.model import LoraShape, arithmetic, device
 from evoxtral.params import FineTuning, Sft
 from evoxtral.pipeline import Setup
 from evoxtral.sft.tracking import log_outcome, tracker
-from evoxtral.train import ADAPTER, Examples, Recipe, Tuned, Watched, finetune, read_log
+from evoxtral.train import ADAPTER, Examples, Tuned, Watched, finetune, read_log
 
 TUNING_CODE = (
     "evoxtral.metrics",
@@ -22,16 +21,6 @@ TUNING_CODE = (
     "evoxtral.train",
 )
 VALIDATION, PLAIN = "validation", "plain_val"
-
-
-def recipe(cfg: FineTuning, lora: LoraShape) -> Recipe:
-    """The hyperparameters that the parameters name."""
-    names = {
-        "learning_rate", "epochs", "batch", "micro_batch", "schedule", "warmup", "weight_decay",
-        "neftune_alpha", "label_smoothing", "checkpointing", "plain_limit", "plain_patience",
-        "seed",
-    }  # fmt: skip
-    return Recipe(lora=lora, precision=precision(cfg), **cfg.model_dump(include=names))
 
 
 def precision(cfg: FineTuning) -> Literal["float32", "bfloat16"]:
@@ -113,12 +102,12 @@ def adapter(cfg: Sft, setup: Setup) -> Tuned:
 def _train(folder: Path, cfg: Sft, setup: Setup) -> None:
     training, validation = training_examples(setup), validation_examples(setup)
     split = watched(setup)
-    chosen = recipe(cfg, lora_shape(cfg))
     with tracker(cfg, folder, "SFT") as tracked:
         finetune(
             folder,
             setup.fresh(),
-            chosen,
+            cfg,
+            lora_shape(cfg),
             training,
             validation,
             split,

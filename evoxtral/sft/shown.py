@@ -105,12 +105,8 @@ def _spread(clips: Sequence[Clip], count: int) -> list[int]:
 
 def ceiling(setup: Setup, split: str) -> pd.DataFrame:
     """AUC of a linear probe of the frozen encoder for each tag, learnt on the training split."""
-    window = setup.base.window_seconds
-    sides = [
-        (model.pooled(setup.features(name), setup.clips(name), window), setup.clips(name))
-        for name in (datamix.TRAIN, split)
-    ]
-    return model.probe(*sides[0], *sides[1])
+    sides = [(setup.features(name), setup.clips(name)) for name in (datamix.TRAIN, split)]
+    return model.probe(*sides, setup.base.window_seconds)
 
 
 def learnt(scores: pd.DataFrame, auc: Mapping[str, float], system: str) -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
-"""The Hugging Face Trainer, for adapters on cached features.
+"""Training examples, and the Hugging Face Trainer for adapters on cached features.
 
-It brings gradient accumulation, NEFTune, data parallelism, checkpoints and trackers. What is
-ours: the loss over transcripts only, batches of like length, validation that transcribes, and
+The Trainer brings gradient accumulation, NEFTune, data parallelism, checkpoints and trackers. What
+is ours: the loss over transcripts only, batches of like length, validation that transcribes, and
 randomness that depends on (seed, step) alone, so that a resumed run sees what an uninterrupted
 one would.
 """
@@ -11,25 +11,122 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Sampler
-from transformers import (
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from torch.utils.data import Dataset, Sampler
+from transformers import Trainer
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from evoxtral import UserError, processes
-from evoxtral.model import fold, last_logits, settle
-from evoxtral.progress import progress
-from evoxtral.train.examples import FILLER, IGNORED, Examples
-from evoxtral.train.listen import Watched
+from evoxtral import UserError, metrics, processes, tags
+from evoxtral.decode import transcribe
+from evoxtral.model import Listened, Prompter, fold, last_logits, settle
+
+IGNORED = -100
+"""Label of a position that is not learnt."""
+
+FILLER = -1
+"""Stands for an example in which nothing is learnt: it evens out the batches of processes."""
+
+_COLUMNS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Examples(Dataset[dict[str, Any]]):
+    """Examples of a split, each as often as it is drawn per epoch.
+
+    Attributes:
+        heard: features of the clips.
+        texts: transcript to learn, per clip.
+        draws: clip of each example.
+        prompter: makes token ids.
+        weights: factor of the loss, per clip.
+    """
+
+    heard: Listened
+    texts: Sequence[str]
+    draws: Sequence[int]
+    prompter: Prompter
+    weights: Sequence[float]
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def __getitem__(self, example: int) -> dict[str, Any]:
+        clip = self.draws[0 if example == FILLER else example]
+        return {
+            "input_features": self.heard[clip],
+            "prompt": self.prompter.prompt(self.heard.windows[clip]),
+            "target": [] if example == FILLER else self.prompter.target(self.texts[clip]),
+            "weight": self.weights[clip],
+        }
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each example, from which batches of like length are made."""
+        own = [
+            len(self.prompter.prompt(windows)) + len(self.prompter.target(text))
+            for windows, text in zip(self.heard.windows, self.texts, strict=True)
+        ]
+        return [own[clip] for clip in self.draws]
+
+    @property
+    def longest_target(self) -> int:
+        """Tokens of the longest transcript, its end included.
+
+        Raises:
+            UserError: there is no example.
+        """
+        if not self.texts:
+            raise UserError("there is no transcript to learn from: the split is empty")
+        return max(len(self.prompter.target(text)) for text in self.texts)
+
+
+def collate(rows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
+    """A batch whose transcripts all start in one column: requests padded left, transcripts right.
+
+    The output layer is then needed for the last columns only (`logits_to_keep`): of 430 positions
+    of a Voxtral-Mini example about fifty are learnt, and each costs a row of 131,072 logits.
+
+    Transcripts get columns by the eight. On a CPU each new shape makes oneDNN build kernels of
+    its own and keep them, where it multiplies in bfloat16: 240 steps of the embedded model with
+    columns to fit took a sixth more time and half as much memory again.
+
+    Returns:
+        `input_ids` and `attention_mask`, shape (batch, positions); `labels`, shape (batch,
+        kept), -100 where nothing is learnt; `logits_to_keep`, the number of columns kept, which
+        is one more than those of transcripts: a label is predicted one column earlier;
+        `input_features`, all windows of all clips; `weights`, shape (batch,).
+    """
+    before = max(len(row["prompt"]) for row in rows)
+    after = _COLUMNS * math.ceil(max(len(row["target"]) for row in rows) / _COLUMNS)
+    ids = torch.full((len(rows), before + after), pad)
+    seen = torch.zeros_like(ids)
+    labels = torch.full((len(rows), after + 1), IGNORED)
+    for i, row in enumerate(rows):
+        prompt, target = row["prompt"], row["target"]
+        tokens = torch.tensor([*prompt, *target])
+        start = before - len(prompt)
+        ids[i, start : start + len(tokens)] = tokens
+        seen[i, start : start + len(tokens)] = 1
+        labels[i, 1 : 1 + len(target)] = torch.tensor(target)
+    return {
+        "input_ids": ids,
+        "attention_mask": seen,
+        "labels": labels,
+        "logits_to_keep": after + 1,
+        "input_features": torch.cat([row["input_features"] for row in rows]),
+        "weights": torch.tensor([row["weight"] for row in rows], dtype=torch.float32),
+    }
+
+
+def masked(examples: Examples, example: int) -> list[tuple[str, bool]]:
+    """An example as it is learnt: each token's text, and whether it is a label."""
+    row = examples[example]
+    pieces = examples.prompter.pieces([*row["prompt"], *row["target"]])
+    return [(piece, place >= len(row["prompt"])) for place, piece in enumerate(pieces)]
 
 
 def token_loss(
@@ -73,6 +170,11 @@ def token_loss(
     return loss / (wanted.ne(IGNORED).sum() if tokens is None else tokens)
 
 
+def mixed(*numbers: int) -> int:
+    """One 63-bit seed of several numbers."""
+    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "big") >> 1
+
+
 class LengthSampler(Sampler[int]):
     """Batches of like length in random order; the order is one of (seed, epoch).
 
@@ -100,7 +202,7 @@ class LengthSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator()
-        generator.manual_seed(_mixed(self.seed, self.epoch))
+        generator.manual_seed(mixed(self.seed, self.epoch))
         order = get_length_grouped_indices(self.lengths, self.batch, generator=generator)
         whole = len(order) // self.batch
         # The first batch has the longest example, so that a lack of memory shows at once.
@@ -110,47 +212,35 @@ class LengthSampler(Sampler[int]):
         yield from [FILLER] * self.fillers
 
 
-def _mixed(*numbers: int) -> int:
-    """One 63-bit seed of several numbers."""
-    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "big") >> 1
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """A split that is transcribed after every epoch.
 
+    Attributes:
+        name: of the split.
+        features: of its clips.
+        seconds: their durations.
+        texts: tagged references.
+    """
 
-class Seeded(TrainerCallback):
-    """Seeds dropout and NEFTune anew in each step from (seed, step, process)."""
+    name: str
+    features: Listened
+    seconds: Sequence[float]
+    texts: Sequence[str]
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def scores(
+        self, model: nn.Module, prompter: Prompter, max_new_tokens: int, batch: int
+    ) -> dict[str, float]:
+        """Word error rate (as written), Tag F1 (`paper`) and strict Tag F1 of greedy transcripts.
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """Called before the first micro-batch of a step."""
-        torch.manual_seed(_mixed(self.seed, state.global_step, args.process_index))
-
-
-class Shown(TrainerCallback):
-    """Progress in our own bar."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """Open the bar where the run goes on."""
-        self.bar = progress(state.max_steps, self.what, unit="step", done=state.global_step)
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """One step more."""
-        self.bar.update()
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """Close the bar."""
-        self.bar.close()
+        The last is missing where no reference has a tag.
+        """
+        heard = transcribe(model, prompter, self.features, self.seconds, max_new_tokens, batch)
+        made = metrics.evaluate(self.texts, [prompter.text(one.ids) for one in heard])
+        scores = {"wer": made.strict()["wer"].value, "tag_f1": made.paper()["tag_f1"].value}
+        if any(tags.find_tags(text) for text in self.texts):
+            scores["strict_tag_f1"] = made.tagged().strict()["tag_f1"].value
+        return scores
 
 
 class FineTuner(Trainer):
@@ -158,8 +248,8 @@ class FineTuner(Trainer):
 
     Args:
         watched: splits transcribed after every epoch; the first is validation, whose scores are
-            logged as `eval_*`; of the others the word error rate as `eval_<name>_wer`.
-        limits: by name of a watched split, the highest word error rate allowed above the first
+            logged as `eval_*`, of the others as `eval_<name>_*`.
+        limit: highest word error rate allowed on a split other than validation, above the first
             one measured; training stops where it is passed in more than `patience` epochs in a row.
         patience: epochs.
         max_new_tokens: most tokens of a validation transcript.
@@ -171,17 +261,16 @@ class FineTuner(Trainer):
         self,
         *,
         watched: Sequence[Watched],
-        limits: Mapping[str, float],
+        limit: float,
         patience: int,
         max_new_tokens: int,
         batch_heard: int,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.watched, self.limits, self.patience = list(watched), dict(limits), patience
+        self.watched, self.limit, self.patience = watched, limit, patience
         self.max_new_tokens, self.batch_heard = max_new_tokens, batch_heard
         self._weights = self.model.num_parameters(exclude_embeddings=True)
-        self._on_cpu = self.args.device.type == "cpu"
         self._choose_kernels(for_training=True)
 
     def _choose_kernels(self, *, for_training: bool) -> None:
@@ -191,26 +280,21 @@ class FineTuner(Trainer):
         model takes a fifth less without it in bfloat16, a fiftieth in float32. Decoding is quicker
         with it.
         """
-        if not self._on_cpu:
-            return
-        model = self.accelerator.unwrap_model(self.model)
-        if for_training:
-            fold(model)
-        else:
-            settle(model)
-        kernel = "eager" if for_training else "sdpa"
-        model.get_base_model().set_attn_implementation({"text_config": kernel})
+        if self.args.device.type == "cpu":
+            model = self.accelerator.unwrap_model(self.model)
+            (fold if for_training else settle)(model)
+            kernel = "eager" if for_training else "sdpa"
+            model.get_base_model().set_attn_implementation({"text_config": kernel})
 
     def floating_point_ops(self, inputs: Mapping[str, Tensor]) -> int:
         """Six for each token and weight, as the Trainer says, which counts them in every step."""
         return 6 * inputs["input_ids"].numel() * self._weights
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthSampler:
-        examples: Examples = self.train_dataset
         at_once = self.args.train_batch_size * self.args.world_size
         together = at_once * self.args.gradient_accumulation_steps
         even = at_once if self.args.world_size > 1 else 1
-        return LengthSampler(examples.lengths, together, int(self.args.seed), even)
+        return LengthSampler(self.train_dataset.lengths, together, int(self.args.seed), even)
 
     def compute_loss(
         self,
@@ -225,11 +309,11 @@ class FineTuner(Trainer):
             UserError: it is not finite. The last checkpoint is whole and stays.
         """
         smoothing = self.args.label_smoothing_factor
-        loss, outputs = self._loss(model, inputs, num_items_in_batch, smoothing)
+        loss = self._loss(model, inputs, num_items_in_batch, smoothing)
         self._check_finite(float(loss.detach()), self.state.global_step + 1)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes
-        return (loss, outputs) if return_outputs else loss
+        return loss
 
     def _check_finite(self, loss: float, step: int) -> None:
         if not math.isfinite(loss):
@@ -244,23 +328,22 @@ class FineTuner(Trainer):
         inputs: Mapping[str, Any],
         tokens: Tensor | int | None,
         smoothing: float = 0.0,
-    ) -> tuple[Tensor, Any]:
+    ) -> Tensor:
         inputs = dict(inputs)
         labels, weights = inputs.pop("labels"), inputs.pop("weights")
         asked = last_logits(inputs.pop("logits_to_keep"), self.args.device)
         outputs = model(**inputs, **asked, use_cache=False)
-        return token_loss(outputs.logits, labels, weights, tokens, smoothing), outputs
+        return token_loss(outputs.logits, labels, weights, tokens, smoothing)
 
     def validation_loss(self) -> float:
         """Loss per label token of the validation examples; how they are batched is no matter."""
         examples, size = self.eval_dataset, self.args.per_device_eval_batch_size
-        starts = processes.share(range(0, len(examples), size))
         total, tokens = 0.0, 0
-        for start in starts:
+        for start in processes.share(range(0, len(examples), size)):
             rows = [examples[i] for i in range(start, min(start + size, len(examples)))]
             inputs = self._prepare_inputs(self.data_collator(rows))
             with torch.no_grad(), self.compute_loss_context_manager():
-                total += float(self._loss(self.model, inputs, tokens=1)[0])
+                total += float(self._loss(self.model, inputs, tokens=1))
             tokens += int(inputs["labels"][:, 1:].ne(IGNORED).sum())
         totals, counts = zip(*processes.gather((total, tokens)), strict=True)
         return sum(totals) / sum(counts)
@@ -276,10 +359,9 @@ class FineTuner(Trainer):
         prompter = self.train_dataset.prompter
         heard = {"eval_loss": self.validation_loss()}
         self._check_finite(heard["eval_loss"], self.state.global_step)
-        for i, split in enumerate(self.watched):
-            texts = split.heard(self.model, prompter, self.max_new_tokens, self.batch_heard)
-            scores = split.scores(texts)
-            prefix = "eval_" if i == 0 else f"eval_{split.name}_"
+        for split in self.watched:
+            scores = split.scores(self.model, prompter, self.max_new_tokens, self.batch_heard)
+            prefix = "eval_" if split is self.watched[0] else f"eval_{split.name}_"
             heard |= {prefix + name: value for name, value in scores.items() if value == value}
         self.log(heard)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, heard)
@@ -294,10 +376,10 @@ class FineTuner(Trainer):
         Args:
             history: rows of the Trainer's log, the validation before training among them.
         """
-        for name, limit in self.limits.items():
-            key = f"eval_{name}_wer"
+        for split in self.watched[1:]:
+            key = f"eval_{split.name}_wer"
             measured = [row[key] for row in history if key in row]
-            beyond = [value - measured[0] > limit for value in measured[-1 - self.patience :]]
+            beyond = [value - measured[0] > self.limit for value in measured[-1 - self.patience :]]
             if len(beyond) > self.patience and all(beyond):
                 return True
         return False

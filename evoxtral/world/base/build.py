@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from evoxtral import metrics, runs
-from evoxtral.devices import device
+from evoxtral.model import device
 from evoxtral.params import TinyBase
 from evoxtral.world.base import TEXTS, checkpoint_dir, corpus, fingerprints, train
 from evoxtral.world.base.model import (

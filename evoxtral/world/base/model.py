@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import AutoProcessor, VoxtralProcessor
 
-from evoxtral.quiet import Quiet
+from evoxtral.model import quiet
 
 if TYPE_CHECKING:
     from evoxtral.world.base.corpus import Utterances
@@ -260,7 +260,7 @@ def encode(model: VoxtralForConditionalGeneration, mels: Tensor) -> Tensor:
 
 def load_model(folder: Path) -> tuple[VoxtralForConditionalGeneration, VoxtralProcessor]:
     """Model (fp32, evaluation mode) and processor of a checkpoint folder; no network."""
-    with Quiet():
+    with quiet():
         model = VoxtralForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     return model.eval(), AutoProcessor.from_pretrained(folder)
 

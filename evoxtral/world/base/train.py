@@ -21,7 +21,7 @@ from transformers import (
 from transformers.audio_utils import hertz_to_mel, mel_to_hertz
 
 from evoxtral import UserError, runs
-from evoxtral.devices import arithmetic
+from evoxtral.model import arithmetic
 from evoxtral.progress import progress
 from evoxtral.world.base import corpus
 from evoxtral.world.base.corpus import Utterances

@@ -1,18 +1,29 @@
-"""Examples: what is learnt, and that the short way to its loss is the long one's."""
+"""Examples: what is learnt and in which order, and that the short way to its loss is right."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import VoxtralForConditionalGeneration
 
 from evoxtral import UserError
-from evoxtral.model import LoraShape, Prompter, attach, open_base, read_cached
-from evoxtral.train import Examples, collate, masked
-from evoxtral.train.examples import IGNORED
-from evoxtral.train.trainer import token_loss
+from evoxtral.model import LoraShape, Prompter, open_base, read_cached
+from evoxtral.train.trainer import (
+    FILLER,
+    IGNORED,
+    Examples,
+    LengthSampler,
+    collate,
+    masked,
+    token_loss,
+)
+from helpers import Heard
+from small_models import adapted
 
 TEXTS = (
     "[sighs] Fine.",
@@ -24,18 +35,8 @@ TEXTS = (
 
 def two_windows(features):
     """The features, the third clip with a second window."""
-
-    class Longer:
-        windows = (1, 1, 2, 1)
-
-        def __len__(self):
-            return 4
-
-        def __getitem__(self, clip):
-            own = features[clip]
-            return torch.cat([own, features[clip + 4]]) if clip == 2 else own
-
-    return Longer()
+    own = list(features)
+    return Heard([own[0], own[1], torch.cat([own[2], own[6]]), own[3]])
 
 
 @pytest.fixture
@@ -103,13 +104,9 @@ def test_what_is_masked_can_be_shown(examples):
     assert sum(not learnt for _, learnt in shown) == len(examples.prompter.prompt(1))
 
 
-def tuned(base, examples):
-    model = attach(read_cached(base.model), LoraShape(rank=4, dropout=0.0), seed=1)
-    torch.manual_seed(2)
-    for name, value in model.named_parameters():
-        if "lora_B" in name:
-            value.data.normal_(std=0.05)
-    return model.double()  # so that a difference is one of arithmetic, not of rounding
+def tuned(base):
+    """In float64, so that a difference is one of arithmetic, not of rounding."""
+    return adapted(read_cached(base.model), LoraShape(rank=4, dropout=0.0), 0.05).double()
 
 
 def short_loss(model, batch, tokens=None):
@@ -154,12 +151,12 @@ def assert_same(model, one, other):
 
 @pytest.mark.parametrize("tokens", [None, 77])
 def test_the_short_head_gives_the_long_heads_loss_and_gradients(base, examples, tokens):
-    model, batch = tuned(base, examples), batch_of(examples)
+    model, batch = tuned(base), batch_of(examples)
     assert_same(model, short_loss(model, batch, tokens), long_loss(model, batch, tokens))
 
 
 def test_without_weights_it_is_voxtrals_own_loss(base, examples):
-    model, batch = tuned(base, examples), batch_of(examples)
+    model, batch = tuned(base), batch_of(examples)
     batch["weights"] = torch.ones(4)
     labels = torch.full_like(batch["input_ids"], IGNORED)
     labels[:, -batch["labels"].shape[1] :] = batch["labels"]
@@ -169,7 +166,7 @@ def test_without_weights_it_is_voxtrals_own_loss(base, examples):
 
 
 def test_two_unequal_micro_batches_are_one_batch(base, examples):
-    model = tuned(base, examples)
+    model = tuned(base)
     whole, parts = batch_of(examples), [batch_of(examples, r) for r in ((1, 2, 3), (0,))]
     tokens = int(whole["labels"].ne(IGNORED).sum())
     assert sum(int(part["labels"].ne(IGNORED).sum()) for part in parts) == tokens
@@ -180,7 +177,7 @@ def test_two_unequal_micro_batches_are_one_batch(base, examples):
 
 def test_padding_is_not_seen(base, examples):
     """Each clip's loss in company is its loss alone, left-padded request included."""
-    model = tuned(base, examples)
+    model = tuned(base)
     with torch.inference_mode():
         batch = batch_of(examples)
         tokens = batch["labels"].ne(IGNORED).sum()
@@ -218,3 +215,50 @@ def test_label_smoothing_is_in_the_gradient_and_not_in_the_value():
     [found] = torch.autograd.grad(smooth, logits)
     torch.testing.assert_close(found[0, :2], expected, rtol=1e-5, atol=1e-7)
     assert not found[0, 2].any()
+
+
+LENGTHS = np.random.default_rng(0).integers(100, 200, 1_003).tolist()
+BATCH = 8
+
+
+def batches(sampler):
+    order = list(sampler)
+    return [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 50), min_size=1, max_size=40),
+    batch=st.integers(1, 9),
+    even=st.integers(1, 4),
+)
+def test_every_example_comes_once_and_the_end_is_filled_up(lengths, batch, even):
+    sampler = LengthSampler(lengths, batch, seed=0, even=even)
+    order = list(sampler)
+    assert len(order) == len(sampler)
+    assert len(order) % even == 0
+    kept = order[: len(lengths)]
+    assert sorted(kept) == list(range(len(lengths)))
+    assert order[len(lengths) :] == [FILLER] * (len(order) - len(lengths))
+
+
+def test_the_first_batch_has_the_longest_example():
+    first = batches(LengthSampler(LENGTHS, BATCH, seed=0))[0]
+    assert max(LENGTHS) in [LENGTHS[i] for i in first]
+
+
+def test_examples_of_a_batch_are_of_like_length_and_neighbouring_batches_are_not():
+    means, spreads = [], []
+    for own in batches(LengthSampler(LENGTHS, BATCH, seed=0))[1:-1]:
+        values = [LENGTHS[i] for i in own]
+        means.append(np.mean(values))
+        spreads.append(max(values) - min(values))
+    assert np.median(spreads) < 5
+    assert abs(np.corrcoef(means[:-1], means[1:])[0, 1]) < 0.3
+
+
+def test_the_order_is_one_of_seed_and_epoch():
+    one, again, other = (LengthSampler(LENGTHS, BATCH, seed=seed) for seed in (0, 0, 1))
+    assert list(one) == list(again)
+    assert list(one) != list(other)
+    again.set_epoch(1)
+    assert list(one) != list(again)

@@ -1,0 +1,321 @@
+"""Decoding: token for token what `generate` writes, and every completion for itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from evoxtral import decode as decoding
+from evoxtral.decode import Decoded, Decoding, decode, plan_batches, sample, transcribe
+from evoxtral.model import LoraShape, Prompter, encode, narrow, open_base, read_cached
+from evoxtral.world.base.model import build_model
+from small_models import SMALL, WINDOW, adapted
+
+EOS = 2
+
+
+def random_model(seed=0):
+    """Writes nonsense of every length: few tokens, and an end that is as likely as any."""
+    torch.manual_seed(seed)
+    model = build_model(SMALL, 60).requires_grad_(False).eval()
+    for name, weight in model.named_parameters():
+        if weight.dim() > 1 and "embed" not in name:  # far from Voxtral's timid start
+            weight.normal_(std=2 * weight[0].numel() ** -0.5)
+    model.model.language_model.embed_tokens.weight.normal_()
+    return model
+
+
+def random_features(clips, windows=1, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = clips * windows, SMALL.frames, SMALL.encoder_width
+    return torch.randn(shape, generator=generator)
+
+
+def generated(model, prompt, features, max_new_tokens, windows=1):
+    """What `generate` writes, 32 clips at a time, as tokens without the end."""
+    made = []
+    for heard in features.split(32 * windows):
+        ids = torch.tensor([prompt] * (len(heard) // windows))
+        with torch.inference_mode():
+            out = model.generate(
+                input_ids=ids, input_features=heard, max_new_tokens=max_new_tokens, do_sample=False
+            )
+        for row in out[:, len(prompt) :].tolist():
+            end = row.index(EOS) if EOS in row else len(row)
+            made.append(Decoded(row[:end], EOS in row))
+    return made
+
+
+def greedy(model, prompt, features, max_new_tokens):
+    return [own[0] for own in decode(model, prompt, features, Decoding(max_new_tokens), EOS)]
+
+
+def variations(spoken, prompter, count, seed):
+    """Sounds that no corpus has: parts of clips, loud and quiet, and noise over some."""
+    rng = np.random.default_rng(seed)
+    for i in range(count):
+        audio = spoken.audio(spoken.clips[i % len(spoken.clips)])
+        start = rng.integers(len(audio) // 2)
+        part = audio[start : start + rng.integers(4000, len(audio))]
+        noise = rng.normal(0, rng.choice([0, 0.003]), len(part))
+        yield prompter.mels((rng.uniform(0.2, 1) * part + noise).astype(np.float32))
+
+
+@pytest.mark.slow
+def test_greedy_is_generate_on_208_sounds_with_the_base(spoken):
+    """Token for token in float32; the two batch differently, and no near-tie flips here."""
+    base = open_base("tiny", "cpu")
+    prompter = Prompter(base)
+    sounds = torch.cat(list(variations(spoken, prompter, 208, seed=1)))
+    features = torch.cat([encode(base.model, some).clone() for some in sounds.split(16)])
+    wanted = generated(base.model, prompter.prompt(1), sounds, 24)
+    made = greedy(read_cached(base.model), prompter.prompt(1), features, 24)
+    assert made == wanted
+    assert len({len(one.ids) for one in made}) > 10
+    assert len({tuple(one.ids) for one in made}) > 150
+
+
+@pytest.mark.parametrize("windows", [1, 2])
+def test_greedy_is_generate_with_random_models(windows):
+    prompt = [1, 3, *WINDOW * windows, 4, 30]
+    lengths = set()
+    for seed in range(4):
+        model, plain = (read_cached(random_model(seed)) for _ in range(2))
+        narrow(model)
+        features = random_features(50, windows, seed)
+        made = greedy(model, prompt, features, 24)
+        assert made == generated(plain, prompt, features, 24, windows)
+        lengths |= {len(one.ids) for one in made}
+    assert len(lengths) > 5
+
+
+def test_greedy_is_generate_with_an_adapter_attached_and_the_encoder_in_place():
+    tuned = adapted(random_model(), LoraShape(rank=4), 0.1).eval()
+    mels = torch.randn(20, SMALL.mel_bins, 2 * SMALL.frames)
+    prompt = [1, *WINDOW, 4]
+    assert greedy(tuned, prompt, mels, 16) == generated(tuned, prompt, mels, 16)
+
+
+def test_greedy_repeats_itself_k_times():
+    model = read_cached(random_model())
+    made = decode(model, [1, *WINDOW], random_features(5), Decoding(12), EOS, k=3)
+    single = decode(model, [1, *WINDOW], random_features(5), Decoding(12), EOS)
+    assert made == [own * 3 for own in single]
+
+
+@contextmanager
+def watched(module):
+    """Shapes of what enters the language model: (rows, positions) of each call."""
+    shapes = []
+    hook = module.register_forward_pre_hook(
+        lambda _, args, options: shapes.append(tuple(options["inputs_embeds"].shape[:2])),
+        with_kwargs=True,
+    )
+    try:
+        yield shapes
+    finally:
+        hook.remove()
+
+
+SAMPLED = Decoding(16, temperature=1.0)
+
+
+def seeds(clips, k, seed=7):
+    return [[(seed, clip, index) for index in range(k)] for clip in clips]
+
+
+@pytest.mark.parametrize("k", [1, 4, 8])
+def test_sound_and_prompt_are_read_once_per_clip_whatever_k(k):
+    model, prompt, windows = random_model(), [1, 3, *WINDOW, 4], []
+    model.model.audio_tower.register_forward_pre_hook(lambda _, args: windows.append(len(args[0])))
+    mels = torch.randn(6, SMALL.mel_bins, 2 * SMALL.frames)
+    with watched(model.model.language_model) as shapes:
+        decode(model, prompt, mels, SAMPLED, EOS, seeds(range(6), k), k)
+    assert windows == [6]
+    assert shapes[0] == (6, len(prompt))
+    assert shapes[1][0] <= 6 * k
+    assert {positions for _, positions in shapes[1:]} == {1}
+
+
+def test_the_prompts_of_many_clips_are_read_a_few_at_a_time():
+    model, clips = read_cached(random_model()), 40
+    with watched(model.model.language_model) as shapes:
+        greedy(model, [1, *WINDOW], random_features(clips), 4)
+    prompts = [rows for rows, positions in shapes if positions > 1]
+    assert sum(prompts) == clips
+    assert max(prompts) < clips / 2
+    assert shapes[len(prompts)] == (clips, 1)
+
+
+def test_ended_rows_leave_the_batch_and_nothing_changes_by_it(monkeypatch):
+    model, features = read_cached(random_model()).double(), random_features(20).double()
+    results, calls = [], []
+    for share in (0.0, 0.25, 1.0):
+        monkeypatch.setattr(decoding, "_DROP_AT", share)
+        with watched(model.model.language_model) as shapes:
+            results.append(
+                decode(model, [1, *WINDOW], features, SAMPLED, EOS, seeds(range(20), 4), 4)
+            )
+        calls.append([count for count, positions in shapes if positions == 1])
+    assert results[0] == results[1] == results[2]
+    done = [one for own in results[0] for one in own]
+    alive = [sum(len(one.ids) > step for one in done) for step in range(len(calls[1]))]
+    assert all(a <= r <= a / 0.75 + 1 for r, a in zip(calls[1], alive, strict=True))
+    assert calls[1] == sorted(calls[1], reverse=True)
+
+
+@pytest.mark.parametrize(("dtype", "share"), [(torch.float64, 1.0), (torch.float32, 0.98)])
+def test_a_completion_depends_on_seed_clip_and_index_only(dtype, share):
+    """Exactly so in float64; in float32 a draw may fall between two roundings of one boundary."""
+    model = read_cached(random_model()).to(dtype)
+    features, prompt, clips = random_features(12).to(dtype), [1, *WINDOW], list(range(12))
+    whole = decode(model, prompt, features, SAMPLED, EOS, seeds(clips, 4), 4)
+
+    def redone(batches, k):
+        made = {}
+        for rows in batches:
+            own = decode(model, prompt, features[rows], SAMPLED, EOS, seeds(rows, k), k)
+            made |= dict(zip(rows, own, strict=True))
+        return [made[clip] for clip in clips]
+
+    for batches, k in (
+        ([clips[::-1]], 4),
+        ([clips[:5], clips[5:]], 4),
+        ([[clip] for clip in clips], 4),
+        ([clips], 2),
+        ([clips[3:], clips[:3]], 1),
+    ):
+        pairs = [
+            (a, b)
+            for mine, theirs in zip(redone(batches, k), whole, strict=True)
+            for a, b in zip(mine, theirs[:k], strict=True)
+        ]
+        assert np.mean([a == b for a, b in pairs]) >= share
+    assert len({tuple(one.ids) for own in whole for one in own}) > 30
+    other = decode(model, prompt, features, SAMPLED, EOS, seeds(clips, 4, seed=8), 4)
+    assert other != whole
+
+
+def test_a_limit_ends_what_has_no_end():
+    model = read_cached(random_model())
+    for limit in (1, 2, 7):
+        made = greedy(model, [1, *WINDOW], random_features(30), limit)
+        assert all(len(one.ids) == limit for one in made if not one.finished)
+        assert all(len(one.ids) < limit for one in made if one.finished)
+        assert any(not one.finished for one in made)
+
+
+GRID = 2000
+
+
+def expected(logits, temperature, top_p):
+    """The distribution by its definition, in float64."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    probabilities = np.exp(scaled - scaled.max())
+    probabilities /= probabilities.sum()
+    kept, mass = [], 0.0
+    for token in np.argsort(-probabilities, kind="stable"):
+        kept.append(token)
+        mass += probabilities[token]
+        if mass >= top_p:
+            break
+    nucleus = np.zeros_like(probabilities)
+    nucleus[kept] = probabilities[kept]
+    return nucleus / nucleus.sum()
+
+
+logit = st.integers(-160, 160).map(lambda n: n / 16)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    logits=st.lists(logit, min_size=1, max_size=12),
+    temperature=st.floats(0.2, 4),
+    top_p=st.floats(0.05, 1),
+)
+def test_every_token_comes_as_often_as_it_should(logits, temperature, top_p):
+    wanted = expected(logits, temperature, top_p)
+    uniform = (torch.arange(GRID, dtype=torch.float64) + 0.5) / GRID
+    rows = torch.tensor(logits).expand(GRID, -1)
+    chosen = sample(rows, uniform, Decoding(1, temperature, top_p))
+    made = np.bincount(chosen.numpy(), minlength=len(logits)) / GRID
+    if np.isclose(np.cumsum(np.sort(wanted)[::-1]), top_p, atol=1e-5).any():
+        return  # whether the last token belongs to the nucleus is a matter of rounding
+    np.testing.assert_allclose(made, wanted, rtol=0, atol=1.5 / GRID)
+
+
+@given(logits=st.lists(logit, min_size=1, max_size=12), uniform=st.floats(0, 1, exclude_max=True))
+def test_a_token_of_no_probability_never_comes(logits, uniform):
+    rows = torch.tensor([[*logits, -torch.inf, -1e9]])
+    for top_p in (1.0, 0.999, 1e-9):
+        chosen = sample(rows, torch.tensor([uniform], dtype=torch.float64), Decoding(1, 1.0, top_p))
+        assert chosen[0] < len(logits)
+    assert logits[chosen[0]] == max(logits), "a nucleus of almost nothing is greedy"
+
+
+def test_the_ends_of_the_unit_interval_are_tokens():
+    rows = torch.randn(50, 30, generator=torch.Generator().manual_seed(0))
+    for value, rank in ((0.0, 0), (np.nextafter(1.0, 0.0), -1)):
+        chosen = sample(rows, torch.full((50,), value, dtype=torch.float64), Decoding(1, 1.0))
+        assert torch.equal(chosen, rows.argsort(dim=-1, descending=True)[:, rank])
+
+
+def test_first_tokens_of_2000_completions_follow_the_models_distribution():
+    torch.manual_seed(0)
+    model = build_model(SMALL, 40).requires_grad_(False).eval()
+    model.lm_head.weight.mul_(30)
+    features, prompt = random_features(1), [1, *WINDOW, 4]
+    how = Decoding(1, temperature=1.3, top_p=0.9)
+    own = [[(3, index) for index in range(2000)]]
+    made = decode(read_cached(model), prompt, features, how, EOS, own, 2000)[0]
+    counts = np.bincount([one.ids[0] if one.ids else EOS for one in made], minlength=40)
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([prompt]), input_features=features).logits[0, -1]
+    wanted = expected(logits.numpy(), 1.3, 0.9)
+    assert counts[wanted == 0].sum() == 0
+    kept = wanted > 0
+    assert kept.sum() > 5
+    assert stats.chisquare(counts[kept], 2000 * wanted[kept]).pvalue > 1e-3
+
+
+clip = st.tuples(st.integers(1, 4), st.floats(0.1, 30))
+
+
+@given(clips=st.lists(clip, max_size=60), size=st.integers(1, 9))
+def test_a_plan_holds_every_clip_once_in_batches_of_one_prompt(clips, size):
+    windows, seconds = [w for w, _ in clips], [s for _, s in clips]
+    planned = plan_batches(windows, seconds, size)
+    assert sorted(row for batch in planned for row in batch) == list(range(len(clips)))
+    assert all(1 <= len(batch) <= size for batch in planned)
+    assert all(len({windows[row] for row in batch}) == 1 for batch in planned)
+    order = [(-windows[row], -seconds[row], row) for batch in planned for row in batch]
+    assert order == sorted(order), "ties go by row: another process plans the same"
+    full = sum(-(-count // size) for count in Counter(windows).values())
+    assert len(planned) == full, "no batch is smaller than it must be"
+
+
+@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (5, 3), (64, 1)])
+def test_transcripts_come_in_the_clips_order(spoken, spoken_features, capsys, batch, threads):
+    """Several batches at once, on one model."""
+    base = open_base("tiny", "cpu")
+    model, prompter = read_cached(base.model), Prompter(base)
+    seconds = [clip.seconds for clip in spoken.clips]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        made = transcribe(model, prompter, spoken_features, seconds, 30, batch, "spoken")
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert "transcripts of spoken" in capsys.readouterr().out
+    for i, heard in enumerate(spoken_features):
+        alone = decode(model, prompter.prompt(1), heard, Decoding(30), prompter.eos)
+        assert made[i] == alone[0][0]
+    assert any("garden" in prompter.text(one.ids) for one in made), "the base hears words"

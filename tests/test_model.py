@@ -1,0 +1,362 @@
+"""Base models and adapters: what is loaded, where adapters sit, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import huggingface_hub.constants
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertModel,
+    VoxtralConfig,
+    VoxtralForConditionalGeneration,
+)
+
+from evoxtral import UserError, params, sft
+from evoxtral.model import (
+    ADAPTER_FILE,
+    CONFIG_FILE,
+    LoraShape,
+    adapter_digest,
+    arithmetic,
+    attach,
+    checkpoint_dir,
+    count_parameters,
+    device,
+    load,
+    merge,
+    open_base,
+    shape_of,
+    weights_digest,
+)
+from evoxtral.world.base.model import build_model
+from small_models import SMALL, WINDOW, adapted
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """Nothing here may reach a network, and no test may wait for one."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+
+def test_device_names(monkeypatch):
+    assert device("cpu") == CPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device("auto") == CPU
+    with pytest.raises(UserError, match="torch finds no GPU: set device to auto"):
+        device("cuda:0")
+    for name in ("", "cuda:x", "tpu"):
+        with pytest.raises(UserError, match="give auto, cpu or cuda"):
+            device(name)
+
+
+@pytest.mark.parametrize(
+    ("known", "precision"),
+    [
+        ({"avx2": True}, "float32"),
+        ({"avx512_f": True, "avx512_bf16": False}, "float32"),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True}, "bfloat16"),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, "float32"),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, "bfloat16"),
+        ({"architecture": "aarch64", "neon": True}, "float32"),
+        ({"architecture": "aarch64", "bf16": True}, "bfloat16"),
+    ],
+)
+def test_a_processor_that_is_slower_in_bfloat16_trains_in_float32(monkeypatch, known, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    assert arithmetic("auto", CPU) == precision
+    assert arithmetic("float32", CPU) == "float32"
+    assert sft.precision(params.profile("02_sft", "tiny", {"device": "cpu"})) == precision
+
+
+@pytest.mark.parametrize(("native", "precision"), [(False, "float32"), (True, "bfloat16")])
+def test_a_gpu_that_emulates_trains_in_float32(monkeypatch, native, precision):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    assert arithmetic("auto", torch.device("cuda")) == precision
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the embedded base that a test may spoil."""
+    return shutil.copytree(checkpoint_dir(), tmp_path / "copy")
+
+
+def change(folder, file, **values):
+    """Change settings in a JSON file, `a__b` for `b` inside `a`; the value makes new of old."""
+    settings = json.loads((folder / file).read_text())
+    for path, value in values.items():
+        *outer, name = path.split("__")
+        inside = settings
+        for key in outer:
+            inside = inside[key]
+        inside[name] = value(inside.get(name))
+    (folder / file).write_text(json.dumps(settings))
+
+
+def test_the_embedded_base_is_frozen_and_ready():
+    base = open_base("tiny", "cpu")
+    assert base.name == base.model.name_or_path == "tiny"
+    assert not base.model.training
+    assert not any(p.requires_grad for p in base.model.parameters())
+    assert {p.dtype for p in base.model.parameters()} == {torch.float32}
+    assert base.window_seconds == 8
+    assert open_base("tiny", "cpu", "bfloat16").model.dtype == torch.bfloat16
+
+
+def test_digests_say_which_weights_and_inputs_they_are_of(folder):
+    base, copy = open_base("tiny", "cpu"), open_base(str(folder), "cpu")
+    assert (copy.digest, copy.encoder_digest) == (base.digest, base.encoder_digest)
+    assert base.digest == weights_digest(base.model.state_dict())
+    model = VoxtralForConditionalGeneration.from_pretrained(folder)
+    model.lm_head.weight.data[0, 0] += 1
+    model.save_pretrained(folder)
+    changed = open_base(str(folder), "cpu")
+    assert changed.encoder_digest == base.encoder_digest
+    assert changed.digest != base.digest
+    change(folder, "processor_config.json", feature_extractor__hop_length=lambda n: 2 * n)
+    assert open_base(str(folder), "cpu").encoder_digest != base.encoder_digest
+
+
+def test_weights_digest_is_of_names_types_shapes_and_values():
+    one = torch.arange(4.0)
+    different = (
+        {"a": one},
+        {"b": one},
+        {"a": one.double()},
+        {"a": one.view(2, 2)},
+        {"a": one + 1},
+        {"a": one, "b": one},
+    )
+    assert len(set(map(weights_digest, different))) == len(different)
+    assert weights_digest({"a": one, "b": one}) == weights_digest({"b": one, "a": one})
+
+
+def refused(name):
+    with pytest.raises(UserError, match=r"\A.*cannot be loaded.*: give 'tiny', a folder.*\Z"):
+        open_base(str(name), "cpu")
+
+
+@pytest.mark.parametrize("name", ["nobody/no-such-model", "", "no such model", "../..", "a/b/c"])
+def test_an_unknown_name_is_refused(name):
+    refused(name)
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tekken.json"])
+@pytest.mark.parametrize("spoil", ["missing", "empty", "half"])
+def test_a_spoilt_folder_is_refused(folder, file, spoil):
+    data = (folder / file).read_bytes()
+    (folder / file).unlink()
+    if spoil != "missing":
+        (folder / file).write_bytes(data[: len(data) // 2 if spoil == "half" else 0])
+    refused(folder)
+
+
+def another_architecture(folder):
+    sizes = {"vocab_size": 8, "hidden_size": 8, "intermediate_size": 8}
+    BertModel(BertConfig(**sizes, num_hidden_layers=1, num_attention_heads=1)).save_pretrained(
+        folder
+    )
+
+
+def weights_of_another_shape(folder):
+    change(folder, "config.json", text_config__hidden_size=lambda n: 2 * n)
+
+
+def missing_weights(folder):
+    change(folder, "config.json", text_config__num_hidden_layers=lambda n: n + 1)
+
+
+def pickled_weights(folder):
+    model = VoxtralForConditionalGeneration.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize(
+    "spoil", [another_architecture, weights_of_another_shape, missing_weights, pickled_weights]
+)
+def test_what_is_no_whole_voxtral_is_refused(folder, spoil):
+    spoil(folder)
+    refused(folder)
+
+
+def test_code_that_comes_with_a_model_is_not_run(folder, tmp_path):
+    ran = tmp_path / "ran"
+    (folder / "own.py").write_text(f"open({str(ran)!r}, 'w')\nclass Own: pass\n")
+    own = dict.fromkeys(("AutoConfig", "AutoProcessor", "AutoModel"), "own.Own")
+    for name in ("config.json", "processor_config.json"):
+        change(folder, name, auto_map=lambda _: own)
+    assert open_base(str(folder), "cpu").model.config.model_type == "voxtral"
+    assert not ran.exists()
+
+
+MINI = VoxtralConfig(
+    audio_config={
+        "model_type": "voxtral_encoder",
+        "hidden_size": 1280,
+        "intermediate_size": 5120,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 20,
+        "num_mel_bins": 128,
+        "max_source_positions": 1500,
+        "vocab_size": 51866,
+    },
+    text_config={
+        "model_type": "llama",
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "vocab_size": 131072,
+        "max_position_embeddings": 131072,
+        "tie_word_embeddings": False,
+    },
+    audio_token_id=24,
+)
+"""Shapes of Voxtral-Mini-3B-2507, from its published configuration."""
+
+SHAPE = LoraShape(rank=4, alpha=8)
+
+
+@pytest.mark.parametrize(("encoder_lora", "trainable"), [(False, 109_051_904), (True, 124_780_544)])
+def test_weights_of_voxtral_mini_as_in_table_1(encoder_lora, trainable):
+    rows = count_parameters(MINI, LoraShape(encoder_lora=encoder_lora)).set_index("part")
+    assert rows.trainable.to_dict() == {
+        "audio encoder": 15_728_640 if encoder_lora else 0,
+        "projector": 917_504,
+        "language model": 108_134_400,
+        "output layer": 0,
+        "all": trainable,
+    }
+    frozen = rows.total - rows.trainable
+    assert frozen["audio encoder"] == 636_968_960
+    assert frozen.drop("all").sum() == frozen["all"] == 4_676_271_104
+    assert rows.total.drop("all").sum() == rows.total["all"]
+
+
+def test_the_reports_list_of_names_reaches_into_the_encoder():
+    """Why the targets are anchored expressions: the published variant is what the list gives."""
+    listed = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    listed |= {"linear_1", "linear_2"}
+    with torch.device("meta"):
+        modules = [name for name, _ in VoxtralForConditionalGeneration(MINI).named_modules()]
+    theirs = {name for name in modules if name.rpartition(".")[2] in listed}
+    assert {n for n in modules if re.fullmatch(LoraShape(encoder_lora=True).targets, n)} == theirs
+    ours = {n for n in modules if re.fullmatch(LoraShape().targets, n)}
+    assert ours == {name for name in theirs if "audio_tower" not in name}
+    assert len(ours) == 30 * 7 + 2
+
+
+def small(layers=2):
+    torch.manual_seed(0)
+    model = build_model(replace(SMALL, lm_layers=layers), 300).requires_grad_(False).eval()
+    model.name_or_path = model.config.name_or_path = "small"
+    return model
+
+
+def saved(folder, shape=SHAPE, layers=2):
+    adapted(small(layers), shape, 0.1).save_pretrained(folder, save_embedding_layers=False)
+    return folder
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    return saved(tmp_path / "adapter")
+
+
+def logits(model):
+    generator = torch.Generator().manual_seed(3)
+    mels = torch.randn(1, SMALL.mel_bins, 2 * SMALL.frames, generator=generator)
+    with torch.inference_mode():
+        return model(input_ids=torch.tensor([[1, *WINDOW, 50, 51]]), input_features=mels).logits
+
+
+@pytest.mark.parametrize("encoder_lora", [False, True])
+def test_only_adapters_learn(encoder_lora):
+    tuned = attach(small(), LoraShape(rank=4, encoder_lora=encoder_lora), seed=0)
+    learning = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
+    assert learning
+    assert all("lora_" in name for name in learning)
+    assert {p.dtype for p in learning.values()} == {torch.float32}
+    in_encoder = [name for name in learning if "audio_tower" in name]
+    assert bool(in_encoder) == encoder_lora
+    assert all("self_attn" in name and "out_proj" not in name for name in in_encoder)
+
+
+def test_fresh_adapters_change_nothing_and_come_from_their_seed():
+    before = logits(small())
+    first, again, other = (attach(small(), SHAPE, seed) for seed in (1, 1, 2))
+    assert torch.equal(logits(first.eval()), before)
+    weights = [
+        torch.cat([p.flatten() for n, p in tuned.named_parameters() if "lora_A" in n])
+        for tuned in (first, again, other)
+    ]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_merged_weights_compute_what_the_adapter_computes(adapter):
+    attached = logits(load(small(), adapter))
+    merged = merge(small(), adapter)
+    assert not any("lora_" in name for name, _ in merged.named_modules())
+    assert (attached - logits(small())).abs().max() > 1e-3
+    torch.testing.assert_close(logits(merged), attached, rtol=1e-5, atol=1e-5)
+
+
+def test_a_loaded_adapter_learns_only_where_that_is_asked_for(adapter):
+    assert not any(p.requires_grad for p in load(small(), adapter).parameters())
+    resumed = load(small(), adapter, trainable=True)
+    learning = [name for name, p in resumed.named_parameters() if p.requires_grad]
+    assert learning
+    assert all("lora_" in name for name in learning)
+
+
+def test_a_saved_adapter_tells_its_shape_its_weights_and_its_base_but_no_place(tmp_path):
+    tuned = attach(open_base("tiny", "cpu").model, LoraShape(2, 6, 0.1, encoder_lora=True), seed=0)
+    tuned.save_pretrained(tmp_path, save_embedding_layers=False)
+    assert shape_of(tmp_path) == LoraShape(2, 6, 0.1, encoder_lora=True)
+    text = (tmp_path / CONFIG_FILE).read_text()
+    assert json.loads(text)["base_model_name_or_path"] == "tiny"
+    assert not re.search(r'"/|site-packages|checkpoint', text)
+    digests = [adapter_digest(saved(tmp_path / str(i), LoraShape(2 + i // 2))) for i in range(3)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def half_the_weights(folder):
+    data = (folder / ADAPTER_FILE).read_bytes()
+    (folder / ADAPTER_FILE).write_bytes(data[: len(data) // 2])
+
+
+def in_the_encoder(folder):
+    saved(folder, LoraShape(rank=4, alpha=8, encoder_lora=True))
+    change(folder, CONFIG_FILE, target_modules=lambda _: LoraShape().targets)
+
+
+SPOILT = {
+    "no config": lambda folder: (folder / CONFIG_FILE).unlink(),
+    "broken config": lambda folder: (folder / CONFIG_FILE).write_text("{"),
+    "empty config": lambda folder: (folder / CONFIG_FILE).write_text("{}"),
+    "only a pickle": lambda folder: (folder / ADAPTER_FILE).rename(folder / "adapter_model.bin"),
+    "no weights": lambda folder: (folder / ADAPTER_FILE).write_bytes(b""),
+    "half the weights": half_the_weights,
+    "more layers": lambda folder: saved(folder, layers=3),
+    "fewer layers": lambda folder: saved(folder, layers=1),
+    "another rank": lambda folder: change(folder, CONFIG_FILE, r=lambda _: 2),
+    "in the encoder": in_the_encoder,
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+def test_a_spoilt_or_foreign_adapter_is_refused_in_one_sentence(spoil, adapter):
+    spoil(adapter)
+    with pytest.raises(UserError, match=r"\A.*adapter.*: give the .*\Z"):
+        load(small(), adapter)

@@ -1,0 +1,621 @@
+"""Fine-tuning: it learns, repeats, stops where it should, survives kills, leaves one adapter."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import Trainer
+
+from evoxtral import UserError, params, processes, runs, train
+from evoxtral.decode import transcribe
+from evoxtral.model import (
+    ADAPTER_FILE,
+    CONFIG_FILE,
+    LoraShape,
+    Prompter,
+    adapter_digest,
+    encode,
+    load,
+    open_base,
+    read_cached,
+)
+from evoxtral.train import ADAPTER, LOG, SEAL, SUMMARY, EveryStep, finetune, newest_whole, read_log
+from evoxtral.train.trainer import Examples, FineTuner, Watched
+from helpers import Heard, until
+from small_models import small_base
+
+SHAPE = LoraShape(rank=8, alpha=16, dropout=0.05)
+PLAIN_SHAPE = LoraShape(rank=8, alpha=16, dropout=0.0)
+CLIPS = 8
+
+
+def recipe(**changes):
+    """Hyperparameters, changed after validation: some tests want what it refuses."""
+    own = {"learning_rate": 5e-3, "epochs": 3, "batch": 4, "micro_batch": 2, "seed": 0,
+           "neftune_alpha": 5.0, "precision": "float32", "plain_limit": 5.0, "plain_patience": 0,
+           "label_smoothing": 0.0, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0,
+           "checkpointing": False}  # fmt: skip
+    return params.profile("02_sft", "tiny").model_copy(update=own | changes)
+
+
+def quiet(**changes):
+    """Without noise; the adapters' shape for it has no dropout either."""
+    return recipe(neftune_alpha=0.0, **changes)
+
+
+class Task:
+    """What `finetune` is given, made of the spoken clips; the base is opened anew each time."""
+
+    def __init__(self, spoken, heard, base="tiny", clips=CLIPS, texts=None):
+        self.base = open_base(str(base), "cpu")
+        prompter, heard = Prompter(self.base), list(heard)
+        # short transcripts: validation then writes few tokens
+        first_words = [" ".join(clip.tagged_text.split()[:3]) for clip in spoken.clips[:clips]]
+        texts = texts or first_words
+        seconds = [clip.seconds for clip in spoken.clips]
+        few = Heard(heard[:4])
+        self.training = Examples(Heard(heard[:clips]), texts, range(clips), prompter, [1.0] * clips)
+        self.validation = Examples(few, texts[:4], range(4), prompter, [1.0] * 4)
+        self.watched = [
+            Watched("validation", few, seconds[:4], texts[:4]),
+            Watched("plain_val", Heard(heard[:2]), seconds[:2], texts[:2]),
+        ]
+
+    def run(self, folder, cfg=None, start=SHAPE):
+        data = self.training, self.validation, self.watched
+        finetune(folder, self.base, cfg or recipe(), start, *data)
+        return read_log(folder)
+
+
+@pytest.fixture
+def task(spoken, spoken_features):
+    """Tasks for the embedded base."""
+    return lambda **options: Task(spoken, spoken_features, **options)
+
+
+@pytest.fixture(scope="module")
+def small(spoken, tmp_path_factory):
+    """Tasks for a base that is smaller still and knows nothing: where only the machinery counts."""
+    folder = tmp_path_factory.mktemp("base") / "small"
+    model = small_base(folder)
+    prompter = Prompter(open_base(str(folder), "cpu"))
+    mels = [prompter.mels(spoken.audio(clip)) for clip in spoken.clips]
+    features = [encode(model, one).clone() for one in mels]
+
+    def task(*, encoder=False, **options):
+        return Task(spoken, mels if encoder else features, folder, **options)
+
+    return task
+
+
+@pytest.fixture(scope="module")
+def done(spoken, spoken_features, tmp_path_factory):
+    """A finished run that the tests may look at."""
+    folder = tmp_path_factory.mktemp("done")
+    Task(spoken, spoken_features).run(folder)
+    return folder
+
+
+def weights(tuned):
+    return load_file(tuned.adapter / ADAPTER_FILE)
+
+
+def distance(a, b):
+    """Largest difference of two runs' adapters, over the largest weight."""
+    a, b = weights(a), weights(b)
+    assert a.keys() == b.keys()
+    return max((a[n] - b[n]).abs().max().item() / a[n].abs().max().item() for n in a)
+
+
+@pytest.mark.slow
+def test_the_loss_falls_on_a_handful_of_clips(task, tmp_path):
+    own = task()
+    own.watched = own.watched[:1]
+    tuned = own.run(tmp_path, recipe(epochs=10))
+    assert tuned.steps.loss.iloc[-3:].mean() < 0.3 * tuned.steps.loss.iloc[0]
+    assert tuned.epochs.validation_loss.iloc[-1] < 0.3 * tuned.epochs.validation_loss.iloc[0]
+    assert tuned.epochs.validation_wer.iloc[-1] < tuned.epochs.validation_wer.iloc[0]
+
+
+def test_what_is_left_is_an_adapter_and_a_log_of_every_step_and_epoch(done):
+    left = {path.relative_to(done).as_posix() for path in done.rglob("*") if path.is_file()}
+    assert left == {LOG, SUMMARY, f"{ADAPTER}/{CONFIG_FILE}", f"{ADAPTER}/{ADAPTER_FILE}"}
+    config = json.loads((done / ADAPTER / CONFIG_FILE).read_text())
+    assert config["base_model_name_or_path"] == "tiny"
+    assert str(done.parent) not in json.dumps(config)
+    tuned = read_log(done)
+    assert len(weights(tuned)) == 60
+    assert load(open_base("tiny", "cpu").model, done / ADAPTER)
+    assert tuned.steps.step.tolist() == [1, 2, 3, 4, 5, 6]
+    assert np.isfinite(tuned.steps.drop(columns="epoch").to_numpy()).all()
+    assert tuned.epochs.step.tolist() == [0, 2, 4, 6]
+    assert tuned.epochs.epoch.tolist() == [0, 1, 2, 3]
+    scored = ["validation_loss", "validation_wer", "validation_tag_f1", "plain_wer"]
+    assert tuned.epochs[scored].notna().all(axis=None)
+    assert 1 <= tuned.best_epoch <= 3
+    assert not tuned.stopped
+
+
+def test_a_run_repeats_bit_for_bit_and_a_finished_one_is_left_as_it_is(done, task, tmp_path):
+    again, first = task().run(tmp_path), read_log(done)
+    assert adapter_digest(again.adapter) == adapter_digest(first.adapter)
+    pd.testing.assert_frame_equal(again.steps, first.steps, check_exact=True)
+    pd.testing.assert_frame_equal(again.epochs, first.epochs, check_exact=True)
+    before = {path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file()}
+    (done / "checkpoints" / "checkpoint-2").mkdir(parents=True)
+    task().run(done)
+    assert not (done / "checkpoints").exists()
+    assert {p: p.stat().st_mtime_ns for p in done.rglob("*") if p.is_file()} == before
+
+
+def test_micro_batches_and_recomputing_do_not_change_what_is_learnt(small, tmp_path):
+    """Their clips differ in length, and the loss is per token of the whole step."""
+    whole = small().run(tmp_path / "whole", quiet(epochs=1, micro_batch=4), PLAIN_SHAPE)
+    for size in (2, 1):
+        tuned = small().run(tmp_path / str(size), quiet(epochs=1, micro_batch=size), PLAIN_SHAPE)
+        assert distance(whole, tuned) < 0.01
+        np.testing.assert_allclose(tuned.steps.loss, whole.steps.loss, rtol=1e-3)
+    recomputed = quiet(epochs=1, micro_batch=4, checkpointing=True)
+    assert distance(whole, small().run(tmp_path / "again", recomputed, PLAIN_SHAPE)) < 1e-4
+
+
+def test_noise_dropout_smoothing_and_seed_are_there_and_only_in_training(small, tmp_path):
+    plain = small().run(tmp_path / "plain", quiet(epochs=1), PLAIN_SHAPE)
+    for name, cfg, shape in (
+        ("noise", recipe(epochs=1), PLAIN_SHAPE),
+        ("dropout", quiet(epochs=1), LoraShape(rank=8, alpha=16, dropout=0.3)),
+        ("smoothing", quiet(epochs=1, label_smoothing=0.3), PLAIN_SHAPE),
+        ("seed", quiet(epochs=1, seed=1), PLAIN_SHAPE),
+    ):
+        other = small().run(tmp_path / name, cfg, shape)
+        assert distance(plain, other) > 0.01
+        pd.testing.assert_series_equal(plain.epochs.iloc[0], other.epochs.iloc[0])
+
+
+@pytest.mark.parametrize("schedule", ["linear", "constant", "cosine"])
+def test_the_learning_rate_follows_its_schedule(small, tmp_path, monkeypatch, schedule):
+    """And operations are counted as the Trainer counts them, which takes it longer."""
+    ours, counted = FineTuner.floating_point_ops, []
+
+    def both(self, inputs):
+        counted.append((ours(self, inputs), Trainer.floating_point_ops(self, inputs)))
+        return counted[-1][0]
+
+    monkeypatch.setattr(FineTuner, "floating_point_ops", both)
+    cfg = quiet(epochs=1, batch=1, micro_batch=1, schedule=schedule, warmup=0.2)
+    tuned = small(clips=10).run(tmp_path, cfg, PLAIN_SHAPE)
+    rates = tuned.steps.learning_rate.to_numpy() / cfg.learning_rate
+    steps = np.arange(10)
+    after = {
+        "linear": 1 - (steps - 2) / 8,
+        "constant": np.ones(10),
+        "cosine": 0.5 + 0.5 * np.cos(np.pi * (steps - 2) / 8),
+    }
+    wanted = np.where(steps < 2, steps / 2, after[schedule])
+    np.testing.assert_allclose(rates, wanted, atol=0.01)
+    assert len(counted) == 10
+    assert all(made == theirs > 0 for made, theirs in counted)
+
+
+def test_the_encoder_learns_too_where_that_is_asked_for(small, tmp_path):
+    shape = LoraShape(rank=8, alpha=16, encoder_lora=True)
+    moved = weights(small(encoder=True, clips=4).run(tmp_path, start=shape))
+    inside = [name for name in moved if "audio_tower" in name and "lora_B" in name]
+    assert len(inside) == 3
+    assert all(moved[name].abs().max() > 0 for name in inside)
+
+
+def test_it_goes_on_from_an_adapter(done, task, tmp_path):
+    tuned = task().run(tmp_path, quiet(epochs=1, learning_rate=1e-7), done / ADAPTER)
+    assert distance(read_log(done), tuned) < 1e-3
+    first, last = read_log(done).epochs, tuned.epochs
+    chosen = first[first.epoch == read_log(done).best_epoch].validation_loss.item()
+    assert last.validation_loss.iloc[0] == pytest.approx(chosen, rel=1e-4)
+
+
+def test_a_base_on_the_cpu_is_trained_there_though_there_is_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    chosen = train._arguments(recipe(), tmp_path, torch.device("cpu"), "none", resumed=False)
+    assert chosen.device.type == "cpu"
+    assert not chosen.dataloader_pin_memory
+
+
+@pytest.mark.parametrize(("batch", "micro"), [(4, 3), (5, 2)])
+def test_a_batch_that_does_not_divide_is_refused_before_any_work(small, tmp_path, batch, micro):
+    one = small()
+    with pytest.raises(UserError, match=f"batch {batch} is no multiple of micro_batch {micro}"):
+        one.run(tmp_path, recipe(batch=batch, micro_batch=micro))
+    assert not list(tmp_path.iterdir())
+    assert list(one.base.model.model.audio_tower.parameters()), "the base is as it was"
+
+
+def poison(monkeypatch, step):
+    """Make a weight NaN at the end of a step."""
+
+    def on_step_end(self, args, state, control, model=None, **_):
+        if state.global_step == step:
+            with torch.no_grad():
+                next(p for p in model.parameters() if p.requires_grad).fill_(float("nan"))
+
+    monkeypatch.setattr(EveryStep, "on_step_end", on_step_end)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "noticed", "kept"), [(1, 2, []), (3, 4, [2]), (4, 4, [2]), (6, 6, [2, 4])]
+)
+def test_a_loss_that_is_not_finite_stops_within_a_step(
+    small, tmp_path, monkeypatch, spoilt, noticed, kept
+):
+    """After steps 4 and 6 validation notices, before a checkpoint of such weights is written."""
+    with monkeypatch.context() as patch:
+        poison(patch, spoilt)
+        with pytest.raises(UserError, match=rf"not finite at step {noticed}: lower learning_rate"):
+            small().run(tmp_path / "nan")
+    found = {path.name for path in (tmp_path / "nan" / "checkpoints").glob("*")}
+    assert found == {f"checkpoint-{step}" for step in kept}
+    assert not (tmp_path / "nan" / ADAPTER).exists()
+    if spoilt == 3:
+        mended, whole = small().run(tmp_path / "nan"), small().run(tmp_path / "whole")
+        assert adapter_digest(mended.adapter) == adapter_digest(whole.adapter)
+        pd.testing.assert_frame_equal(mended.epochs, whole.epochs, check_exact=True)
+
+
+def forget_words(task):
+    """A task whose plain split is of the base's own words, which training then unlearns."""
+    own = task(texts=["[sad]"] * CLIPS)
+    validation, plain = own.watched
+    cached, prompter = read_cached(open_base("tiny", "cpu").model), own.training.prompter
+    limit = 2 * own.training.longest_target
+    said = transcribe(cached, prompter, plain.features, plain.seconds, limit, 8)
+    texts = [prompter.text(one.ids) for one in said]
+    own.watched = [validation, Watched("plain_val", plain.features, plain.seconds, texts)]
+    return own
+
+
+def test_training_stops_where_plain_speech_suffers_and_stays_so_after_a_kill(
+    task, tmp_path, monkeypatch
+):
+    cfg = quiet(epochs=8, plain_limit=0.02)
+    tuned = forget_words(task).run(tmp_path / "whole", cfg, PLAIN_SHAPE)
+    plain = tuned.epochs.plain_wer.to_numpy()
+    assert tuned.stopped
+    assert len(plain) < 9
+    assert plain[0] == 0
+    assert plain[-1] > 0.02
+    assert all(value <= 0.02 for value in plain[:-1]), "it stops at the first epoch beyond"
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_finish", die)
+        with pytest.raises(KeyboardInterrupt):
+            forget_words(task).run(tmp_path / "killed", cfg, PLAIN_SHAPE)
+    again = forget_words(task).run(tmp_path / "killed", cfg, PLAIN_SHAPE)
+    assert again.stopped
+    pd.testing.assert_frame_equal(again.epochs, tuned.epochs)
+    assert distance(again, tuned) == 0
+
+
+def test_patience_bears_some_epochs_beyond_the_limit(task, tmp_path):
+    patient = quiet(epochs=8, plain_limit=0.02, plain_patience=2)
+    tuned = forget_words(task).run(tmp_path, patient, PLAIN_SHAPE)
+    beyond = (tuned.epochs.plain_wer > 0.02).tolist()
+    assert tuned.stopped
+    assert beyond[-3:] == [True] * 3
+    assert [True] * 3 not in [beyond[i : i + 3] for i in range(len(beyond) - 3)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "plain", "chosen"),
+    [
+        ([9, 3, 1, 2], [0.1, 0.1, 0.11, 0.1], 2),
+        ([9, 3, 1, 2], [0.1, 0.1, 0.2, 0.1], 3),
+        ([9, 3, 2, 1], [0.1, 0.2, 0.1, 0.3], 2),
+        ([9, 3, 1, 2], [0.1, 0.2, 0.3, 0.2], 2),
+        ([0, 3, 2, 2], [0.1, 0.0, 0.0, 0.0], 2),
+    ],
+)
+def test_the_best_epoch_is_the_lowest_loss_within_the_limit(losses, plain, chosen):
+    """If no epoch keeps to the limit, the lowest loss decides; the base itself is none."""
+    steps = range(len(losses))
+    epochs = pd.DataFrame(
+        {"step": steps, "epoch": steps, "validation_loss": losses, "plain_wer": plain}
+    )
+    assert train._best(epochs, 0.02).epoch == chosen
+    lowest = 1 + int(np.argmin(losses[1:]))
+    assert train._best(epochs.drop(columns="plain_wer"), 0.02).epoch == lowest
+
+
+def limited(monkeypatch, rows, from_step=0):
+    """Training has memory for so many examples at a time, from a step on."""
+    compute, seen = FineTuner.compute_loss, []
+
+    def too_much(self, model, inputs, *args, **options):
+        seen.append((self.state.global_step, len(inputs["input_ids"])))
+        if len(inputs["input_ids"]) > rows and self.state.global_step >= from_step:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return compute(self, model, inputs, *args, **options)
+
+    monkeypatch.setattr(FineTuner, "compute_loss", too_much)
+    return seen
+
+
+def test_out_of_memory_it_goes_on_with_fewer_at_a_time(small, tmp_path, monkeypatch, capsys):
+    cfg = quiet(epochs=2, micro_batch=4, learning_rate=1e-3)
+    undisturbed = small().run(tmp_path / "undisturbed", cfg, PLAIN_SHAPE)
+    said = (
+        "out of memory with {0} examples at a time: going on from the last checkpoint with {1}, "
+        "accumulated over {2}"
+    ).format
+    four, two = said(4, 2, 2), said(2, 1, 4)
+    for rows, from_step, lines, expected in (
+        (1, 0, [four, two], [(0, 4), (0, 2)] + [(i // 4, 1) for i in range(16)]),
+        (2, 3, [four], [(0, 4), (1, 4), (2, 4), (3, 4), (2, 2), (2, 2), (3, 2), (3, 2)]),
+    ):
+        with monkeypatch.context() as patch:
+            seen = limited(patch, rows, from_step)
+            tuned = small().run(tmp_path / str(rows), cfg, PLAIN_SHAPE)
+        out = capsys.readouterr().out.splitlines()
+        assert [line for line in out if line.startswith("out of memory")] == lines
+        assert seen == expected
+        assert tuned.steps.step.tolist() == [1, 2, 3, 4]
+        assert tuned.epochs.step.tolist() == [0, 2, 4]
+        np.testing.assert_allclose(tuned.steps.loss, undisturbed.steps.loss, rtol=1e-3)
+        assert distance(tuned, undisturbed) < 0.01
+
+
+def test_what_is_no_lack_of_memory_or_cannot_be_mended_ends_it(small, tmp_path, monkeypatch):
+    limited(monkeypatch, rows=0)
+    with pytest.raises(UserError, match="with one example at a time: set checkpointing to true"):
+        small().run(tmp_path / "one", recipe(micro_batch=1))
+
+    def broken(*_, **__):
+        raise RuntimeError("the sizes of tensors must match")
+
+    monkeypatch.setattr(FineTuner, "compute_loss", broken)
+    with pytest.raises(RuntimeError, match="sizes of tensors"):
+        small().run(tmp_path / "broken")
+
+
+@pytest.mark.parametrize(
+    ("batch", "before", "after"), [(16, 16, 8), (12, 6, 3), (10, 5, 2), (7, 7, 1)]
+)
+def test_half_divides_the_batch(batch, before, after):
+    made = train.smaller(recipe(batch=batch, micro_batch=before))
+    assert made == recipe(batch=batch, micro_batch=after)
+
+
+def test_several_processes_start_again(monkeypatch):
+    monkeypatch.setattr(processes, "_team", processes._Team(0, 2))
+    with pytest.raises(UserError, match="with 8 examples at a time: set micro_batch to 4 and run"):
+        train.smaller(recipe(batch=16, micro_batch=16))
+
+
+TRAIN = """
+import os, sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from evoxtral import params
+from evoxtral.model import LoraShape, Prompter, open_base
+from evoxtral.train import finetune
+from evoxtral.train.trainer import Examples, Watched
+
+class Heard(list):
+    windows = property(lambda self: [1] * len(self))
+
+def run(base, folder):
+    features = load_file(base / "features.safetensors")["features"]
+    opened = open_base(str(base), "cpu")
+    heard, prompter = Heard(features.split(1)), Prompter(opened)
+    texts = ["[sighs] Fine.", "No.", "What do you think?", "[pause] Go on!"] * 2
+    examples = Examples(heard, texts, range(8), prompter, [1.0] * 8)
+    few = Examples(heard, texts, range(2), prompter, [1.0] * 8)
+    watched = [Watched("validation", Heard(heard[:2]), [4.0] * 2, texts[:2])]
+    cfg = params.profile("02_sft", "tiny", {
+        "learning_rate": 5e-3, "epochs": 4, "batch": 4, "micro_batch": 2, "neftune_alpha": 5.0,
+        "precision": "float32",
+    })
+    finetune(folder, opened, cfg, LoraShape(rank=4, alpha=8), examples, few, watched)
+
+# Imports take seconds and a run less: each run is a fork, and the parent never computes.
+print("ready", flush=True)
+for line in sys.stdin:
+    base, folder = map(Path, line.split())
+    child = os.fork()
+    if not child:
+        torch.set_num_threads(1)
+        sys.stdout = open(os.devnull, "w")
+        run(base, folder)
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+class Runner:
+    """Runs that can be killed; each is a process of its own."""
+
+    def __init__(self, process, base):
+        self.process, self.base = process, base
+
+    def start(self, folder):
+        self.process.stdin.write(f"{self.base} {folder}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def wait(self):
+        """How the run ended: 0, or the signal that killed it."""
+        return int(self.process.stdout.readline())
+
+    def finish(self, folder):
+        """The adapter's digest and what was logged; without the times, which differ."""
+        self.start(folder)
+        assert self.wait() == 0
+        tuned = read_log(folder)
+        log = tuned.steps.to_csv(), tuned.epochs.to_csv(), tuned.best_epoch
+        return adapter_digest(tuned.adapter), log
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base") / "small"
+    small_base(folder)
+    save_file({"features": torch.randn(8, 400, 32)}, folder / "features.safetensors")
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", TRAIN],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        yield Runner(process, folder)
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def whole(runner, tmp_path_factory):
+    """What an uninterrupted run ends in, and how long it takes."""
+    start = time.monotonic()
+    return runner.finish(tmp_path_factory.mktemp("whole")), time.monotonic() - start
+
+
+def kill_somewhere(runner, folder, rng, seconds):
+    """Kill a run at any time of its life, or while it writes a checkpoint."""
+    child = runner.start(folder)
+    saved = folder / "checkpoints" / f"checkpoint-{2 * rng.randrange(1, 5)}"
+    if rng.random() < 0.5:
+        time.sleep(rng.uniform(0, seconds))
+    else:
+        until(lambda: saved.exists() or (folder / SUMMARY).exists())
+        time.sleep(rng.uniform(0, 0.03))
+    with suppress(ProcessLookupError):  # it had ended and was reaped
+        os.kill(child, signal.SIGKILL)
+    return runner.wait()
+
+
+@pytest.mark.parametrize(
+    "kills", [pytest.param(3, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.check)]
+)
+def test_killed_anywhere_and_resumed_it_is_the_same_adapter(runner, whole, tmp_path, kills):
+    rng, died, (result, seconds) = random.Random(kills), 0, whole
+    for kill in range(kills):
+        own = tmp_path / str(kill)
+        died += kill_somewhere(runner, own, rng, seconds) == signal.SIGKILL
+        assert runner.finish(own) == result, f"kill {kill}"
+        assert not (own / "checkpoints").exists()
+    assert died > kills / 2
+
+
+@pytest.fixture(scope="module")
+def interrupted(runner, tmp_path_factory):
+    """A run killed with at least two whole checkpoints."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    child = runner.start(folder)
+    until((folder / "checkpoints" / "checkpoint-6" / SEAL).exists)
+    os.kill(child, signal.SIGKILL)
+    assert runner.wait() == signal.SIGKILL
+    shutil.rmtree(folder / "checkpoints" / "checkpoint-8", ignore_errors=True)
+    return folder
+
+
+@pytest.fixture
+def copy(interrupted, tmp_path):
+    return shutil.copytree(interrupted, tmp_path / "copy")
+
+
+def test_the_newest_whole_checkpoint_is_found(copy, tmp_path):
+    checkpoints = copy / "checkpoints"
+    (checkpoints / "checkpoint-best").mkdir()
+    (checkpoints / "checkpoint-999").write_text("a file")
+    assert newest_whole(checkpoints) == checkpoints / "checkpoint-6"
+    assert newest_whole(copy / "nowhere") is None
+    for step in (2, 10, 9):  # by number, not by name
+        runs.write_json(tmp_path / f"checkpoint-{step}" / SEAL, {})
+    assert newest_whole(tmp_path) == tmp_path / "checkpoint-10"
+
+
+FILES = (
+    ADAPTER_FILE,
+    CONFIG_FILE,
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state.pth",
+    "trainer_state.json",
+)
+
+
+@pytest.mark.parametrize("name", [*FILES, SEAL])
+def test_a_checkpoint_that_is_not_whole_is_passed_over(copy, name):
+    newest = copy / "checkpoints" / "checkpoint-6"
+    assert set(FILES) | {SEAL} <= {path.name for path in newest.iterdir()}
+    data = (newest / name).read_bytes()
+    changed = bytes([data[0] ^ 1, *data[1:]])
+    for spoilt in (data[: len(data) // 2], b"", changed, None):
+        if spoilt is None:
+            (newest / name).unlink()
+        else:
+            (newest / name).write_bytes(spoilt)
+        assert newest_whole(copy / "checkpoints").name == "checkpoint-4"
+
+
+class Planted:
+    """A pickle that leaves a trace where it is loaded."""
+
+    def __init__(self, trace):
+        self.trace = str(trace)
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.trace),)
+
+
+def plant(folder, name, trace):
+    (folder / name).write_bytes(pickle.dumps(Planted(trace)))
+
+
+def test_a_planted_pickle_is_never_loaded(copy, runner, whole, tmp_path):
+    """Beside the checkpoints, in a whole one, and in the place of one of its files."""
+    trace, checkpoints = tmp_path / "trace", copy / "checkpoints"
+    plant(tmp_path, "live.pkl", trace)
+    pickle.loads((tmp_path / "live.pkl").read_bytes())
+    trace.unlink()  # it is live, so its absence later says something
+    plant(copy, "adapter_model.bin", trace)
+    plant(checkpoints / "checkpoint-6", "training_args.bin", trace)
+    plant(checkpoints / "checkpoint-4", "optimizer.pt", trace)
+    (checkpoints / "checkpoint-99").mkdir()
+    plant(checkpoints / "checkpoint-99", "rng_state.pth", trace)
+    assert newest_whole(checkpoints).name == "checkpoint-2"
+    assert runner.finish(copy) == whole[0]
+    assert not trace.exists()
+
+
+def test_a_forged_checkpoint_does_not_run_code_either(copy, runner, tmp_path):
+    """Whoever can write the seal too can break the run, and nothing more."""
+    trace, newest = tmp_path / "trace", copy / "checkpoints" / "checkpoint-6"
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        plant(newest, name, trace)
+    (newest / SEAL).write_bytes(train._seal(newest))
+    assert newest_whole(copy / "checkpoints") == newest
+    runner.start(copy)
+    assert runner.wait() != 0
+    assert not trace.exists()
