@@ -117,11 +117,11 @@ def _groups(files: Iterable[Path], window: int) -> Iterator[list[_Read | Failure
 
 def _read(path: Path, window: int) -> _Read | Failure:
     try:
-        decoded = decode(path)
+        samples, repairs = decode(path)
     except BadAudioError as error:
         return Failure(path, str(error))
-    spans = plan_chunks(decoded.samples, window)
-    return _Read(path, decoded.samples, spans, decoded.repairs)
+    spans = plan_chunks(samples, window)
+    return _Read(path, samples, spans, repairs)
 
 
 def _transcribed(

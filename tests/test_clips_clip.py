@@ -154,6 +154,13 @@ def test_bad_row_stops_with_file_and_line(line, reason, corpus):
         load(corpus)
 
 
+def test_damaged_audio_is_named(corpus):
+    dataset = load(corpus)
+    dataset.paths["train"].write_bytes(b"")
+    with pytest.raises(UserError, match=r"train-0\.flac: the file is empty; replace the file"):
+        dataset.audio(dataset["train"][0])
+
+
 def test_no_clips_is_one_sentence(tmp_path):
     for source in (tmp_path, tmp_path / "none", tmp_path / "none.jsonl"):
         with pytest.raises(UserError, match="no clips at"):

@@ -30,7 +30,7 @@ def clip(name: str, text: str, seconds: float = 3.0, voice: str = "ada") -> Clip
 def source(clips: list[Clip], name: str = "generated", folder: Path = Path()) -> Source:
     data = Dataset.of(folder, [(c, folder / c.file_name) for c in clips])
     found = pd.DataFrame(columns=["kind", "file", "line", "reason"])
-    return Source(name, data.splits, data, None, 8.0, found, len(clips))
+    return Source(name, data.splits, data, None, 8.0, found)
 
 
 CLIPS = [
@@ -97,6 +97,6 @@ def test_ones_own_clip_is_taken_as_it_is(tmp_path: Path) -> None:
 
 def test_scripts_have_nothing_to_hear() -> None:
     found = pd.DataFrame(columns=["kind", "file", "line", "reason"])
-    silent = Source("released", {}, None, None, None, found, 0)
+    silent = Source("released", {}, None, None, None, found)
     assert datamix.specimens(CFG, silent) == []
     assert "no sound" in datamix.page([]).data

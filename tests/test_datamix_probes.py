@@ -16,7 +16,7 @@ CFG = params.profile("01_data_mix", "smoke")
 
 
 def source(name: str) -> Source:
-    return Source(name, {}, None, None, None, pd.DataFrame(), 0)
+    return Source(name, {}, None, None, None, pd.DataFrame())
 
 
 def test_every_tag_has_a_band_and_three_are_hard() -> None:

@@ -24,9 +24,7 @@ pytestmark = pytest.mark.usefixtures("own_runs")
 
 
 def source() -> Source:
-    return Source(
-        "made", {"train": ROWS[:120], "test": ROWS[120:]}, None, None, 8.0, NO_FINDINGS, 160
-    )
+    return Source("made", {"train": ROWS[:120], "test": ROWS[120:]}, None, None, 8.0, NO_FINDINGS)
 
 
 def config(**changes: object) -> DataMix:
@@ -52,7 +50,7 @@ def test_leakage_counts_texts_not_pairs() -> None:
         "train": items(["a b c d e", "a b c d f"]),
         "test": items(["a b c d g", "nothing like it"]),
     }
-    found = training.leakage(Source("s", rows, None, None, None, NO_FINDINGS, 4), 0.7)
+    found = training.leakage(Source("s", rows, None, None, None, NO_FINDINGS), 0.7)
     expected = {"split": "test", "texts": 2, "pairs": 2, "alike": 1, "heard": 0}
     assert found.to_dict("records") == [expected]
 

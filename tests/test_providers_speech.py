@@ -147,7 +147,7 @@ def test_a_corpus_is_bought_and_is_a_dataset(buy, server, tmp_path):
     run = buy(lines)
     assert run.clips == {"train": 4, "test": 2}
     assert run.failures == {}
-    assert validate(tmp_path / "corpus").findings.empty
+    assert validate(tmp_path / "corpus")[1].empty
     loaded = dataset.load(tmp_path / "corpus")
     assert {clip.tagged_text for clip in loaded.clips} == set(TEXTS)
     assert {clip.source for clip in loaded.clips} == {"synthetic"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,26 +28,12 @@ class BadAudioError(UserError):
     """Audio that cannot be used; the message is the reason without the path."""
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """A recording as the models hear it.
-
-    Attributes:
-        samples: float32, shape (n,), 16 kHz mono, at least 0.1 s, finite, not silent.
-        repairs: What was changed to make it so, one phrase each; empty for most files.
-    """
-
-    samples: npt.NDArray[np.float32]
-    repairs: tuple[str, ...] = ()
-
-    @property
-    def seconds(self) -> float:
-        """Duration."""
-        return len(self.samples) / SAMPLE_RATE
-
-
-def decode(path: Path | str) -> Decoded:
+def decode(path: Path | str) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
     """Read a recording of any length in a format that libsndfile knows, and check it.
+
+    Returns:
+        Samples, shape (n,), 16 kHz mono, at least 0.1 s, finite, not silent; and what was changed
+        to make them so, one phrase each, nothing for most files.
 
     Raises:
         BadAudioError: Missing, damaged, empty, silent or not audio.
@@ -72,7 +57,7 @@ def decode(path: Path | str) -> Decoded:
         raise BadAudioError("silent: no sample above -80 dB of full scale")
     if peak > SCALE:
         raise BadAudioError(f"samples reach {peak:,.0f}: float audio must lie in [-1, 1]")
-    return Decoded(mono, tuple(repairs))
+    return mono, tuple(repairs)
 
 
 def _read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
@@ -90,18 +75,6 @@ def _read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
     raise BadAudioError(
         f"cannot be decoded ({reason}): give a whole WAV, FLAC, MP3 or OGG file"
     ) from None
-
-
-def read_audio(path: Path | str) -> npt.NDArray[np.float32]:
-    """Samples of a recording, shape (n,), 16 kHz mono, in [-1, 1].
-
-    Raises:
-        UserError: See `decode`; names the file.
-    """
-    try:
-        return decode(path).samples
-    except BadAudioError as error:
-        raise UserError(f"{path}: {error}; replace the file or remove its row") from error
 
 
 def _pcm(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from evoxtral import UserError, runs, tags
-from evoxtral.clips.audio import read_audio
+from evoxtral.clips.audio import BadAudioError, decode
 
 METADATA = "metadata.jsonl"
 MAX_TEXT = 10_000
@@ -127,21 +127,12 @@ def complete(row: Mapping[str, Any], split: str) -> Clip:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a metadata file, not yet trusted.
-
-    Attributes:
-        file: The metadata file.
-        line: From 1.
-        split: Where the file's place puts it; what the row itself says comes first.
-        value: The JSON object; empty if there is a fault.
-        fault: Why the line is none.
-    """
+    """One line of a metadata file, not yet read; `split` is where the file's place puts it."""
 
     file: Path
     line: int
     split: str
-    value: Mapping[str, Any]
-    fault: str | None = None
+    text: bytes
 
 
 def folder_of(split: str) -> str:
@@ -179,7 +170,7 @@ def read_rows(source: Path | str) -> Iterator[Row]:
         split = _split_of(file.parent.name) if inside else "train"
         for number, line in enumerate(file.read_bytes().splitlines(), start=1):
             if line.strip():
-                yield _read_line(file, number, split, line)
+                yield Row(file, number, split, line)
 
 
 def _split_of(folder: str) -> str:
@@ -187,29 +178,28 @@ def _split_of(folder: str) -> str:
     return _ALIASES.get(name, name if name[:1].isalpha() else f"split_{name}")[:32]
 
 
-def _read_line(file: Path, number: int, split: str, line: bytes) -> Row:
-    try:
-        value = json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        return Row(file, number, split, {}, "not UTF-8 text")
-    except json.JSONDecodeError as error:
-        reason = f"not valid JSON ({error.msg} at column {error.colno})"
-        return Row(file, number, split, {}, reason)
-    if not isinstance(value, dict):
-        return Row(file, number, split, {}, "expected a JSON object")
-    return Row(file, number, split, value)
-
-
-def read_clip(row: Row) -> tuple[Clip, Path]:
+def read_clip(
+    row: Row, reading: Callable[[dict[str, Any], str], dict[str, Any]] | None = None
+) -> tuple[Clip, Path]:
     """The clip of a row and its audio file.
+
+    Args:
+        row: What it says itself about its split counts more than where it stands.
+        reading: Makes a foreign row, whose split is given, one of ours.
 
     Raises:
         RowError: The row cannot be used, its file does not exist, or its name leads out of the
             folder of the metadata.
     """
-    if row.fault is not None:
-        raise RowError(row.fault)
-    clip = complete(row.value, row.split)
+    try:
+        value = json.loads(row.text.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise RowError("not UTF-8 text") from error
+    except json.JSONDecodeError as error:
+        raise RowError(f"not valid JSON ({error.msg} at column {error.colno})") from error
+    if not isinstance(value, dict):
+        raise RowError("expected a JSON object")
+    clip = complete(reading(value, row.split) if reading else value, row.split)
     name = Path(clip.file_name)
     if name.is_absolute() or ".." in name.parts:
         raise RowError(f"file_name {clip.file_name!r} leads out of its folder")
@@ -281,7 +271,11 @@ class Dataset:
         Raises:
             UserError: The file is damaged.
         """
-        return read_audio(self.paths[clip.id])
+        path = self.paths[clip.id]
+        try:
+            return decode(path)[0]
+        except BadAudioError as error:
+            raise UserError(f"{path}: {error}; replace the file or remove its row") from error
 
 
 def load(source: Path | str) -> Dataset:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -158,7 +158,7 @@ def build_corpus(
     known: dict[str, Clip | None] = {}  # None: too long for the window
     for clip in chain(*plans.values()):
         with suppress(BadAudioError):  # absent, or damaged and to be rendered again
-            known[clip.script.id] = _clip(clip, decode(_path(folder, clip)).samples)
+            known[clip.script.id] = _clip(clip, decode(_path(folder, clip))[0])
     total = sum(sizes[split] for split in plans)
     with progress(total, "corpus", unit="clip", done=len(known)) as bar:
         while todo := {
@@ -203,15 +203,9 @@ def _chosen(
 
 
 def _clip(planned: PlannedClip, samples: npt.NDArray[np.float32]) -> Clip:
-    script = planned.script
     row = {
-        "file_name": f"{script.id}.flac",
-        "id": script.id,
-        "tagged_text": script.tagged_text,
-        "slice": script.slice,
-        "domain": script.domain,
-        "template": script.template,
-        "held_out": script.held_out,
+        **asdict(planned.script),
+        "file_name": f"{planned.script.id}.flac",
         "voice": planned.voice.id,
         "gender": planned.voice.gender,
         "source": "synthetic",

@@ -6,11 +6,8 @@ and so does what stands in two splits. Every judgement names its file and line.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +15,11 @@ from typing import Any, Literal
 import pandas as pd
 
 from evoxtral import UserError, runs, tags
-from evoxtral.clips.audio import BadAudioError, audio_digest, decode, read_audio, write_audio
+from evoxtral.clips.audio import SAMPLE_RATE, BadAudioError, audio_digest, decode, write_audio
 from evoxtral.clips.clip import (
     METADATA,
     Clip,
     Dataset,
-    Row,
     RowError,
     complete,
     folder_of,
@@ -66,21 +62,17 @@ class Reading:
             known = ", ".join(Clip.model_fields)
             raise UserError(f"columns names {unknown[0]!r}, which no clip has: choose of {known}")
 
-    def __call__(self, row: Row) -> Row:
-        """A row as ours; one with a fault stays as it is."""
-        if row.fault is not None:
-            return row
-        given = ((theirs, ours) for theirs, ours in self.columns.items() if theirs in row.value)
-        value = {**row.value, **{ours: row.value[theirs] for theirs, ours in given}}
+    def __call__(self, row: Mapping[str, Any], split: str) -> dict[str, Any]:
+        """A row, which stands in a split, as ours."""
+        given = {ours: row[theirs] for theirs, ours in self.columns.items() if theirs in row}
+        value = {**row, **given}
         if isinstance(value.get("tagged_text"), str):
             value["tagged_text"] = self._renamed(value["tagged_text"])
-        if self.split is None:
-            return dataclasses.replace(row, value=value)
-        with suppress(RowError):  # whoever judges the row will say so
+        if self.split is not None:
             # Files of several splits, or of another dataset, may have the same name.
-            value["id"] = f"{self.split}-{complete(value, row.split).id}"[:128]
-        value["split"] = self.split
-        return dataclasses.replace(row, value=value)
+            value["id"] = f"{self.split}-{complete(value, split).id}"[:128]
+            value["split"] = self.split
+        return value
 
     def _renamed(self, text: str) -> str:
         if not self.tag_names:
@@ -112,28 +104,12 @@ def pairs(text: str, parameter: str) -> dict[str, str]:
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class Validation:
-    """What a dataset is worth.
-
-    Attributes:
-        dataset: The usable clips, `seconds` and `sha256` measured.
-        findings: `COLUMNS`: rejected rows with the first reason found, oddities of rows that are
-            kept, and what is converted while they are read.
-        rows: Number of rows judged.
-    """
-
-    dataset: Dataset
-    findings: pd.DataFrame
-    rows: int
-
-
 def validate(
     source: Path | str,
     unknown_tags: Literal["keep", "warn", "reject"] = "warn",
     reading: Reading | None = None,
     written: Path | None = None,
-) -> Validation:
+) -> tuple[Dataset, pd.DataFrame]:
     """Judge every row of a dataset and decode every file.
 
     Args:
@@ -142,63 +118,68 @@ def validate(
         reading: What to change in every row before; nothing if None.
         written: CSV file to write the findings to, also when there are too many rejects.
 
+    Returns:
+        The usable clips, `seconds` and `sha256` measured; and findings, `COLUMNS`: rejected rows
+        with the first reason found, oddities of rows that are kept, and what is converted while
+        they are read.
+
     Raises:
         UserError: No rows, or more than one in twenty rejected.
     """
     root = Path(source).absolute()
-    rows = list(map(reading or Reading(), read_rows(root)))
+    rows = list(read_rows(root))
     if not rows:
         raise UserError(f"{source} has no rows: add a line for each clip")
-    accepted: dict[int, tuple[Clip, Path]] = {}
     found: list[tuple[str, str, int, str]] = []
-    seen: dict[tuple[str, str], tuple[str, str]] = {}
-    for number in sorted(range(len(rows)), key=lambda i: _protection(rows[i])):
-        row = rows[number]
+    read, accepted = [], {}
+    for number, row in enumerate(rows):
         file = row.file.name if row.file == root else row.file.relative_to(root).as_posix()
         try:
-            clip, path = read_clip(row)
-            clip, repairs = _listen(clip, path)
-            warnings = list(_oddities(clip, seen, unknown_tags))
-        except (RowError, BadAudioError) as error:
+            read.append((number, file, *read_clip(row, reading)))
+        except RowError as error:
             found.append(("reject", file, row.line, str(error)))
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
+    for number, file, clip, path in sorted(read, key=lambda one: _protection(one[2].split)):
+        line = rows[number].line
+        try:
+            measured, repairs = _listen(clip, path)
+            warnings = list(_oddities(measured, seen, unknown_tags))
+        except (RowError, BadAudioError) as error:
+            found.append(("reject", file, line, str(error)))
             continue
-        for key in _marks(clip):
-            seen.setdefault(key, (clip.split, f"{file}:{row.line}"))
-        accepted[number] = (clip, path)
-        found += [("warning", file, row.line, reason) for reason in warnings]
-        found += [("repair", file, row.line, reason) for reason in repairs]
+        seen = dict.fromkeys(_marks(measured), (clip.split, f"{file}:{line}")) | seen
+        accepted[number] = (measured, path)
+        found += [("warning", file, line, reason) for reason in warnings]
+        found += [("repair", file, line, reason) for reason in repairs]
     findings = pd.DataFrame(sorted(found, key=lambda one: one[1:3]), columns=COLUMNS)
     if written is not None:
         runs.write_text(written, findings.to_csv(index=False))
     rejects = findings[findings["kind"] == "reject"]
     if len(rejects) > MAX_REJECT_SHARE * len(rows):
-        first = rejects.iloc[0]
+        _, file, line, reason = rejects.iloc[0]
         where = f"; all are in {written}" if written is not None else ""
         raise UserError(
             f"{len(rejects)} of {len(rows)} clips of {source} are unusable, more than the allowed "
-            f"{MAX_REJECT_SHARE:.0%}: mend them, first {first['file']}:{first['line']}: "
-            f"{first['reason']}{where}"
+            f"{MAX_REJECT_SHARE:.0%}: mend them, first {file}:{line}: {reason}{where}"
         )
-    kept = (accepted[number] for number in sorted(accepted))
-    return Validation(Dataset.of(root, kept), findings, len(rows))
+    return Dataset.of(root, [accepted[number] for number in sorted(accepted)]), findings
 
 
-def _protection(row: Row) -> int:
-    split = row.value.get("split") or row.split
+def _protection(split: str) -> int:
     return _LAST.index(split) + 1 if split in _LAST else 0
 
 
 def _listen(clip: Clip, path: Path) -> tuple[Clip, tuple[str, ...]]:
-    """Decode the audio and compare it with what the row says; the clip as measured, and repairs."""
-    decoded = decode(path)
-    seconds, sha256 = decoded.seconds, audio_digest(decoded.samples)
+    """The clip as measured, if that is what its row says; and what is repaired."""
+    samples, repairs = decode(path)
+    seconds, sha256 = len(samples) / SAMPLE_RATE, audio_digest(samples)
     if seconds > MAX_SECONDS:
         raise RowError(f"{seconds / 60:,.0f} minutes are too long: cut it into clips")
     if clip.seconds is not None and abs(clip.seconds - seconds) > _SECONDS_TOLERANCE:
         raise RowError(f"the row says {clip.seconds} s, the file has {seconds:.2f} s")
     if clip.sha256 not in (None, sha256):
         raise RowError("the audio does not match the row's sha256: it was changed or swapped")
-    return clip.model_copy(update={"seconds": seconds, "sha256": sha256}), decoded.repairs
+    return clip.model_copy(update={"seconds": seconds, "sha256": sha256}), repairs
 
 
 def _marks(clip: Clip) -> tuple[tuple[str, str], ...]:
@@ -219,21 +200,20 @@ def _oddities(
             raise RowError(reason)
         yield reason
     for kind, value in _marks(clip):
-        split, place = seen.get((kind, value), (clip.split, ""))
-        if kind == "id" and place:
+        if not value or (kind, value) not in seen:
+            continue
+        split, place = seen[kind, value]
+        if kind == "id":
             raise RowError(f"the id {clip.id!r} is that of {place}")
-        if kind == "audio" and split == clip.split and place:
-            yield f"the audio is that of {place} ({split})"
-        elif split != clip.split and value:
-            verb = "are those" if kind == "words" else "is that"
-            raise RowError(f"the {kind} {verb} of {place} ({split})")
+        reason = f"the {kind} {'are those' if kind == 'words' else 'is that'} of {place} ({split})"
+        if split != clip.split:
+            raise RowError(reason)
+        if kind == "audio":
+            yield reason
 
 
 def ingest(
-    source: Path | str,
-    target: Path,
-    unknown_tags: Literal["keep", "warn", "reject"] = "warn",
-    reading: Reading | None = None,
+    source: Path | str, target: Path, unknown_tags: str = "warn", reading: Reading | None = None
 ) -> None:
     """Copy the usable clips of a dataset as 16 kHz mono FLAC, with `FINDINGS` beside the splits.
 
@@ -242,12 +222,11 @@ def ingest(
     Raises:
         UserError: Too many rejects (see `validate`).
     """
-    judged = validate(source, unknown_tags, reading, target / FINDINGS).dataset
+    judged, _ = validate(source, unknown_tags, reading, target / FINDINGS)
     splits: dict[str, list[Clip]] = {}
     for clip in judged.clips:
         row = clip.model_copy(update={"file_name": f"{clip.id}.flac"})
-        samples = read_audio(judged.paths[clip.id])
-        write_audio(target / folder_of(clip.split) / row.file_name, samples)
+        write_audio(target / folder_of(clip.split) / row.file_name, judged.audio(clip))
         splits.setdefault(clip.split, []).append(row)
     write_splits(target, splits)
 
@@ -260,7 +239,7 @@ def fetch(name: str, folder: Path | str) -> None:
     Args:
         name: `owner/name` on the Hub, `owner/name@revision`, or a folder of tables.
         folder: Where to; one folder for each split. Columns without audio become fields of the
-            rows, where they fit into JSON.
+            rows if they hold text or numbers.
 
     Raises:
         UserError: `datasets` is not installed, cannot load it, or finds no audio inside it.
@@ -295,12 +274,5 @@ def _written(target: Path, rows: Any, column: str) -> Iterator[dict[str, Any]]:
                 "folder, without hub:"
             )
         runs.write_bytes(target / file, audio["bytes"])
-        yield {**{key: value for key, value in row.items() if _fits(value)}, "file_name": file}
-
-
-def _fits(value: object) -> bool:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True
+        plain = {k: v for k, v in row.items() if isinstance(v, str | int | float) and v == v}
+        yield {**plain, "file_name": file}

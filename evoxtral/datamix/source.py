@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,20 +32,10 @@ TRAIN, REAL = "train", "real"
 HUB = "hub:"
 """Before the name of a dataset of the Hugging Face Hub."""
 
-CORPUS_CODE = (
-    "evoxtral.clips.audio",
-    "evoxtral.clips.clip",
-    "evoxtral.clips.corpus",
-    "evoxtral.world.scripts",
-    "evoxtral.world.speech",
-    "evoxtral.tags",
-)
-INGEST_CODE = (
-    "evoxtral.clips.audio",
-    "evoxtral.clips.clip",
-    "evoxtral.clips.ingest",
-    "evoxtral.tags",
-)
+_CLIP_CODE = ("evoxtral.clips.audio", "evoxtral.clips.clip", "evoxtral.tags")
+_WORLD_CODE = ("evoxtral.world.scripts", "evoxtral.world.speech")
+CORPUS_CODE = (*_CLIP_CODE, "evoxtral.clips.corpus", *_WORLD_CODE)
+INGEST_CODE = (*_CLIP_CODE, "evoxtral.clips.ingest")
 _KNOWN = {
     "source": "generated, released, llm, elevenlabs, hub:owner/name, or the path of a JSON of "
     "scripts, a folder or a manifest of clips",
@@ -65,7 +55,6 @@ class Source:
         stage: the stage that holds them, or None.
         window_seconds: the model's window if clips were made for it, None for real data.
         findings: `kind` (reject, warning, repair), `file`, `line`, `reason`.
-        judged: rows that were judged, rejects included.
     """
 
     name: str
@@ -74,7 +63,11 @@ class Source:
     stage: runs.StageResult | None
     window_seconds: float | None
     findings: pd.DataFrame
-    judged: int
+
+    @property
+    def judged(self) -> int:
+        """Number of rows that were judged, rejects included."""
+        return sum(map(len, self.splits.values())) + int((self.findings["kind"] == "reject").sum())
 
     @property
     def items(self) -> list[Item]:
@@ -152,13 +145,11 @@ def corpus(cfg: DataMix) -> runs.StageResult:
 
 def _generated(cfg: DataMix, *, judged: bool) -> Source:
     """The corpus; if it is judged, every file is decoded and compared with what its row says."""
-    made = corpus(cfg)
-    clips, findings, rows = load(made.path), pd.DataFrame(columns=COLUMNS), 0
-    if judged:
-        worth = validate(made.path, cfg.unknown_tags)
-        clips, findings, rows = worth.dataset, worth.findings, worth.rows
-    window = speech.WINDOW_SECONDS
-    return Source(GENERATED, clips.splits, clips, made, window, findings, rows)
+    made, findings = corpus(cfg), pd.DataFrame(columns=COLUMNS)
+    clips, findings = (
+        validate(made.path, cfg.unknown_tags) if judged else (load(made.path), findings)
+    )
+    return Source(GENERATED, clips.splits, clips, made, speech.WINDOW_SECONDS, findings)
 
 
 def _recordings(cfg: DataMix, parameter: str, named: str, reading: Reading) -> Source:
@@ -176,8 +167,7 @@ def _recordings(cfg: DataMix, parameter: str, named: str, reading: Reading) -> S
     }
     made = runs.stage("clips", cfg.profile, params, make, code=INGEST_CODE)
     findings, clips = pd.read_csv(made.path / FINDINGS), load(made.path)
-    judged = len(clips.clips) + int((findings["kind"] == "reject").sum())
-    return Source(Path(named).name, clips.splits, clips, made, None, findings, judged)
+    return Source(Path(named).name, clips.splits, clips, made, None, findings)
 
 
 def _reading(cfg: DataMix) -> Reading:
@@ -208,9 +198,9 @@ def _content(path: Path, reading: Reading) -> str:
     """SHA-256 over the rows of a dataset and the files they name; a bad row is only itself."""
     total = hashlib.sha256()
     for row in read_rows(path):
-        total.update(f"{row.file.relative_to(path.parent)}:{row.line}:{row.value}\0".encode())
+        total.update(f"{row.file.relative_to(path.parent)}:{row.line}:".encode() + row.text)
         try:
-            total.update(runs.digest_file(read_clip(reading(row))[1]).encode())
+            total.update(runs.digest_file(read_clip(row, reading)[1]).encode())
         except RowError:
             continue
     return total.hexdigest()
@@ -223,8 +213,7 @@ def _bought(cfg: DataMix) -> Source:
     spoken = _recordings(cfg, "source", str(folder), Reading())
     refused = texts.findings[texts.findings["kind"] == "reject"]
     findings = pd.concat([refused, spoken.findings], ignore_index=True)
-    judged = len(refused) + spoken.judged
-    return dataclasses.replace(spoken, name=ELEVENLABS, findings=findings, judged=judged)
+    return dataclasses.replace(spoken, name=ELEVENLABS, findings=findings)
 
 
 def _beside(source: Source, real: Source) -> Source:
@@ -241,7 +230,6 @@ def _beside(source: Source, real: Source) -> Source:
         splits=splits,
         clips=Dataset(source.clips.root, splits, paths),
         findings=pd.concat([source.findings, real.findings], ignore_index=True),
-        judged=source.judged + real.judged,
     )
 
 
@@ -253,15 +241,20 @@ def _scripts(cfg: DataMix, named: str) -> Source:
         splits = {
             split: [clip.script for clip in clips[: sizes[split]]] for split, clips in plans.items()
         }
-        findings, judged = pd.DataFrame(columns=COLUMNS), sum(map(len, splits.values()))
-        return Source(named, splits, None, None, None, findings, judged)
+        return Source(named, splits, None, None, None, pd.DataFrame(columns=COLUMNS))
     path = _script_file(cfg, named)
-    rows = scripts.read_released(path)
-    findings = pd.DataFrame(list(_oddities(cfg, path.name, rows)), columns=COLUMNS)
-    refused = set(findings.loc[findings["kind"] == "reject", "line"])
-    kept = [row for number, row in enumerate(rows, start=1) if number not in refused]
-    splits = scripts.split_released(kept)
-    return Source(named, splits, None, None, None, findings, len(rows))
+    rows = dict(enumerate(scripts.read_released(path), start=1))
+    kind = "reject" if cfg.unknown_tags == "reject" else "warning"
+    found = [
+        (kind, path.name, number, f"unknown tags: {', '.join(unknown)}")
+        for number, row in rows.items()
+        if (unknown := sorted({*tags.find_tags(row.tagged_text)} - {*tags.TAGS}))
+        and cfg.unknown_tags != "keep"
+    ]
+    for _, _, number, _ in found if kind == "reject" else []:
+        del rows[number]
+    splits = scripts.split_released(list(rows.values()))
+    return Source(named, splits, None, None, None, pd.DataFrame(found, columns=COLUMNS))
 
 
 def _script_file(cfg: DataMix, named: str) -> Path:
@@ -271,13 +264,3 @@ def _script_file(cfg: DataMix, named: str) -> Path:
     if named == RELEASED:
         return released
     return bought.written(cfg, scripts.read_released(released))
-
-
-def _oddities(
-    cfg: DataMix, file: str, rows: Sequence[Script]
-) -> Iterator[tuple[str, str, int, str]]:
-    kind = "reject" if cfg.unknown_tags == "reject" else "warning"
-    for number, row in enumerate(rows, start=1):
-        unknown = sorted(set(tags.find_tags(row.tagged_text)) - set(tags.TAGS))
-        if unknown and cfg.unknown_tags != "keep":
-            yield kind, file, number, f"unknown tags: {', '.join(unknown)}"

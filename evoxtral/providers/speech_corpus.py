@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evoxtral import runs
-from evoxtral.clips.audio import audio_digest, decode
+from evoxtral.clips.audio import SAMPLE_RATE, audio_digest, decode
 from evoxtral.clips.clip import Clip, folder_of, write_splits
 from evoxtral.providers.casting import Line, SpeechSettings
 from evoxtral.providers.speech_cache import SpeechCache
@@ -36,8 +36,8 @@ def write_corpus(
         key = line.key(settings)
         if key in failed:
             continue
-        decoded = decode(store.path(key))
-        measured = {"seconds": decoded.seconds, "sha256": audio_digest(decoded.samples)}
+        samples, _ = decode(store.path(key))
+        measured = {"seconds": len(samples) / SAMPLE_RATE, "sha256": audio_digest(samples)}
         clip = line.clip().model_copy(update=measured)
         target = folder / folder_of(line.split) / clip.file_name
         data = store.path(key).read_bytes()
