@@ -10,7 +10,6 @@ from evoxtral import datamix, params
 from evoxtral.datamix import probes
 from evoxtral.datamix.source import Source
 from evoxtral.tags import TAGS
-from evoxtral.world.speech.probe import TagAuc
 
 CFG = params.profile("01_data_mix", "smoke")
 
@@ -29,9 +28,9 @@ def test_every_tag_has_a_band_and_three_are_hard() -> None:
 def test_the_probes_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def measured(tags: tuple[str, ...], texts: list[str], **settings: object) -> list[TagAuc]:
+    def measured(tags: tuple[str, ...], texts: list[str], **settings: object) -> pd.DataFrame:
         asked.append((texts, settings))
-        return [TagAuc(tag, 0.88, 8) for tag in tags]
+        return pd.DataFrame({"tag": tags, "auc": 0.88, "n": 8})
 
     monkeypatch.setattr(probes, "audibility", measured)
     frame = datamix.audible(CFG, source("generated"))

@@ -1,25 +1,27 @@
-"""What a tag covers."""
+"""Who speaks, and what a tag covers."""
 
 from __future__ import annotations
 
 import pytest
 
-from evoxtral.world.speech.score import Event, Phrase, read_score
+from evoxtral import UserError
+from evoxtral.world.speech import HELD_OUT_VOICES, TRAINING_VOICES, VOICES, find_voice
+from evoxtral.world.speech.score import Phrase, read_score
 
 
 def outline(text: str) -> list[str]:
     """Phrases as `words/styles/closing`, events as their name."""
     return [
-        item.name
-        if isinstance(item, Event)
-        else "/".join(
+        "/".join(
             (
                 " ".join(token.text for token in item.tokens),
                 "+".join(style.name for style in item.styles),
                 item.closing,
             )
         )
-        for item in read_score(text, "error")
+        if isinstance(item, Phrase)
+        else item
+        for item in read_score(text)
     ]
 
 
@@ -30,13 +32,14 @@ def outline(text: str) -> list[str]:
         ("We left. It rained", ["We left.//.", "It rained//"]),
         ("[sad] A. B. [calm] C.", ["A./sad/.", "B./sad/.", "C./calm/."]),
         ("[whispers] A. B.", ["A./whispers/.", "B.//."]),
-        ("[sad] [whispers] A. B.", ["A./sad+whispers/.", "B./sad/."]),
+        ("[whispers] [sad] A. B.", ["A./sad+whispers/.", "B./sad/."]),
         ("[whispers] A... b. C.", ["A.../whispers/...", "b./whispers/.", "C.//."]),
         ("[whispers] A… B.", ["A…/whispers/...", "B.//."]),
         ("A [laughs] b.", ["A//", "laughs", "b.//."]),
         ("A. [pause] [gasps]", ["A.//.", "pause", "gasps"]),
         ('He said "no!" Yes', ['He said "no!"//!', "Yes//"]),
         ("[stammers] — so what?", ["so what?//?"]),
+        ("[sniffs] so [slams door] what", ["so what//"]),
         ("[angry]", []),
     ],
 )
@@ -45,7 +48,19 @@ def test_outline(text: str, expected: list[str]) -> None:
 
 
 def test_stammer_and_emphasis_belong_to_words() -> None:
-    (phrase,) = read_score("We [stammers] REALLY left", "error")
-    assert isinstance(phrase, Phrase)
-    assert [bool(token.stammer) for token in phrase.tokens] == [False, True, False]
+    (phrase,) = read_score("We [stammers] REALLY left")
+    assert [token.stammered for token in phrase.tokens] == [False, True, False]
     assert [token.emphasised for token in phrase.tokens] == [False, True, False]
+
+
+def test_the_cast_is_balanced_and_two_of_it_share_no_formants_with_training() -> None:
+    assert len({voice.id for voice in VOICES}) == len(VOICES)
+    assert sum(voice.gender == "female" for voice in VOICES) * 2 == len(VOICES)
+    assert sorted(voice.gender for voice in HELD_OUT_VOICES) == ["female", "male"]
+    trained = {voice.espeak_name.partition("+")[2] for voice in TRAINING_VOICES}
+    assert trained.isdisjoint(voice.espeak_name.partition("+")[2] for voice in HELD_OUT_VOICES)
+
+
+def test_unknown_voice() -> None:
+    with pytest.raises(UserError, match="no voice 'zoe'; choose one of ada"):
+        find_voice("zoe")

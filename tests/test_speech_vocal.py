@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evoxtral.world.speech.glottis import pulses, resonate
-from evoxtral.world.speech.vocal import EVENTS, vocalise
+from evoxtral.world.speech.vocal import EVENTS, pulses, resonate, vocalise
 
 SECONDS = {
     "laughs": (0.4, 2.6),

@@ -18,7 +18,7 @@ from evoxtral import metrics
 from evoxtral.world import scripts, speech
 from evoxtral.world.base import checkpoint_dir
 from evoxtral.world.base.model import Architecture, load_model, window_arguments
-from evoxtral.world.speech.parallel import RenderJob, render_many
+from evoxtral.world.speech import RenderJob, render_many
 
 MOST_BYTES = 25_000_000
 CLIPS = 24

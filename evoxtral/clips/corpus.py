@@ -26,8 +26,14 @@ from evoxtral.clips.clip import Clip, complete, folder_of, write_splits
 from evoxtral.progress import progress
 from evoxtral.world import scripts
 from evoxtral.world.scripts import Script
-from evoxtral.world.speech import MAX_SECONDS, TRAINING_VOICES, VOICES, Voice
-from evoxtral.world.speech.parallel import RenderJob, render_many
+from evoxtral.world.speech import (
+    MAX_SECONDS,
+    TRAINING_VOICES,
+    VOICES,
+    RenderJob,
+    Voice,
+    render_many,
+)
 
 HELD_OUT_SHARE = 0.25
 """Share of held-out template families in the tagged test sets."""

@@ -96,5 +96,4 @@ def _measure(folder: Path, cfg: DataMix) -> None:
         seed=cfg.seed,
         workers=cfg.workers or None,
     )
-    frame = pd.DataFrame([(row.tag, row.auc, row.n) for row in found], columns=["tag", "auc", "n"])
-    runs.write_text(folder / FILE, frame.to_csv(index=False))
+    runs.write_text(folder / FILE, found.to_csv(index=False))

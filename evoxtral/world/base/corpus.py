@@ -37,7 +37,7 @@ from evoxtral.mix import duplicates
 from evoxtral.progress import progress
 from evoxtral.world import scripts, speech
 from evoxtral.world.base.model import FRAME_RATE, SAMPLE_RATE, Architecture
-from evoxtral.world.speech.parallel import RenderJob, render_many
+from evoxtral.world.speech import RenderJob, render_many
 
 MIN_DISTANCE = 0.7
 """No test sentence has this ROUGE-L or more to a training sentence."""
@@ -214,7 +214,7 @@ def make(folder: Path, utterances: Sequence[Utterance], shape: Architecture, wor
         for rows in missing.values()
         for row in rows
     )
-    rendered = render_many(jobs, speech.RenderSettings(), workers)
+    rendered = render_many(jobs, workers)
     total = sum(map(len, missing.values()))
     with _one_thread(), progress(total, "synthesis", unit="clip") as bar:
         for path, rows in missing.items():

@@ -8,10 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from transformers import (
     VoxtralConfig,
     VoxtralForConditionalGeneration,
@@ -27,6 +23,7 @@ from evoxtral.world.base.model import (
     transcribe,
     windows,
 )
+from evoxtral.world.speech.audibility import linear_probe
 
 
 @torch.inference_mode()
@@ -108,17 +105,10 @@ def probe_scores(
     rows = []
     for tag in tags.TAGS:
         train, test = pooled(f"probe_train:{tag}"), pooled(f"probe_test:{tag}")
-        probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=2000))
-        probe.fit(np.concatenate([train, plain_train]), _labels(train, plain_train))
-        score = probe.decision_function(np.concatenate([test, plain_test]))
-        auc = roc_auc_score(_labels(test, plain_test), score)
-        group = tags.group_of(tag)
-        rows.append({"tag": tag, "group": group, "auc": float(auc), "clips": len(score)})
+        auc = linear_probe((train, plain_train), (test, plain_test), 0.05)
+        clips = len(test) + len(plain_test)
+        rows.append({"tag": tag, "group": tags.group_of(tag), "auc": auc, "clips": clips})
     return pd.DataFrame(rows)
-
-
-def _labels(tagged: NDArray[np.float32], plain: NDArray[np.float32]) -> NDArray[np.int64]:
-    return np.repeat([1, 0], [len(tagged), len(plain)])
 
 
 _PARTS = {

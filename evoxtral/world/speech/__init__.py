@@ -6,7 +6,13 @@ process of its own).
 
 from __future__ import annotations
 
-from evoxtral.world.speech.render import Rendered, render
-from evoxtral.world.speech.settings import MAX_SECONDS, WINDOW_SECONDS, RenderSettings
-from evoxtral.world.speech.take import SAMPLE_RATE
-from evoxtral.world.speech.voices import HELD_OUT_VOICES, TRAINING_VOICES, VOICES, Voice, find_voice
+from evoxtral.world.speech.perform import (
+    MAX_SECONDS,
+    WINDOW_SECONDS,
+    Rendered,
+    RenderJob,
+    render,
+    render_many,
+)
+from evoxtral.world.speech.score import HELD_OUT_VOICES, TRAINING_VOICES, VOICES, Voice, find_voice
+from evoxtral.world.speech.vocal import SAMPLE_RATE

@@ -1,36 +1,44 @@
 """espeak-ng as a pure function: (utterances, seed) → samples with phoneme and word times.
 
-The library runs in a helper process (`espeak_server`), which answers every request from a fork of
-its freshly initialised state. Equal requests therefore give equal bytes, in any process and any
-order; calls inside one process do not (espeak-ng issue 1528).
+espeak-ng keeps hidden state between calls and cannot be reset (its issue 1528). So this file, run
+as a script, is a helper process that initialises the library once and answers every request from a
+fork of that pristine state: equal requests give equal bytes, in any process and any order. It must
+stay free of numpy and threads, for `fork` to be cheap and safe.
 
 espeak-ng is GPL-3 software. Nothing of it is part of this package: the `espeakng-loader` wheel
-brings the library and its data.
+brings the library and its data, loaded at run time.
 """
 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import functools
-import json
 import os
-import threading
-from dataclasses import asdict, dataclass
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import takewhile
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+import espeakng_loader
 
-from evoxtral.world.speech.child import Child, ChildDiedError
+_ROOT = Path(__file__).resolve().parents[3]
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
-_SERVER = Path(__file__).with_name("espeak_server.py")
-_STARTING = threading.Lock()
+# Constants of espeak-ng's speak_lib.h.
+_SYNCHRONOUS, _PHONEME_EVENTS, _UTF8_SSML = 2, 1, 1 | 0x10
+_END_OF_LIST, _WORD, _PHONEME = 0, 1, 7
+_PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4}
+_VOLUME = 60  # of 100: full scale with room for emphasis; above 100 the synthesiser clips
 _STRESS_MARKS = "',%=|"
-_SILENCE = "_"
 
 
-@dataclass(frozen=True)
-class Utterance:
+class Utterance(NamedTuple):
     """One call of the synthesiser.
 
     Attributes:
@@ -39,7 +47,6 @@ class Utterance:
         rate: Words per minute, 80 to 450.
         pitch: 0 to 99, 50 is the voice's own.
         range: Pitch range, 0 (monotone) to 99, 50 is the voice's own.
-        volume: 0 to 200, 100 is full scale; above it the synthesiser clips.
     """
 
     text: str
@@ -47,42 +54,73 @@ class Utterance:
     rate: int
     pitch: int
     range: int
-    volume: int = 60
 
 
-@dataclass(frozen=True)
-class Spoken:
+class Spoken(NamedTuple):
     """What one utterance sounds like.
 
     Attributes:
-        audio: Samples in [-1, 1], float32, shape (n,).
+        pcm: 16-bit samples.
         sample_rate: Hz.
         phonemes: (start, end, symbol) in samples, silences left out, stress marks removed.
         words: (start, character position in the utterance's text) in samples.
     """
 
-    audio: npt.NDArray[np.float32]
+    pcm: bytes
     sample_rate: int
-    phonemes: tuple[tuple[int, int, str], ...]
-    words: tuple[tuple[int, int], ...]
+    phonemes: list[tuple[int, int, str]]
+    words: list[tuple[int, int]]
+
+
+class Child:
+    """A helper process that answers one message at a time; closing it, or our death, ends it.
+
+    A fresh interpreter (`exec`, not `fork`), so threads of this process do not matter and its main
+    module is not imported again. The helper finds the number of its socket as last argument.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        """Start `python <arguments> <socket>`."""
+        path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+        self._socket, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, *arguments, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for this process; the helper sees it close
+                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
+            )
+
+    def ask(self, request: object) -> Any:
+        """Send one request and wait for its answer.
+
+        Raises:
+            RuntimeError: The helper ended before it had answered.
+            Exception: The answer, if it is one.
+        """
+        try:
+            self._socket.send(request)
+            answer = self._socket.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            status = self._process.wait()
+            raise RuntimeError(f"a helper process ended with status {status}") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """End the helper and reap it."""
+        self._socket.close()
+        self._process.wait()
 
 
 @functools.cache
 def _server(process_id: int) -> Child:
     """The helper of this process; a forked copy of this process starts its own."""
-    child = Child([str(_SERVER)])
+    child = Child("-P", __file__)
     atexit.register(child.close)
     return child
-
-
-def _phonemes(events: list[tuple[int, str]], end: int) -> tuple[tuple[int, int, str], ...]:
-    starts = [sample for sample, _ in events] + [end]
-    spans = []
-    for (start, symbol), stop in zip(events, starts[1:], strict=True):
-        clean = symbol.strip(_STRESS_MARKS)
-        if clean and not clean.startswith(_SILENCE) and stop > start:
-            spans.append((start, stop, clean))
-    return tuple(spans)
 
 
 def speak(utterances: list[Utterance], seed: int) -> list[Spoken]:
@@ -94,29 +132,109 @@ def speak(utterances: list[Utterance], seed: int) -> list[Spoken]:
 
     Raises:
         ValueError: espeak-ng refused a voice or a parameter.
-        ChildDiedError: espeak-ng crashed; the next call starts it anew.
+        RuntimeError: espeak-ng crashed; the next call starts it anew.
     """
-    request = {"seed": seed, "utterances": [asdict(item) for item in utterances]}
-    with _STARTING:
-        server = _server(os.getpid())
-    try:
-        answer = server.ask(json.dumps(request).encode())
-    except ChildDiedError:
+    try:  # as plain tuples: the helper does not import this package
+        answer = _server(os.getpid()).ask(([tuple(item) for item in utterances], seed))
+    except RuntimeError:
         _server.cache_clear()
         raise
-    head, _, pcm = answer.partition(b"\n")
-    header = json.loads(head)
-    if "error" in header:
-        raise ValueError(header["error"])
-    samples = np.frombuffer(pcm, dtype="<i2").astype(np.float32) / 32768
-    ends = np.cumsum([part["samples"] for part in header["utterances"]])
-    return [
-        _spoken(audio, header["sample_rate"], part["events"])
-        for audio, part in zip(np.split(samples, ends[:-1]), header["utterances"], strict=True)
+    return [Spoken(*parts) for parts in answer]
+
+
+def requests(socket: Connection) -> Iterator[Any]:
+    """What the other side asks for, until it closes."""
+    with suppress(EOFError):
+        while True:
+            yield socket.recv()
+
+
+class _Id(ctypes.Union):
+    _fields_ = (("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8))
+
+
+class _Event(ctypes.Structure):
+    """`espeak_EVENT` of speak_lib.h."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _Id),
+    )
+
+
+_Callback = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
+)
+
+
+def _say(library: ctypes.CDLL, sample_rate: int, utterance: Utterance) -> tuple:
+    """What one utterance sounds like, as the parts of a `Spoken`."""
+    blocks: list[bytes] = []
+    sounds: list[tuple[int, str]] = []
+    words: list[tuple[int, int]] = []
+
+    def receive(wave: Any, count: int, events: Any) -> int:
+        if count > 0:
+            blocks.append(ctypes.string_at(wave, 2 * count))
+        for event in takewhile(lambda event: event.type != _END_OF_LIST, events):
+            if event.type == _WORD:
+                words.append((event.sample, event.text_position - 1))
+            elif event.type == _PHONEME:
+                sounds.append((event.sample, bytes(event.id.string).decode("utf-8", "replace")))
+        return 0
+
+    if library.espeak_SetVoiceByName(utterance.voice.encode()) != 0:
+        raise ValueError(f"espeak-ng has no voice {utterance.voice!r}")
+    for name, value in {**utterance._asdict(), "volume": _VOLUME}.items():
+        if name in _PARAMETERS and library.espeak_SetParameter(_PARAMETERS[name], value, 0) != 0:
+            raise ValueError(f"espeak-ng refused {name} = {value}")
+    callback = _Callback(receive)
+    library.espeak_SetSynthCallback(callback)
+    text = utterance.text.encode() + b"\0"
+    status = library.espeak_Synth(text, len(text), 0, 1, 0, _UTF8_SSML, None, None)
+    if status != 0 or library.espeak_Synchronize() != 0:
+        raise ValueError(f"espeak-ng failed on {utterance.text!r}")
+    pcm = b"".join(blocks)
+    return pcm, sample_rate, _spans(sounds, len(pcm) // 2), words
+
+
+def _spans(sounds: list[tuple[int, str]], end: int) -> list[tuple[int, int, str]]:
+    """Phonemes with their ends, without silences and stress marks."""
+    edges = [*(start for start, _ in sounds), end]
+    spans = [
+        (start, stop, symbol.strip(_STRESS_MARKS))
+        for (start, symbol), stop in zip(sounds, edges[1:], strict=True)
     ]
+    return [span for span in spans if span[2] and span[2][0] != "_" and span[1] > span[0]]
 
 
-def _spoken(audio: npt.NDArray[np.float32], sample_rate: int, events: list[list]) -> Spoken:
-    phonemes = [(sample, symbol) for kind, sample, _, symbol in events if kind == "phoneme"]
-    words = tuple((sample, position) for kind, sample, position, _ in events if kind == "word")
-    return Spoken(audio, sample_rate, _phonemes(phonemes, len(audio)), words)
+def main() -> int:
+    """Answer each request from a fork; a crashed fork ends the server with status 1."""
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    data = espeakng_loader.get_data_path().encode()
+    sample_rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEME_EVENTS)
+    if sample_rate <= 0:
+        raise RuntimeError("espeak-ng could not read its data: reinstall espeakng-loader")
+    with Connection(int(sys.argv[1])) as socket:
+        for utterances, seed in requests(socket):
+            child = os.fork()
+            if child == 0:
+                library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
+                try:
+                    socket.send([_say(library, sample_rate, Utterance(*u)) for u in utterances])
+                except ValueError as error:
+                    socket.send(error)
+                os._exit(0)
+            if os.waitpid(child, 0)[1] != 0:
+                return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

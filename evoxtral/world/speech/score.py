@@ -1,4 +1,4 @@
-"""A tagged text as something to perform: phrases in a manner, and events between them.
+"""What is said and how: speakers, a tagged text as phrases and events, the manner of each tag.
 
 What a tag covers:
 
@@ -6,45 +6,110 @@ What a tag covers:
 * an emotion lasts until the next emotion, or to the end of the clip;
 * `whispers` and `shouts` last until the next of them, or to the end of their sentence;
 * `stammers` strikes the next word;
-* an emotion and a delivery may hold together (`[scared] [whispers] who is there?`).
-
-A manner tag with no word to act on leaves no trace in the audio, as on a stage.
+* an emotion and a delivery may hold together (`[scared] [whispers] who is there?`);
+* a tag outside the vocabulary makes no sound, nor does a manner with no word to act on.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 from evoxtral import UserError
 from evoxtral.tags import Tag, emphasis_words, group_of, parse
+from evoxtral.world.speech.espeak import Utterance
 
-UnknownTags = Literal["ignore", "error"]
+# Pitch parameter of espeak-ng against semitones from its default 50 (measured, voice en-us).
+_PITCH_STEPS = (0, 20, 35, 50, 65, 80, 99)
+_SEMITONES = (-6.6, -4.6, -2.3, 0.0, 2.8, 5.4, 9.2)
 
 _TERMINAL = re.compile(r"(\.{2,}|…|[.?!])[^\w.?!…]*$")
 _SPEAKABLE = re.compile(r"\w")
+_DASH = re.compile(r"[–—]+|--+")
+_NOT_SPOKEN = re.compile(r"[^\w',;:.-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
-    """One occurrence of a manner tag: its name and its index among the tags of the text."""
+class Voice:
+    """One speaker.
 
-    name: str
-    index: int
+    Attributes:
+        id: Name used in metadata.
+        espeak_name: Accent and variant as espeak-ng knows them.
+        gender: Decides the whisper variant and the vocal tract of synthesised events.
+        base_pitch: espeak-ng pitch of neutral speech, 0 to 99.
+        base_rate: Neutral speaking rate in words per minute.
+        f0: Median pitch of neutral speech in Hz, measured by autocorrelation.
+        held_out: Never used for training.
+    """
+
+    id: str
+    espeak_name: str
+    gender: Literal["female", "male"]
+    base_pitch: int
+    base_rate: int
+    f0: float
+    held_out: bool = False
+
+    @property
+    def whisper_name(self) -> str:
+        """The same accent, whispered."""
+        accent = self.espeak_name.split("+")[0]
+        return f"{accent}+{'whisperf' if self.gender == 'female' else 'whisper'}"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A word to say, as spelt, and how."""
+# espeak-ng 1.52 refuses the language names `en-gb` and `en-uk`; British English is `en`.
+VOICES: tuple[Voice, ...] = (
+    Voice("ada", "en-us+f3", "female", 50, 178, 200),
+    Voice("ben", "en-us", "male", 52, 180, 100),
+    Voice("cara", "en+f2", "female", 47, 184, 181),
+    Voice("dan", "en+m3", "male", 55, 190, 105),
+    Voice("elsie", "en-gb-scotland+f4", "female", 54, 176, 179),
+    Voice("fergus", "en-gb-scotland+m1", "male", 58, 172, 98),
+    Voice("grace", "en-gb-x-rp+f5", "female", 44, 186, 185),
+    Voice("hugo", "en-gb-x-rp+m2", "male", 48, 174, 95),
+    Voice("iris", "en-us+Annie", "female", 40, 190, 206),
+    Voice("jack", "en-us+m7", "male", 56, 184, 107),
+    Voice("kate", "en-gb-x-gbclan+f1", "female", 56, 180, 182),
+    Voice("liam", "en-us-nyc+Reed", "male", 54, 188, 115),
+    Voice("mona", "en-us+belinda", "female", 36, 182, 188, held_out=True),
+    Voice("noah", "en+m4", "male", 58, 182, 96, held_out=True),
+)
+"""Fourteen speakers, half of them female; the last two are heard in tests only."""
+
+TRAINING_VOICES: tuple[Voice, ...] = tuple(voice for voice in VOICES if not voice.held_out)
+HELD_OUT_VOICES: tuple[Voice, ...] = tuple(voice for voice in VOICES if voice.held_out)
+
+
+def find_voice(voice_id: str) -> Voice:
+    """The voice of that name.
+
+    Raises:
+        UserError: There is none.
+    """
+    for voice in VOICES:
+        if voice.id == voice_id:
+            return voice
+    names = ", ".join(voice.id for voice in VOICES)
+    raise UserError(f"no voice {voice_id!r}; choose one of {names}")
+
+
+class Token(NamedTuple):
+    """A word to say, as spelt, and whether its onset is stammered."""
 
     text: str
-    emphasised: bool = False
-    stammer: Style | None = None
+    stammered: bool
+
+    @property
+    def emphasised(self) -> bool:
+        """Whether it is written in capitals."""
+        return bool(emphasis_words(self.text))
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
+class Phrase(NamedTuple):
     """Words said in one breath and one manner.
 
     Attributes:
@@ -54,88 +119,192 @@ class Phrase:
     """
 
     tokens: tuple[Token, ...]
-    styles: tuple[Style, ...]
+    styles: tuple[Tag, ...]
     closing: str
 
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A vocal event or a pause."""
-
-    name: str
+    @property
+    def whispered(self) -> bool:
+        """Whether it is spoken without voice."""
+        return any(style.name == "whispers" for style in self.styles)
 
 
 class _Reader:
     """Walks through a transcript, collecting words into phrases."""
 
-    def __init__(self, unknown_tags: UnknownTags) -> None:
-        self.unknown_tags = unknown_tags
-        self.items: list[Phrase | Event] = []
+    def __init__(self) -> None:
+        self.items: list[Phrase | str] = []
         self.tokens: list[Token] = []
-        self.emotion: Style | None = None
-        self.delivery: Style | None = None
-        self.stammer: Style | None = None
+        self.styles: dict[str, Tag] = {}
+        self.stammer = False
 
-    def tag(self, name: str, index: int) -> None:
-        """Act on a tag."""
-        group = group_of(name)
-        if name == "stammers":
-            self.stammer = Style(name, index)
-            return
-        if group == "other":
-            if self.unknown_tags == "error":
-                raise UserError(f"no sound for tag [{name}]; set unknown_tags to 'ignore'")
-            return
-        self.close("")
-        if group == "emotion":
-            self.emotion = Style(name, index)
-        elif group == "delivery":
-            self.delivery = Style(name, index)
-        else:
-            self.items.append(Event(name))
+    def tag(self, tag: Tag) -> None:
+        group = group_of(tag.name)
+        if tag.name == "stammers":
+            self.stammer = True
+        elif group != "other":
+            self.close("")
+            if group in ("emotion", "delivery"):
+                self.styles[group] = tag
+            else:
+                self.items.append(tag.name)
 
     def word(self, word: str, next_word: str) -> None:
         """Take a word; the one after it tells whether an ellipsis ends the sentence."""
         if _SPEAKABLE.search(word):
-            self.tokens.append(Token(word, bool(emphasis_words(word)), self.stammer))
-            self.stammer = None
+            self.tokens.append(Token(word, self.stammer))
+            self.stammer = False
         if ending := _TERMINAL.search(word):
             mark = ending.group(1)
             self.close(mark if len(mark) == 1 and mark != "…" else "...")
             if not next_word[:1].islower():
-                self.delivery = None
+                self.styles.pop("delivery", None)
 
     def close(self, closing: str) -> None:
         """End the phrase in hand, if there is one."""
         if self.tokens:
-            styles = tuple(style for style in (self.emotion, self.delivery) if style)
+            styles = tuple(self.styles[g] for g in ("emotion", "delivery") if g in self.styles)
             self.items.append(Phrase(tuple(self.tokens), styles, closing))
             self.tokens = []
 
 
-def read_score(tagged_text: str, unknown_tags: UnknownTags) -> tuple[Phrase | Event, ...]:
-    """Read a tagged text into phrases and events, in order.
+def read_score(tagged_text: str) -> list[Phrase | str]:
+    """Read a tagged text into phrases and, between them, names of events and pauses.
 
-    Args:
-        tagged_text: Any text; brackets are read by `evoxtral.tags.parse`.
-        unknown_tags: What to do with a tag outside the vocabulary.
-
-    Raises:
-        UserError: A tag is unknown and `unknown_tags` is `error`.
-
-    >>> [item.closing for item in read_score("Well... [calm] fine. Yes", "error")]
+    >>> [item.closing for item in read_score("Well... [calm] fine. Yes")]
     ['...', '.', '']
     """
     transcript = parse(tagged_text)
-    reader = _Reader(unknown_tags)
-    places: dict[int, list[tuple[Tag, int]]] = {}
-    for index, tag in enumerate(transcript.tags):
-        places.setdefault(tag.word_index, []).append((tag, index))
-    words = (*transcript.words, "")
-    for position, word in enumerate(words):
-        for tag, index in places.get(position, ()):
-            reader.tag(tag.name, index)
-        if position < len(transcript.words):
-            reader.word(word, words[position + 1])
+    reader, tags = _Reader(), list(transcript.tags)
+    for position, word in enumerate((*transcript.words, "")):
+        while tags and tags[0].word_index == position:
+            reader.tag(tags.pop(0))
+        reader.word(word, "".join(transcript.words[position + 1 : position + 2]))
     reader.close("")
-    return tuple(reader.items)
+    return reader.items
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """A way of speaking, relative to the speaker's neutral voice.
+
+    Attributes:
+        rate: Change of the speaking rate, 0.2 is 20 % faster.
+        pitch: Semitones.
+        range: Steps of espeak-ng's pitch range (0 monotone, 50 neutral, 99 widest).
+        gain: dB.
+        slope: Semitones from the first to the last word.
+        tremor: Depth of a 5-8 Hz shake in pitch and level, 0 to 1.
+        breath: Level of aspiration noise relative to the voice, 0 to 1.
+        drive: Hardness of the soft clip, 0 is none.
+        tilt: dB added above 1.5 kHz.
+        unevenness: Standard deviation of the rate from word to word.
+        hesitation: Chance of a short break after a word.
+        rise: Chance that a sentence ends on a rise.
+        linger: Change of the gaps between sentences, 0.5 is half as long again.
+    """
+
+    rate: float = 0.0
+    pitch: float = 0.0
+    range: float = 0.0
+    gain: float = 0.0
+    slope: float = 0.0
+    tremor: float = 0.0
+    breath: float = 0.0
+    drive: float = 0.0
+    tilt: float = 0.0
+    unevenness: float = 0.0
+    hesitation: float = 0.0
+    rise: float = 0.0
+    linger: float = 0.0
+
+    def plus(self, other: Manner, times: float = 1.0) -> Manner:
+        """Both at once, the other so many times as strong."""
+        return Manner(
+            **{
+                name: getattr(self, name) + times * getattr(other, name)
+                for name in (field.name for field in fields(self))
+            }
+        )
+
+
+MANNERS: dict[str, Manner] = {
+    "excited": Manner(rate=0.16, pitch=3.5, range=24, gain=3, tilt=2, linger=-0.4),
+    "sad": Manner(rate=-0.14, pitch=-2.2, range=-22, gain=-4, breath=0.05, tilt=-3, linger=0.5),
+    "angry": Manner(rate=0.07, pitch=0.8, range=15, gain=5, drive=1.2, tilt=3, linger=-0.3),
+    "nervous": Manner(rate=0.08, pitch=1.5, tremor=0.35, unevenness=0.14, hesitation=0.15),
+    "calm": Manner(rate=-0.08, pitch=-0.9, range=-15, gain=-2, tilt=-2, linger=0.4),
+    "frustrated": Manner(rate=0.02, gain=2, slope=-4.5, drive=0.7, tilt=1.5, range=8),
+    "confused": Manner(rate=-0.05, slope=1.5, hesitation=0.12, rise=0.7, linger=0.2),
+    "scared": Manner(rate=0.03, pitch=1.1, tremor=0.07, breath=0.015, gain=-2, range=-5),
+    "whispers": Manner(rate=-0.04, gain=-9),
+    "shouts": Manner(rate=0.02, pitch=5, range=20, gain=6, drive=2, tilt=5),
+}
+"""Every manner tag at full intensity."""
+
+INTENSITY: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("excited", "sad", "angry", "nervous", "frustrated"), (0.6, 1.3)),
+    "whispers": (0.8, 1.3),
+    "shouts": (0.8, 1.2),
+    "calm": (0.4, 1.2),
+    "confused": (0.4, 1.2),
+    "scared": (0.4, 1.2),
+}
+"""Range of the intensity of a performance; a mild one overlaps with a lively neutral voice. The
+last three are hard to tell from it, as in life."""
+
+
+def utterance(
+    phrase: Phrase, voice: Voice, manner: Manner, rng: np.random.Generator
+) -> tuple[Utterance, tuple[int, ...]]:
+    """What to ask of espeak-ng for a phrase.
+
+    Returns:
+        The utterance and, for each token of the phrase, the position of its first character in
+        the utterance's text.
+    """
+    parts: list[str] = []
+    positions: list[int] = []
+    length = 0
+    for index in range(len(phrase.tokens)):
+        opening, word = _word_markup(phrase, index, manner, rng)
+        positions.append(length + len(opening))
+        parts.append(f"{opening}{word}{'</prosody>' if opening else ''} ")
+        length += len(parts[-1])
+    rising = rng.random() < manner.rise
+    mark = "?" if rising and phrase.closing else phrase.closing[:1]
+    return (
+        Utterance(
+            text="".join(parts).rstrip() + mark,
+            voice=voice.whisper_name if phrase.whispered else voice.espeak_name,
+            rate=round(float(np.clip(voice.base_rate * (1 + manner.rate), 90, 320))),
+            pitch=_pitch_step(voice.base_pitch, manner.pitch),
+            range=round(float(np.clip(50 + manner.range, 0, 99))),
+        ),
+        tuple(positions),
+    )
+
+
+def _word_markup(
+    phrase: Phrase, index: int, manner: Manner, rng: np.random.Generator
+) -> tuple[str, str]:
+    token, last = phrase.tokens[index], len(phrase.tokens) - 1
+    semitones = manner.slope * (index / last - 0.5) if last else 0.0
+    rate = float(np.exp(manner.unevenness * rng.standard_normal()))
+    hesitates = rng.random() < manner.hesitation and index < last
+    if token.emphasised:
+        semitones += rng.uniform(4.0, 6.0)
+        rate *= rng.uniform(0.62, 0.75)
+    word = _DASH.sub(", ", token.text.replace("’", "'"))
+    word = _NOT_SPOKEN.sub(" ", word).rstrip(" .").lstrip(" .,")
+    word = word.lower() if token.emphasised else word
+    if hesitates and not word.endswith((",", ";", ":")):
+        word += ","
+    percent = round(100 * (2 ** (semitones / 12) - 1))
+    if percent == 0 and rate == 1.0:
+        return "", word
+    return f'<prosody pitch="{percent:+d}%" rate="{round(100 * rate)}%">', word
+
+
+def _pitch_step(base: int, semitones: float) -> int:
+    neutral = float(np.interp(base, _PITCH_STEPS, _SEMITONES))
+    return round(float(np.interp(neutral + semitones, _SEMITONES, _PITCH_STEPS)))
