@@ -28,7 +28,7 @@ from evoxtral.world.scripts import (
     plain_sentences,
     word_lists,
 )
-from evoxtral.world.scripts.draft import STATES, estimated_seconds
+from evoxtral.world.scripts.draft import STATES
 from evoxtral.world.scripts.grammar import FAMILIES, GRAMMAR
 
 N = 4000
@@ -43,12 +43,6 @@ def corpus() -> list[Script]:
 @cache
 def sentences() -> list[str]:
     return plain_sentences(60_000, 1)
-
-
-def tag_shares(scripts: list[Script]) -> dict[str, float]:
-    """Share of clips that hold each tag."""
-    counts = Counter(tag for s in scripts for tag in set(tags.find_tags(s.tagged_text)))
-    return {tag: counts[tag] / len(scripts) for tag in tags.TAGS}
 
 
 def n_tags(script: Script) -> int:
@@ -78,7 +72,7 @@ def test_every_symbol_is_defined_and_the_lexicon_is_exactly_what_can_be_said() -
         elif isinstance(part, tuple):
             yield from part
 
-    lists = ("spelt_out", "emphasis", "leaning")
+    lists = ("spelt_out", "emphasis", "leaning", "edge_cases")
     texts = list(productions({k: v for k, v in GRAMMAR.items() if k not in lists}))
     named = {symbol for text in texts for symbol in _SYMBOL.findall(text)}
     assert named <= {*GRAMMAR["words"], *GRAMMAR["phrases"]}
@@ -89,14 +83,8 @@ def test_every_symbol_is_defined_and_the_lexicon_is_exactly_what_can_be_said() -
     assert all(len(word) >= 2 and word.isalpha() for word in EMPHASIS_WORDS)
 
 
-def test_texts_are_unique_by_their_words_which_are_all_in_the_lexicon() -> None:
-    assert len({text_key(s.plain_text) for s in corpus()}) == N
-    words = set(spoken([s.plain_text for s in corpus()]))
-    assert words <= LEXICON
-    assert len(words) > 0.97 * len(LEXICON), sorted(LEXICON - words)
-
-
 def test_slices_keep_their_shares_and_number_of_tags() -> None:
+    assert len({text_key(s.plain_text) for s in corpus()}) == N
     counts = Counter(s.slice for s in corpus())
     assert counts == {name: round(share * N) for name, share in SLICES.items()}
     spans = {"plain": (0, 0), "light": (1, 2), "moderate": (3, 4), "dense": (5, 7), "edge": (0, 5)}
@@ -107,14 +95,11 @@ def test_slices_keep_their_shares_and_number_of_tags() -> None:
 
 
 def test_lengths_and_emphasis() -> None:
-    seconds = np.array([estimated_seconds(s.tagged_text) for s in corpus()])
     words = np.array([len(s.plain_text.split()) for s in corpus()])
     stressed = np.array([s.plain_text != tags.strip_tags(s.tagged_text) for s in corpus()])
     tagged = np.array([n_tags(s) > 0 for s in corpus()])
-    assert seconds.max() <= 7.0
     assert words.max() <= 16
     assert 0.04 <= np.mean(words <= 4) <= 0.20
-    assert np.mean(seconds > 3.5) >= 0.5
     assert 0.40 <= stressed[tagged].mean() <= 0.52
     assert 0.01 <= stressed[~tagged].mean() <= 0.15
 
@@ -149,29 +134,31 @@ def test_form_of_a_transcript() -> None:
 
 
 def test_tags_have_a_long_tail_or_are_balanced() -> None:
-    shares = tag_shares(corpus())
-    assert min(shares.values()) >= 0.025, shares
-    assert max(shares, key=shares.__getitem__) == "pause"
-    assert 0.35 <= shares["pause"] <= 0.55
-    assert shares["sighs"] > 2 * shares["scared"]
-    shares = tag_shares(generate(1700, 8, balanced=True))
-    assert max(shares.values()) <= 1.25 * min(shares.values()), shares
-    assert min(shares.values()) > 0.08
+    """By the share of clips that hold a tag."""
+    found = Counter(tag for s in corpus() for tag in set(tags.find_tags(s.tagged_text)))
+    assert min(found[tag] for tag in tags.TAGS) >= 0.025 * N, found
+    assert found.most_common(1)[0][0] == "pause"
+    assert 0.35 * N <= found["pause"] <= 0.55 * N
+    assert found["sighs"] > 2 * found["scared"]
+    even = generate(1700, 8, balanced=True)
+    found = Counter(tag for s in even for tag in set(tags.find_tags(s.tagged_text)))
+    assert max(found.values()) <= 1.25 * min(found[tag] for tag in tags.TAGS), found
 
 
 def test_edge_cases_occur() -> None:
     edge = [s for s in corpus() if s.slice == "edge"]
-    texts = [s.tagged_text for s in edge]
-    tag_words = {w for tag in tags.TAGS for w in tag.split()} - {"pause"}
-    assert any(text.endswith("]") for text in texts)
-    assert any(len(s.plain_text.split()) == 1 and n_tags(s) == 1 for s in edge)
-    assert any(re.search(r"\] \[", text) for text in texts)
-    assert any(text.count("[laughs]") == 2 for text in texts)
-    assert any(text.count("[pause]") >= 3 for text in texts)
-    assert any(text.count("[stammers]") == 2 for text in texts)
-    assert any(n_tags(s) == 0 and tags.emphasis_words(s.tagged_text) for s in edge)
-    assert any(n_tags(s) == 0 and tag_words & set(spoken([s.plain_text])) for s in edge)
-    assert any("[whispers]" in text and "[shouts]" in text for text in texts)
+    for pattern in (
+        r"\]$",  # something after the last word
+        r"\] \[",  # several tags in one place
+        r"(\[laughs\].*){2}",
+        r"(\[pause\].*){3}",
+        r"(\[stammers\].*){2}",
+        r"^(\[[a-z ]+\] \w+\.|\w+\. \[[a-z ]+\])$",  # a tag and a word
+        r"\[whispers\].*\[shouts\]",
+        r"^[^\[]*\b[A-Z]{2,}\b[^\[]*$",  # capitals without tags
+        r"^[^\[]*\b(laughs|whispers|crying|throat)\b[^\[]*$",  # the words without the tags
+    ):
+        assert any(re.search(pattern, s.tagged_text) for s in edge), pattern
 
 
 def test_held_out_families_stay_out_of_training() -> None:
@@ -224,23 +211,14 @@ def test_plain_sentences_are_distinct_untagged_and_of_all_lengths() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    seed=st.integers(0, 10**9),
-    n=st.integers(0, 30),
-    held_out=st.sampled_from([None, True, False]),
-    balanced=st.booleans(),
-)
-def test_any_call_keeps_the_promises(
-    seed: int, n: int, held_out: bool | None, balanced: bool
-) -> None:
-    scripts = generate(n, seed, held_out=held_out, balanced=balanced)
+@given(st.integers(0, 10**9), st.integers(0, 30), st.sampled_from([None, True, False]))
+def test_no_words_come_twice_in_any_call(seed: int, n: int, held_out: bool | None) -> None:
+    scripts = generate(n, seed, held_out=held_out)
     assert [s.id for s in scripts] == [f"g-{seed}-{i:06d}" for i in range(n)]
-    taken = [s.plain_text for s in scripts]
-    plain = plain_sentences(n, seed, held_out=held_out, exclude=taken)
-    again = generate(n, seed, held_out=held_out, exclude=[*taken, *plain])
-    lists = word_lists(n, seed, 3, exclude=[*taken, *plain])
-    texts = [*taken, *plain, *(s.plain_text for s in again)]
-    assert len({text_key(text) for text in texts}) == 3 * n
-    assert len({text_key(text) for text in [*taken, *plain, *lists]}) == 3 * n
-    assert set(spoken(texts)) <= LEXICON
     assert all(s.held_out == held_out for s in scripts) or held_out is None
+    texts = [s.plain_text for s in scripts]
+    texts += plain_sentences(n, seed, held_out=held_out, exclude=texts)
+    texts += word_lists(n, seed, 3, exclude=texts)
+    texts += [s.plain_text for s in generate(n, seed, held_out=held_out, exclude=texts)]
+    assert len({text_key(text) for text in texts}) == 4 * n
+    assert set(spoken(texts)) <= LEXICON

@@ -13,8 +13,6 @@ from evoxtral import UserError, paper, tags
 from evoxtral.world.scripts import Script, fetch_released, read_released, split_released
 from evoxtral.world.scripts.released import RELEASED_SHA256
 
-SUPPORT = paper.load().per_tag.set_index("tag")["support"].to_dict()
-"""The report's Table 3."""
 GOOD = {"tagged_text": "[sighs] No.", "domain": "podcast", "slice_type": "light"}
 
 
@@ -39,7 +37,10 @@ def test_split_is_a_partition_with_the_supports_of_table_3(released: list[Script
     assert sorted(s.id for rows in split.values() for s in rows) == [s.id for s in released]
     bench = [s.tagged_text for s in split["test"][:50]]
     counts = Counter(tag for text in bench for tag in tags.find_tags(text))
-    assert {tag: counts[tag] for tag in tags.TAGS} == SUPPORT
+    support = paper.load().per_tag.set_index("tag")["support"]
+    assert {tag: counts[tag] for tag in tags.TAGS} == support.to_dict()
+    with pytest.raises(UserError, match="at least 5"):
+        split_released(released[:4])
 
 
 @pytest.mark.slow
@@ -51,11 +52,6 @@ def test_split_is_that_of_datasets(released: list[Script]) -> None:
     expected = [first["train"]["id"], second["train"]["id"], second["test"]["id"]]
     split = split_released(released)
     assert [[s.id for s in rows] for rows in split.values()] == [list(ids) for ids in expected]
-
-
-def test_too_few_to_split(released: list[Script]) -> None:
-    with pytest.raises(UserError, match="at least 5"):
-        split_released(released[:4])
 
 
 @pytest.mark.parametrize(
@@ -82,20 +78,12 @@ def test_malformed_files_are_named_with_their_row(
     assert str(path) in str(caught.value)
 
 
-def test_only_the_text_is_trusted(tmp_path: Path) -> None:
-    path = tmp_path / "scripts.json"
-    path.write_text(json.dumps([{**GOOD, "plain_text": "Wrong.", "tags_used": ["calm"]}]))
-    (script,) = read_released(path)
-    assert (script.plain_text, tags.find_tags(script.tagged_text)) == ("No.", ["sighs"])
-
-
-def test_an_intact_cached_copy_needs_no_network(tmp_path: Path, released_path: Path) -> None:
+def test_fetching(tmp_path: Path, released_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An intact copy needs no network; a failed download is one sentence."""
     cached = tmp_path / "evoxtral_scripts.json"
     cached.write_bytes(released_path.read_bytes())
     assert fetch_released(tmp_path) == cached
 
-
-def test_failed_download_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*args: object, **kwargs: object) -> str:
         raise OSError("no route to host")
 

@@ -40,23 +40,22 @@ def _read(part: Any) -> Any:
     return part
 
 
-_TEXT = Path(__file__).with_name("grammar.yaml").read_text(encoding="utf-8")
 # PyYAML's C parser, where it is built in, takes a tenth of the time of the other.
-GRAMMAR = _read(yaml.load(_TEXT, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TEXT = Path(__file__).with_name("grammar.yaml").read_text(encoding="utf-8")
+GRAMMAR: dict[str, Any] = _read(yaml.load(_TEXT, _LOADER))
 
 DOMAINS: Lines = tuple(GRAMMAR["domains"])
-MOODS: Lines = tuple(GRAMMAR["moods"])
 FAMILIES = tuple(Family(name, **frames) for name, frames in GRAMMAR["families"].items())
 
-_CLASSES = GRAMMAR["words"]
-_FELT = {
-    mood: {name: part[name] for name in ("adj", "feel") if name in part}
-    for mood, part in GRAMMAR["moods"].items()
-}
-_SPEAKABLE = [GRAMMAR["spelt_out"], *_CLASSES.values()]
-_SPEAKABLE += [words for classes in _FELT.values() for words in classes.values()]
+_WORDS = GRAMMAR["words"]
+_FELT = [part["symbols"] for part in GRAMMAR["moods"].values()]
 
-SURFACE: dict[str, str] = {word.lower(): word for words in _SPEAKABLE for word in words}
+SURFACE: dict[str, str] = {
+    word.lower(): word
+    for words in (GRAMMAR["spelt_out"], *_WORDS.values(), *(w for s in _FELT for w in s.values()))
+    for word in words
+}
 """Every word in lower case, with the way it is written inside a sentence (`anna` → `Anna`)."""
 
 LEXICON: frozenset[str] = frozenset(SURFACE)
@@ -66,18 +65,13 @@ EMPHASIS_WORDS: frozenset[str] = frozenset(GRAMMAR["emphasis"])
 """Words that may be stressed (written in capitals): two letters or more, no contraction."""
 
 LEANING_WORDS: frozenset[str] = frozenset(GRAMMAR["leaning"]).union(
-    *(_CLASSES[name] for name in ("number", "adj", "quality")),
-    *(classes.get("adj", ()) for classes in _FELT.values()),
+    *(symbols.get(name, ()) for symbols in (_WORDS, *_FELT) for name in ("adj", "quality")),
+    _WORDS["number"],
 )
 """Words that lean on the next one: nobody pauses or laughs after them."""
 
-NEUTRAL_SHARE = 0.45
-"""Share of neutral sentences where no tag asks for a mood: feeling words occur untagged too."""
-
-_LEAD_SHARE = 0.12
 _LEADS = GRAMMAR["phrases"]["lead"]
 _NO_LEAD_BEFORE = {*_LEADS, "maybe", "please", "hi", "hey", "no", "yes", "not", "but"}
-_ATTEMPTS = 8
 
 _SYMBOL = re.compile(r"\{(\w+)(\?)?\}")
 _A_BEFORE_VOWEL = re.compile(r"(?<!\S)a (?=[aeiouAEIOU])")
@@ -89,8 +83,8 @@ def pick(rng: random.Random, options: Sequence[T]) -> T:
 
 
 def any_mood(rng: random.Random) -> str:
-    """Draw a mood for a sentence that no tag colours."""
-    return "neutral" if rng.random() < NEUTRAL_SHARE else pick(rng, MOODS)
+    """Draw a mood for a sentence that no tag colours: feeling words occur untagged too."""
+    return "neutral" if rng.random() < 0.45 else pick(rng, tuple(GRAMMAR["moods"]))
 
 
 def bare(word: str) -> str:
@@ -104,12 +98,9 @@ def table(domain: str, mood: str) -> dict[str, Lines]:
 
     Domain words are twice as likely as general ones; mood words are as likely as neutral ones.
     """
-    symbols = _CLASSES | GRAMMAR["phrases"]
-    felt = dict(_FELT[mood])
-    if felt:
-        felt |= dict.fromkeys(("quality", "site", "pred"), felt["adj"])
-    for special, weight in ((GRAMMAR["domains"][domain]["symbols"], 2), (felt, 1)):
-        for name, options in special.items():
+    symbols = _WORDS | GRAMMAR["phrases"]
+    for special, weight in ((GRAMMAR["domains"][domain], 2), (GRAMMAR["moods"][mood], 1)):
+        for name, options in special["symbols"].items():
             general = symbols[name]
             symbols[name] = options * max(1, round(weight * len(general) / len(options))) + general
     return symbols
@@ -128,14 +119,16 @@ def expand(production: str, symbols: Mapping[str, Lines], rng: random.Random) ->
 
 
 def sentence(production: str, symbols: Mapping[str, Lines], rng: random.Random) -> list[str]:
-    """Expand a production in sentence form: "an" before a vowel, a full stop, a capital.
-
-    Returns:
-        The words in order; the last one carries the final punctuation.
-    """
+    """Expand a production into the words of a sentence, with its capital and full stop."""
     text = _A_BEFORE_VOWEL.sub("an ", " ".join(expand(production, symbols, rng).split()))
     stop = "" if text[-1] in ".!?" else "."
     return f"{text[0].upper()}{text[1:]}{stop}".split()
+
+
+def say(rng: random.Random, what: str, domain: str) -> list[str]:
+    """Say one of the productions of `grammar.yaml` under `what` in any mood, as a sentence."""
+    symbols = table(domain, pick(rng, tuple(GRAMMAR["moods"])))
+    return sentence(pick(rng, GRAMMAR[what]), symbols, rng)
 
 
 def compose(
@@ -145,10 +138,7 @@ def compose(
 
     One sentence is built from the family's own frames; the others come from the family or from
     stock (a reaction, the domain's opening or closing phrase). Sentences that no longer fit are
-    left out, so fewer may come back than there are moods, or none.
-
-    Returns:
-        Sentences as lists of words, with punctuation and sentence capitals.
+    left out, so fewer may come back than there are moods, or none. Words carry the punctuation.
     """
     main = int(rng.random() * len(moods))
     sentences: list[list[str]] = []
@@ -160,14 +150,14 @@ def compose(
         size = (room + left / still) / 2
         own = family.short if size < 4.5 else family.mid if size < 8 else family.long
         stock = () if i == main else _stock(rng, domain, mood, first=i == 0, last=still == 1)
-        for attempt in range(_ATTEMPTS):
-            frame = pick(rng, (stock or own) if attempt < _ATTEMPTS // 2 else family.short)
+        for attempt in range(8):
+            frame = pick(rng, (stock or own) if attempt < 4 else family.short)
             words = sentence(frame, table(domain, mood), rng)
             if len(words) <= room and frame not in used:
                 break
         else:
             continue
-        if not stock and len(words) + 2 <= room and rng.random() < _LEAD_SHARE:
+        if not stock and len(words) + 2 <= room and rng.random() < 0.12:
             words = _with_lead(rng, words)
         sentences.append(words)
         used.add(frame)

@@ -22,15 +22,11 @@ RELEASED_URL = (
 )
 RELEASED_SHA256 = "4c7c89a3e32885592d2be2dbc72d08638a67e200b861d3a8e2e6ebd97d2e5773"
 
-_SEED = 42
 _FIELDS = ("tagged_text", "slice_type", "domain")
 
 
 def fetch_released(cache_dir: Path) -> Path:
-    """Download the released scripts once, verified by SHA-256.
-
-    Args:
-        cache_dir: Folder to keep the file in; an intact copy there is used without a network.
+    """Download the released scripts into a folder, verified by SHA-256, or use the copy there.
 
     Raises:
         UserError: The file cannot be downloaded, or is not the pinned one.
@@ -52,13 +48,7 @@ def fetch_released(cache_dir: Path) -> Path:
 
 
 def read_released(path: Path) -> list[Script]:
-    """Read the released scripts in file order.
-
-    Args:
-        path: A JSON list of objects with `tagged_text`, `domain` and `slice_type`.
-
-    Returns:
-        One script per row, ids ``r-0000`` onwards; domains and slices as the file spells them.
+    """Read a JSON list of objects with `tagged_text`, `domain` and `slice_type`, as spelt there.
 
     Raises:
         UserError: The file cannot be read, or a row lacks a field; names file and row.
@@ -101,5 +91,5 @@ def split_released(scripts: Sequence[Script]) -> dict[str, list[Script]]:
 def _train_test_split(rows: Sequence[Script], test_share: float) -> tuple[list[Script], ...]:
     """As `datasets` does it: the first ⌈share·n⌉ rows of a permutation are the test."""
     n_test = math.ceil(test_share * len(rows))
-    shuffled = [rows[i] for i in np.random.default_rng(_SEED).permutation(len(rows))]
+    shuffled = [rows[i] for i in np.random.default_rng(42).permutation(len(rows))]
     return shuffled[n_test:], shuffled[:n_test]
