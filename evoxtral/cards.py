@@ -21,12 +21,11 @@ from huggingface_hub import (
     eval_result_entries_to_yaml,
 )
 
-from evoxtral import bench, runs, sft, tables
+from evoxtral import bench, params, pipeline, runs, tables
 from evoxtral.bench.systems import ADAPTER, BASE
 from evoxtral.metrics import Evaluation
 from evoxtral.model import TINY, LoraShape, shape_of
-from evoxtral.params import TinyBase
-from evoxtral.pipeline import open_setup
+from evoxtral.params import Sft, TinyBase
 from evoxtral.world.base.model import SHAPE, window_arguments
 from evoxtral.world.scripts import LEXICON
 
@@ -121,9 +120,9 @@ def card_facts(folder: Path, profile: str, name: str) -> CardFacts:
         UserError: the folder holds no adapter.
     """
     shape = shape_of(folder)  # first: a folder that is no adapter stops before any work
-    tuning = sft.parameters_of(profile)
-    setup = open_setup(tuning)
-    evaluations = sft.evaluate(setup, setup.headline, {BASE: None, ADAPTER: folder})
+    tuning = params.profile(Sft.notebook, profile)
+    setup = pipeline.open_setup(tuning)
+    evaluations = pipeline.evaluate(setup, setup.headline, {BASE: None, ADAPTER: folder})
     return CardFacts(
         name, tuning.base, shape, training_of(folder), profile, setup.headline, evaluations
     )

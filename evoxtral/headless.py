@@ -8,35 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evoxtral import UserError, datamix, processes, runs, sft
+from evoxtral import UserError, params, pipeline, processes, raft, runs
 from evoxtral.bench.measured import measure
+from evoxtral.datamix import TRAIN
 from evoxtral.model import device
 from evoxtral.params import Benchmark, FineTuning, Parameters, Raft, Sft
-from evoxtral.pipeline import open_setup, transcripts
-from evoxtral.raft import recipes, run, views
 
 
 def _sft(cfg: Sft) -> None:
-    setup = open_setup(cfg, encoder_learns=cfg.encoder_lora)
-    tuned = sft.adapter(cfg, setup)
+    setup = pipeline.open_setup(cfg)
+    systems = {"base": None, "SFT": pipeline.sft_adapter(cfg, setup).adapter}
     for split in (setup.headline, setup.balanced):
-        for adapter in (None, tuned.adapter):
-            transcripts(setup, split, adapter)
-    for split in (datamix.TRAIN, setup.balanced):
+        pipeline.evaluate(setup, split, systems)
+    for split in (TRAIN, setup.balanced):
         setup.features(split)
 
 
 def _raft(cfg: Raft) -> None:
-    recipe = recipes.of_parameters(cfg)
-    setup = open_setup(cfg)
-    start = run.start_adapter(cfg, setup)
-    refined = run.refine(cfg, setup, start, recipe, "RAFT")
-    adapters = views.compared(cfg, setup, start, recipe, refined)
-    views.best_by_validation(setup, adapters)
-    for adapter in adapters.values():
-        transcripts(setup, setup.headline, adapter)
-    for name in (views.SFT, views.RL):
-        transcripts(setup, setup.balanced, adapters[name])
+    recipe = raft.recipe_of(cfg)
+    setup = pipeline.open_setup(cfg)
+    start = raft.start_adapter(cfg, setup)
+    rounds = raft.refine(recipe, setup, start, "RAFT")
+    adapters = raft.compared(recipe, setup, start, rounds)
+    raft.best_by_validation(setup, adapters)
+    pipeline.evaluate(setup, setup.headline, adapters)
+    pair = {name: adapters[name] for name in (raft.SFT, raft.RL)}
+    pipeline.evaluate(setup, setup.balanced, pair)
 
 
 _BUILDERS: dict[str, Callable[..., object]] = {
@@ -52,9 +49,6 @@ NOTEBOOKS = tuple(_BUILDERS)
 def build(cfg: Parameters) -> str:
     """Build the stages of a notebook, together with the other processes of the launch.
 
-    Args:
-        cfg: its parameters.
-
     Returns:
         How many were built; nothing in a process that is not the main one.
 
@@ -63,7 +57,7 @@ def build(cfg: Parameters) -> str:
     """
     if cfg.notebook not in _BUILDERS:
         raise UserError(f"{cfg.notebook} has no stages of its own: choose {' or '.join(NOTEBOOKS)}")
-    chosen = cfg if isinstance(cfg, FineTuning) else sft.parameters_of(cfg.profile)
+    chosen = cfg if isinstance(cfg, FineTuning) else params.profile(Sft.notebook, cfg.profile)
     with processes.together(cpu=device(chosen.device).type == "cpu"):
         _BUILDERS[cfg.notebook](cfg)
         used = runs.used_stages()

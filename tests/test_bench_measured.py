@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from evoxtral import bench, metrics, paper, params, sft, tables, tags
-from evoxtral.bench import measured, tracking, views
+from evoxtral import bench, metrics, paper, params, tables, tags, tracking
+from evoxtral.bench import measured, views
 from evoxtral.bench.measured import Measured, Split
 from evoxtral.figures import PipelineFacts, RaftFacts
 from evoxtral.params import Benchmark
@@ -163,8 +163,8 @@ def test_predictions_can_be_scored_again(made_up: Measured, tmp_path: Path) -> N
 def test_published_numbers_need_no_deep_learning_framework() -> None:
     script = (
         "import sys\n"
-        "from evoxtral import checks, figures, paper, params, tables\n"
-        "from evoxtral.bench import measured, tracking, views\n"
+        "from evoxtral import checks, figures, paper, params, tables, tracking\n"
+        "from evoxtral.bench import measured, views\n"
         "from evoxtral.report import Report\n"
         "cfg = params.profile('04_benchmark', 'tiny').model_copy(update={'source': 'paper'})\n"
         "found = measured.measure(cfg)\n"
@@ -185,7 +185,7 @@ def test_each_system_but_the_baseline_gets_a_run_of_the_tracker(
         yield SimpleNamespace(log=logged.setdefault(name, {}).update)
 
     monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path))
-    monkeypatch.setattr(sft, "tracker", tracker)
+    monkeypatch.setattr(tracking, "tracker", tracker)
     tracking.log(config(), made_up)
     assert logged == {}, "the default is disabled"
     tracking.log(config(tracker="offline"), made_up)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from evoxtral import UserError, headless, params, runs
 from evoxtral.cli import main
 from evoxtral.params import DataMix
-from evoxtral.raft.sampling import COMPLETIONS
+from evoxtral.raft import COMPLETIONS
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ from helpers import fresh_python
 HEAVY = ("torch", "transformers", "peft", "accelerate", "mistral_common", "safetensors", "wandb")
 CORE = (
     *("bench", "checks", "cli", "clips", "datamix", "figures", "metrics", "mix", "params"),
-    *("predictions", "processes", "progress", "providers", "paper", "raft", "report", "runs"),
-    *("stats", "tables", "tags", "world.base", "world.scripts", "world.speech"),
+    *("predictions", "processes", "progress", "providers", "paper", "report", "runs", "selection"),
+    *("stats", "tables", "tags", "tracking", "world.base", "world.scripts", "world.speech"),
 )
 
 

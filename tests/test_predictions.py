@@ -49,15 +49,15 @@ def test_a_foreign_file_needs_id_and_text_only(tmp_path: Path) -> None:
     [
         ([*GOOD, '{"id": "c", "text": "x"}'], 3, "no clip 'c'"),
         ([GOOD[0], "", GOOD[0], GOOD[1]], 3, "stands in line 1 already"),
-        (["[1]", *GOOD], 1, "expected a JSON object"),
-        ([GOOD[0], "{", GOOD[1]], 2, "not a JSON object"),
-        (["[" * 100_000], 1, "not a JSON object"),
-        (['{"id": 7, "text": "x"}'], 1, "id must be text, not 7"),
-        (['{"id": "a"}'], 1, "text must be text, not None"),
-        (['{"id": "a", "text": "x", "tokens": -1}'], 1, "tokens must be a count"),
-        (['{"id": "a", "text": "x", "tokens": true}'], 1, "tokens must be a count"),
-        (['{"id": "a", "text": "x", "finished": 1}'], 1, "finished must be true or false"),
-        ([json.dumps({"id": "a", "text": "x" * (MAX_TEXT + 1)})], 1, "more than 20,000"),
+        (["[1]", *GOOD], 1, "object"),
+        ([GOOD[0], "{", GOOD[1]], 2, "Invalid JSON"),
+        (["[" * 100_000], 1, "Invalid JSON"),
+        (['{"id": 7, "text": "x"}'], 1, "id: Input should be a valid string"),
+        (['{"id": "a"}'], 1, "text: Field required"),
+        (['{"id": "a", "text": "x", "tokens": -1}'], 1, "greater than or equal to 0"),
+        (['{"id": "a", "text": "x", "tokens": true}'], 1, "tokens: Input should be"),
+        (['{"id": "a", "text": "x", "finished": 1}'], 1, "finished: Input should be"),
+        ([json.dumps({"id": "a", "text": "x" * (MAX_TEXT + 1)})], 1, "at most 20000"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, lines: list[str], line: int, said: str) -> None:
@@ -80,7 +80,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     path.write_bytes(b'{"id": "a", "text": "\xff"}\n')
-    with pytest.raises(UserError, match=r"p\.jsonl:1: not a JSON object"):
+    with pytest.raises(UserError, match=r"p\.jsonl:1: Invalid JSON"):
         read_predictions(path, ["a"])
 
 

@@ -14,8 +14,7 @@ from evoxtral.metrics import Evaluation
 from evoxtral.model import TINY, adapter_digest
 from evoxtral.params import Benchmark, Raft, Sft
 from evoxtral.pipeline import Setup
-from evoxtral.raft import recipes, views
-from evoxtral.raft.run import Refined
+from evoxtral.raft import Round, facts, recipe_of
 
 _SHOWN = 12  # digits of a digest
 
@@ -46,10 +45,9 @@ def origins(cfg: Benchmark, setup: Setup, folders: Mapping[str, Path | None]) ->
     return found | ({PREDICTIONS: cfg.predictions} if cfg.predictions else {})
 
 
-def rl_settings(cfg: Raft, refined: Refined) -> dict[str, object]:
+def rl_settings(cfg: Raft, last: Round) -> dict[str, object]:
     """Settings of the RL stage, named as the rows of the model card."""
     weights = f"{cfg.accuracy_weight:g}×(1-WER) + {cfg.tag_weight:g}×Tag_F1"
-    last = refined.rounds[-1]
     dropped = f"bottom {cfg.drop_share:.0%} filtered by the {cfg.curation} rule"
     return {
         "Method": "Rejection sampling + SFT (RAFT)",
@@ -70,7 +68,7 @@ def pipeline(
     tuning: Sft,
     cfg: Raft,
     setup: Setup,
-    refined: Refined,
+    last: Round,
     evaluations: Mapping[str, Evaluation],
 ) -> PipelineFacts:
     """What Figure 2 says of this run."""
@@ -90,7 +88,7 @@ def pipeline(
         sft_learning_rate=tuning.learning_rate,
         unseen=unseen,
         completions=cfg.k,
-        kept=refined.rounds[-1].curated.kept,
+        kept=last.curated.kept,
         rl_epochs=cfg.epochs,
         rl_learning_rate=cfg.learning_rate,
         scores={
@@ -100,6 +98,6 @@ def pipeline(
     )
 
 
-def raft(cfg: Raft, refined: Refined) -> RaftFacts:
+def raft(cfg: Raft, last: Round) -> RaftFacts:
     """What Figure 1 says of this run's last round."""
-    return views.facts(cfg, recipes.of_parameters(cfg), refined)
+    return RaftFacts(**facts(recipe_of(cfg), last))

@@ -26,7 +26,7 @@ from evoxtral.predictions import Prediction, read_predictions
 if TYPE_CHECKING:
     from evoxtral.clips import Clip
     from evoxtral.pipeline import Setup
-    from evoxtral.raft import run
+    from evoxtral.raft import Round
 
 
 _SEEN = "validation"
@@ -124,19 +124,18 @@ def measure(cfg: Benchmark) -> Measured:
     if cfg.source == "paper":
         return Measured(cfg.profile, cfg.seed, Split(""), Split(""), Split(""))
     # All of them load torch and transformers.
-    from evoxtral import sft
+    from evoxtral import pipeline
     from evoxtral.bench import facts
     from evoxtral.model import check_adapter
-    from evoxtral.pipeline import open_setup
 
-    tuning = sft.parameters_of(cfg.profile)
-    setup = open_setup(tuning, encoder_learns=tuning.encoder_lora)
+    tuning = params.profile(Sft.notebook, cfg.profile)
+    setup = pipeline.open_setup(tuning)
     headline = cfg.split or setup.headline
     # First, so that a wrong file or folder stops before any work.
     own = _predicted(cfg, setup, headline)
     added = {ADAPTER: check_adapter(runs.named(cfg.adapter))} if cfg.adapter else {}
-    refined, start, rl_cfg = _adapters(tuning, setup)
-    folders: dict[str, Path | None] = {BASE: None, SFT: start, RL: refined.adapter, **added}
+    last, start, rl_cfg = _adapters(tuning, setup)
+    folders: dict[str, Path | None] = {BASE: None, SFT: start, RL: last.tuned.adapter, **added}
     splits = {
         name: _split(setup, name, folders, own if name == headline else None)
         for name in dict.fromkeys((headline, setup.balanced))
@@ -150,10 +149,10 @@ def measure(cfg: Benchmark) -> Measured:
         balanced=splits[setup.balanced],
         seen=seen,
         origins=facts.origins(cfg, setup, folders),
-        settings=sft.settings(tuning, setup),
-        rl_settings=facts.rl_settings(rl_cfg, refined),
-        pipeline=facts.pipeline(tuning, rl_cfg, setup, refined, splits[headline].evaluations),
-        raft=facts.raft(rl_cfg, refined),
+        settings=pipeline.settings(tuning, setup),
+        rl_settings=facts.rl_settings(rl_cfg, last),
+        pipeline=facts.pipeline(tuning, rl_cfg, setup, last, splits[headline].evaluations),
+        raft=facts.raft(rl_cfg, last),
     )
 
 
@@ -163,14 +162,14 @@ def _predicted(cfg: Benchmark, setup: Setup, split: str) -> list[Prediction] | N
     return read_predictions(runs.named(cfg.predictions), [c.id for c in setup.clips(split)])
 
 
-def _adapters(tuning: Sft, setup: Setup) -> tuple[run.Refined, Path, Raft]:
+def _adapters(tuning: Sft, setup: Setup) -> tuple[Round, Path, Raft]:
     """The RL adapter of the profile, its SFT adapter, and the parameters of 03."""
-    from evoxtral.raft import recipes, run
+    from evoxtral import raft
 
     cfg = params.profile(Raft.notebook, tuning.profile)
     assert isinstance(cfg, Raft)
-    start = run.start_adapter(cfg, setup)
-    return run.refine(cfg, setup, start, recipes.of_parameters(cfg), "RAFT"), start, cfg
+    start = raft.start_adapter(cfg, setup)
+    return raft.refine(raft.recipe_of(cfg), setup, start, "RAFT")[-1], start, cfg
 
 
 def _split(

@@ -2,7 +2,6 @@
 
 from evoxtral.figures.base import pretraining_curve, probe_ceiling
 from evoxtral.figures.bench import confusion_matrix, label_noise, tag_numbers
-from evoxtral.figures.completions import completions
 from evoxtral.figures.diagrams import (
     PipelineFacts,
     RaftFacts,
@@ -19,15 +18,17 @@ from evoxtral.figures.mix import (
     valence,
 )
 from evoxtral.figures.pertag import per_tag_dumbbell
-from evoxtral.figures.raft import (
-    best_of_k,
-    group_spread,
-    raft_differences,
-    reward_distribution,
-)
 from evoxtral.figures.results import core_metrics, wer_f1_plane
 from evoxtral.figures.scores import system_scores, tag_f1_with_ceiling
-from evoxtral.figures.sft import masked_example, training_curves
 from evoxtral.figures.style import FORMATS, SYSTEMS, System, save_figure
-from evoxtral.figures.transcripts import Transcribed, transcripts
+from evoxtral.figures.training import (
+    best_of_k,
+    completions,
+    group_spread,
+    masked_example,
+    raft_differences,
+    reward_distribution,
+    training_curves,
+    transcripts,
+)
 from evoxtral.figures.uncertainty import score_uncertainty

@@ -39,8 +39,14 @@ from evoxtral.tables.paper import (
     sources,
     uncertainty,
 )
-from evoxtral.tables.raft import GRID_METRICS, curation, grid
 from evoxtral.tables.render import to_csv, to_html, to_latex, to_markdown
 from evoxtral.tables.scores import MEASURES, Measure, scores, tag_scores
-from evoxtral.tables.sft import parameter_counts, recipe
-from evoxtral.tables.tuning import epochs, learnt, takeaways
+from evoxtral.tables.training import (
+    curation,
+    epochs,
+    grid,
+    learnt,
+    parameter_counts,
+    recipe,
+    takeaways,
+)

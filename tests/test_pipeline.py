@@ -8,19 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from evoxtral import UserError, datamix, metrics, paper, params, runs, sft, tables, tags
+from evoxtral import UserError, datamix, metrics, model, params, pipeline, raft, runs, tags
 from evoxtral.bench import measured
 from evoxtral.metrics import RewardWeights
-from evoxtral.params import DataMix, Raft, Sft
+from evoxtral.params import Raft, Sft
 from evoxtral.pipeline import Setup, open_setup, transcripts
-from evoxtral.raft import recipes, run, views
-from evoxtral.raft.sampling import COMPLETIONS, Sampling, sample
+from evoxtral.tracking import tracker
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +50,7 @@ def _raft(**changed: object) -> Raft:
 
 def test_examples_are_drawn_as_often_as_the_mix_says(setup: Setup) -> None:
     """Every clip of the mix, with its number of draws and its weight."""
-    examples = sft.training_examples(setup)
+    examples = pipeline.training_examples(_sft(), setup)
     mix = datamix.read_mix(datamix.training_mix(setup.mix_cfg, setup.source).path)
     clips = setup.clips("train")
     drawn = pd.Series([clips[i].id for i in examples.draws]).value_counts().to_dict()
@@ -65,14 +63,14 @@ def test_examples_are_drawn_as_often_as_the_mix_says(setup: Setup) -> None:
 def test_sft_learns_keeps_the_best_epoch_and_is_reused(setup: Setup) -> None:
     """The loss falls, the adapter is the best epoch's, and nothing is built twice."""
     cfg = _sft(epochs=3)
-    tuned = sft.adapter(cfg, setup)
+    tuned = pipeline.sft_adapter(cfg, setup)
     first, last = tuned.steps["loss"].iloc[0], tuned.steps["loss"].iloc[-1]
     assert last < first
     assert list(tuned.epochs["epoch"].round()) == [0, 1, 2, 3]
     losses = tuned.epochs.set_index(tuned.epochs["epoch"].round())["validation_loss"]
     assert losses[tuned.best_epoch] == losses.loc[1:].min()
     before = len(runs.used_stages())
-    assert sft.adapter(cfg, setup).adapter == tuned.adapter
+    assert pipeline.sft_adapter(cfg, setup).adapter == tuned.adapter
     assert not any(stage.executed for stage in runs.used_stages()[before:])
 
 
@@ -84,7 +82,7 @@ def test_an_online_tracker_without_a_key_says_what_to_do(
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     with (
         pytest.raises(UserError, match="wandb login"),
-        sft.tracker(_sft(tracker="online"), tmp_path, "SFT"),
+        tracker(_sft(tracker="online"), tmp_path, "SFT"),
     ):
         pass
 
@@ -95,7 +93,7 @@ def test_the_tracker_keeps_its_run_inside_the_stage(
 ) -> None:
     """Offline: configuration, curves, transcripts with audio and the adapter, and no key."""
     monkeypatch.setenv("WANDB_API_KEY", "canary" + 40 * "0")
-    tuned = sft.adapter(_sft(tracker="offline", learning_rate=5e-4), setup)
+    tuned = pipeline.sft_adapter(_sft(tracker="offline", learning_rate=5e-4), setup)
     [own] = (tuned.adapter.parent / "wandb").glob("offline-run-*")
     names = {path.name for path in own.rglob("*") if path.is_file()}
     assert any(name.startswith("transcripts") for name in names)
@@ -110,13 +108,15 @@ def test_the_tracker_keeps_its_run_inside_the_stage(
 def test_the_tables_of_02_say_what_was_done(setup: Setup) -> None:
     """Settings, counts and the masked example agree with parameters and clips."""
     cfg = _sft()
-    settings = sft.settings(cfg, setup)
+    settings = pipeline.settings(cfg, setup)
     assert settings["Learning rate"] == cfg.learning_rate
-    assert settings["Training clips"] == len(set(sft.training_examples(setup).draws))
-    counts = sft.parameters(cfg, setup).set_index("part")
+    assert settings["Training clips"] == len(set(pipeline.training_examples(_sft(), setup).draws))
+    counts = model.count_parameters(setup.base.model.config, pipeline.lora_shape(cfg)).set_index(
+        "part"
+    )
     assert counts.loc["audio encoder", "trainable"] == 0
     assert counts.loc["all", "trainable"] == counts["trainable"].iloc[:-1].sum() > 0
-    tokens = sft.example(setup)
+    tokens = pipeline.example(cfg, setup)
     learnt = "".join(text for text, label in tokens if label)
     texts = {clip.tagged_text for clip in setup.clips("train")}
     assert any(text in learnt and tags.find_tags(text) for text in texts)
@@ -130,23 +130,24 @@ def test_transcripts_of_the_base_are_scored_in_the_clips_order(setup: Setup) -> 
     right = metrics.evaluate(references, heard).strict()["wer"].value
     turned = metrics.evaluate(references, heard[1:] + heard[:1]).strict()["wer"].value
     assert right < turned
-    assert sft.evaluate(setup, "natural", {"base": None})["base"].strict()["wer"].value == right
+    assert (
+        pipeline.evaluate(setup, "natural", {"base": None})["base"].strict()["wer"].value == right
+    )
 
 
 def test_before_and_after_show_the_same_clips_with_sound(setup: Setup) -> None:
     """Every row has a reference, a transcript per system and a playable sound."""
-    rows = sft.before_after(setup, "natural", {"base": None}, 3)
-    assert len(rows) == 3
-    assert len({row.id for row in rows}) == 3
-    for row in rows:
-        assert set(row.predictions) == {"base"}
-        assert row.audio is not None
-        assert row.audio.startswith("data:audio/mpeg;base64,")
+    rows = pipeline.before_after(setup, "natural", {"base": None}, 3)
+    assert list(rows) == ["id", "reference", "audio", "base"]
+    texts = {clip.id: clip.tagged_text for clip in setup.clips("natural")}
+    assert rows["id"].nunique() == len(rows) == 3
+    assert rows["reference"].tolist() == [texts[name] for name in rows["id"]]
+    assert rows["audio"].str.startswith("data:audio/mpeg;base64,").all()
 
 
 def test_the_ceiling_has_a_row_per_tag(setup: Setup) -> None:
     """An AUC in [0, 1] wherever both splits have enough clips, and nothing elsewhere."""
-    ceiling = sft.ceiling(setup, "balanced")
+    ceiling = pipeline.ceiling(setup, "balanced")
     assert list(ceiling["tag"]) == list(tags.TAGS)
     known = ceiling["auc"].dropna()
     assert known.between(0, 1).all()
@@ -159,14 +160,6 @@ def test_a_split_that_is_missing_is_named(setup: Setup) -> None:
         setup.clips("nowhere")
 
 
-def test_scripts_without_sound_stop_fine_tuning() -> None:
-    """A source of scripts cannot be fine-tuned on, and the message says what to give instead."""
-    cfg = params.profile("01_data_mix", "smoke").model_copy(update={"source": "missing.json"})
-    assert isinstance(cfg, DataMix)
-    with pytest.raises(UserError, match=r"missing\.json.* does not exist"):
-        datamix.open_clips(cfg)
-
-
 # RAFT
 
 
@@ -175,53 +168,44 @@ def start(setup: Setup, shared_runs: Path) -> Path:
     """The smoke profile's SFT adapter."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOXTRAL_RUNS", str(shared_runs))
-        return run.start_adapter(_raft(), setup)
+        return raft.start_adapter(_raft(), setup)
 
 
 def test_k_completions_of_every_prompt_in_order(setup: Setup, start: Path) -> None:
     """Sorted by clip and index, each once, and another seed draws others."""
-    ids = [clip.id for clip in setup.clips("raft_prompts")]
-    rows = sample(setup, "raft_prompts", ids, start, Sampling(3, 1.0, 0.9, 8, 0))
-    assert [(row.clip, row.index) for row in rows] == [(i, j) for i in ids for j in range(3)]
-    again = sample(setup, "raft_prompts", ids, start, Sampling(3, 1.0, 0.9, 8, 1))
-    assert [row.text for row in rows] != [row.text for row in again]
-
-
-@pytest.mark.parametrize(
-    ("bad", "said"), [({"k": 0}, "k is 0"), ({"temperature": 0.0}, "temperature is 0.0")]
-)
-def test_sampling_refuses_what_makes_no_sense(bad: dict[str, float], said: str) -> None:
-    """One sentence, before anything is loaded."""
-    with pytest.raises(UserError, match=said):
-        Sampling(**{"k": 4, "temperature": 0.7, "top_p": 0.9, "batch": 8, "seed": 0} | bad)
+    clips = setup.clips("raft_prompts")
+    recipe = raft.recipe_of(_raft(k=3, temperature=1.0, sample_batch=8))
+    rows = raft.sample(setup, recipe, clips, start, 0)
+    wanted = [[clip.id, j] for clip in clips for j in range(3)]
+    assert rows[["clip", "index"]].to_numpy().tolist() == wanted
+    assert not rows["text"].equals(raft.sample(setup, recipe, clips, start, 1)["text"])
 
 
 def test_raft_runs_its_rounds_and_curates(setup: Setup, start: Path) -> None:
     """Two rounds split the prompts; each adapter starts from the one before."""
     cfg = _raft(rounds=2, temperature=1.5, top_p=1.0, k=3)
-    refined = run.refine(cfg, setup, start, recipes.of_parameters(cfg), "RAFT")
-    first, second = refined.rounds
+    first, second = raft.refine(raft.recipe_of(cfg), setup, start, "RAFT")
     clips = {clip.id for clip in setup.clips("raft_prompts")}
     parts = [set(one.scored["clip"]) for one in (first, second)]
     assert parts[0] | parts[1] == clips
     assert not parts[0] & parts[1]
     assert first.curated.kept == 12 - 1
     assert first.curated.dropped == 1
-    assert refined.adapter == second.tuned.adapter != first.tuned.adapter
+    assert second.tuned.adapter != first.tuned.adapter
     assert (first.chosen["reward"] >= first.scored.groupby("clip")["reward"].max().to_numpy()).all()
 
 
-@pytest.mark.parametrize("name", ["SFT continued", "random of k", "report's recipe"])
-def test_controls_differ_in_one_thing(name: str) -> None:
+@pytest.mark.parametrize("control", ["SFT continued", "random of k", "report's recipe"])
+def test_controls_differ_in_one_thing(control: str) -> None:
     """A control takes the same clips with other texts, or the report's settings."""
-    own = recipes.of_parameters(_raft(untagged=0.1))
-    made = recipes.controls(own, 12)[name]
-    same = replace(
-        own, select=made.select, prompts=made.prompts, convention=made.convention,
-        curation=made.curation, drop_flat=made.drop_flat, untagged=made.untagged,
-        clips=made.clips,
-    )  # fmt: skip
-    assert made == same != own
+    own = raft.recipe_of(_raft(untagged=0.1, compare="controls"))
+    made = raft.others(own, 12)[control]
+    changed = {
+        field for field in type(own).model_fields if getattr(own, field) != getattr(made, field)
+    }
+    report = {"prompts", "convention", "curation", "untagged", "clips"}
+    assert changed <= (report if control == raft.REPORT else {"select"})
+    assert changed
 
 
 def test_training_sets_of_the_recipes() -> None:
@@ -233,12 +217,12 @@ def test_training_sets_of_the_recipes() -> None:
     ]  # fmt: skip
     scored = pd.DataFrame(rows)
     references = {f"c{i}": f"[sad] reference {i}" for i in range(10)}
-    own = recipes.of_parameters(_raft(drop_share=0.2))
+    own = raft.recipe_of(_raft(drop_share=0.2, untagged=0.0))
     made = {}
     for select in ("best", "random", "reference"):
-        recipe = replace(own, select=select)
-        curated = run.select(scored, recipe, 0)[1]
-        made[select] = run.training_set(curated, references, recipe, 0)
+        recipe = own.model_copy(update={"select": select})
+        curated = raft.select(scored, recipe, 0)[1]
+        made[select] = raft.training_set(curated, references, recipe, 0)
     kept = [f"c{i}" for i in range(2, 10)]
     assert all(list(targets["clip"]) == kept for targets in made.values())
     assert list(made["best"]["text"]) == [f"[sad] t{i}2" for i in range(2, 10)]
@@ -246,18 +230,9 @@ def test_training_sets_of_the_recipes() -> None:
     assert list(made["random"]["text"]) != list(made["best"]["text"])
 
 
-def test_a_curation_that_keeps_nothing_says_why() -> None:
-    """Where all rewards tie the report's rule keeps no clip; the table says so, in words."""
-    tied = pd.DataFrame({"clip": list("abcd"), "reward": [0.5] * 4})
-    made = views.curations(tied, recipes.of_parameters(_raft(drop_share=0.25)))
-    table = tables.curation(made, paper.load())
-    assert [row[2] for row in table.cells()[1:]] == ["—", "3"]
-    assert "no reward exceeds the threshold 0.500" in table.caption
-
-
 def test_validation_chooses_and_sft_may_win(setup: Setup, start: Path) -> None:
     """With SFT alone there is nothing else to choose."""
-    chosen, scored = views.best_by_validation(setup, {"SFT": start})
+    chosen, scored = raft.best_by_validation(setup, {"SFT": start})
     assert chosen == "SFT"
     assert set(scored) == {"SFT"}
 
@@ -265,10 +240,10 @@ def test_validation_chooses_and_sft_may_win(setup: Setup, start: Path) -> None:
 def test_reward_weights_are_checked_before_any_work() -> None:
     """Weights that do not sum to 1 stop when the recipe is made."""
     with pytest.raises(UserError, match="must sum to 1"):
-        recipes.of_parameters(_raft(tag_weight=0.9))
+        raft.recipe_of(_raft(tag_weight=0.9))
     with pytest.raises(UserError, match=r"nowhere holds no adapter_model\.safetensors"):
-        recipes.of_parameters(_raft(adapter="nowhere"))
-    assert recipes.of_parameters(_raft()).weights == RewardWeights()
+        raft.recipe_of(_raft(adapter="nowhere"))
+    assert raft.recipe_of(_raft()).weights == RewardWeights()
 
 
 @pytest.mark.usefixtures("setup")
@@ -284,14 +259,12 @@ def test_a_benchmark_of_no_adapter_stops_before_any_training() -> None:
 _KILLED = """
 import sys
 from pathlib import Path
-from evoxtral import params
-from evoxtral.pipeline import open_setup
-from evoxtral.raft.sampling import Sampling, sample
-cfg = params.profile("03_raft", "smoke")
-setup = open_setup(cfg)
-ids = [clip.id for clip in setup.clips("raft_prompts")]
+from evoxtral import params, pipeline, raft
+changes = {"k": "4", "temperature": "1.0", "top_p": "0.9", "sample_batch": "2"}
+recipe = raft.recipe_of(params.profile("03_raft", "smoke", changes))
+setup = pipeline.open_setup(recipe)
 print("ready", flush=True)
-sample(setup, "raft_prompts", ids, Path(sys.argv[1]), Sampling(4, 1.0, 0.9, 2, 7))
+raft.sample(setup, recipe, setup.clips("raft_prompts"), Path(sys.argv[1]), 7)
 """
 
 
@@ -311,7 +284,7 @@ def _kill_and_resume(
         child.stdout.close()
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     [made] = [p for p in (shared_runs / "smoke").glob("completions-*") if p.is_dir()]
-    return [json.loads(line) for line in (made / COMPLETIONS).read_text().splitlines()]
+    return [json.loads(line) for line in (made / raft.COMPLETIONS).read_text().splitlines()]
 
 
 def _without_completions(shared_runs: Path, copy: Path) -> Path:
@@ -336,16 +309,3 @@ def test_killed_sampling_ends_with_the_same_bytes(
     )
     assert killed == whole
     assert len({(row["clip"], row["index"]) for row in whole}) == len(whole) == 24 * 4
-
-
-@pytest.mark.check
-def test_twenty_kills_of_sampling(
-    setup: Setup, start: Path, shared_runs: Path, tmp_path: Path
-) -> None:
-    """The long series."""
-    setup.features("raft_prompts")
-    whole = _kill_and_resume(start, _without_completions(shared_runs, tmp_path / "a"), [])
-    delays = [0.15 * i for i in range(20)]
-    assert (
-        _kill_and_resume(start, _without_completions(shared_runs, tmp_path / "b"), delays) == whole
-    )

@@ -1,9 +1,6 @@
-"""Figures of fine-tuning and of scores draw what their frames hold."""
+"""Figures of scores draw what their frames hold."""
 
 from __future__ import annotations
-
-import math
-import re
 
 import numpy as np
 import pandas as pd
@@ -13,24 +10,6 @@ from matplotlib.figure import Figure
 from evoxtral import UserError, figures, metrics, tables, tags
 from evoxtral.figures.scores import looks
 
-NAN = math.nan
-STEPS = pd.DataFrame(
-    {
-        "step": [1, 2, 3, 4],
-        "epoch": [0.5, 1.0, 1.5, 2.0],
-        "loss": [2.0, 1.0, 0.5, 0.4],
-        "learning_rate": [2e-4, 1e-4, 5e-5, 0.0],
-    }
-)
-EPOCHS = pd.DataFrame(
-    {
-        "epoch": [1, 2],
-        "validation_loss": [0.9, 0.6],
-        "validation_wer": [0.08, 0.06],
-        "validation_tag_f1": [0.5, NAN],
-        "plain_wer": [0.02, 0.03],
-    }
-)
 REFERENCES = ["[sad] a b c", "a b c d", "[calm] a [pause] b", "x y z"]
 SCORED = {
     "base": metrics.evaluate(REFERENCES, ["a b", "a b c c", "a b", "x y z"]),
@@ -40,51 +19,6 @@ SCORED = {
 
 def titles(figure: Figure) -> list[str]:
     return [ax.get_title(loc="left") for ax in figure.axes if ax.axison]
-
-
-def test_curves_are_drawn_in_percent_with_limit_and_best_epoch() -> None:
-    figure = figures.training_curves(STEPS, EPOCHS, 1, 0.021)
-    loss, rate, errors, found = figure.axes
-    assert loss.lines[0].get_ydata().tolist() == [2.0, 1.0, 0.5, 0.4]
-    assert rate.lines[0].get_ydata() == pytest.approx([2, 1, 0.5, 0])
-    assert errors.lines[0].get_ydata() == pytest.approx([8, 6])
-    assert errors.lines[1].get_ydata() == pytest.approx([2, 3])
-    assert errors.lines[2].get_ydata() == pytest.approx([4.1, 4.1])
-    assert found.lines[0].get_xydata().tolist() == [[1, 50]]
-    assert [ax.lines[-1].get_xdata() for ax in figure.axes] == [[1, 1]] * 4
-
-
-def test_what_was_not_measured_is_left_out() -> None:
-    bare = EPOCHS.assign(validation_tag_f1=NAN, plain_wer=NAN)
-    figure = figures.training_curves(STEPS.drop(columns="learning_rate"), bare, 2, 0.05)
-    assert titles(figure) == ["Loss, nats per token", "WER, % ↓"]
-    assert len(figure.axes[1].lines) == 2
-    alone = figures.training_curves(STEPS[["step", "epoch", "loss"]], EPOCHS.iloc[:0], 1)
-    assert titles(alone) == ["Loss, nats per token"]
-    with pytest.raises(UserError, match="at least one step"):
-        figures.training_curves(STEPS.iloc[:0], EPOCHS, 1)
-
-
-def text(fragment: str) -> str:
-    return re.sub("<[^>]+>", "", fragment.partition("</style>")[2])
-
-
-def test_masked_example_shows_labels_and_collapses_audio() -> None:
-    tokens = [("<s>", False), *[("[AUDIO]", False)] * 100, (" a", True), *[("ha", True)] * 5]
-    page = figures.masked_example(tokens).data
-    assert "107 tokens: masked 101, label 6" in text(page)
-    assert text(page).endswith("&lt;s&gt;[AUDIO] × 100·ahahahahaha")
-    assert page.count('class="label"') == 7
-    assert page.count('class="masked"') == 3
-
-
-def test_masked_example_is_escaped_and_not_empty() -> None:
-    page = figures.masked_example([("<script>&", True), ("<i>", False), ("\n", True)]).data
-    assert "<script>" not in page
-    assert "<i>" not in page
-    assert "⏎" in page
-    with pytest.raises(UserError, match="has no tokens"):
-        figures.masked_example([])
 
 
 def test_system_scores_draw_dots_and_intervals() -> None:
@@ -144,16 +78,3 @@ def test_unknown_systems_have_looks_of_their_own() -> None:
     assert len({(look.color, look.marker) for look in found.values()}) == 5
     assert found["RL"] is figures.SYSTEMS["rl"]
     assert found["no tags"].label == "No tags"
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda: figures.training_curves(STEPS, EPOCHS, 1, 0.021),
-        lambda: figures.tag_f1_with_ceiling(tables.tag_scores(SCORED).frame, {"sad": 0.9}),
-    ],
-)
-def test_figures_are_the_same_bytes_twice(draw) -> None:
-    first, second = draw(), draw()
-    assert figures.save_figure(first) == figures.save_figure(second)
-    assert first.get_label()

@@ -1,15 +1,12 @@
-"""Tables of fine-tuning and of scores: every cell from its source, nothing hidden."""
+"""Tables of scores: every cell from its source, nothing hidden."""
 
 from __future__ import annotations
 
 import math
-import re
-from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from evoxtral import UserError, metrics, paper, tables, tags
+from evoxtral import UserError, metrics, tables, tags
 from evoxtral.tables.scores import difference, with_interval
 
 REFERENCES = ["[sad] a b c", "a b c d", "[calm] a [pause] b", "x y z", "[sad] NOT a"]
@@ -19,44 +16,6 @@ SAID = {
     "SFT": ["[sad] a b c", "a b c d", "[calm] a b", "[sad] x y z", "[sad] NOT a"],
 }
 SCORED = {name: metrics.evaluate(REFERENCES, texts) for name, texts in SAID.items()}
-
-
-def test_recipe_sets_three_sources_side_by_side(numbers: paper.Published) -> None:
-    run = {"learning rate": 5e-5, "LoRA rank": 16, "Class balance": True, "Epochs": None,
-           "Target modules": ("q_proj", "v_proj"), "LoRA dropout": 0.05}  # fmt: skip
-    rows = {row[0]: row[1:] for row in tables.recipe(run, numbers).cells()}
-    assert rows["Learning rate"] == ["2×10⁻⁴", "1×10⁻⁵ to 5×10⁻⁵", "5×10⁻⁵"]
-    assert rows["LoRA rank"] == ["64", "8, 16, 32 or 64: to be swept", "16"]
-    assert rows["Label masking"] == ["—", "loss on output tokens only", "—"]
-    assert rows["Class balance"] == ["—", "—", "yes"]
-    assert rows["Epochs"] == ["3", "1 to 2", "—"]
-    assert rows["Target modules"][2] == "q_proj, v_proj"
-    assert rows["LoRA dropout"][2] == "0.05"
-    assert list(rows)[: len(numbers.hyperparameters)] == list(
-        numbers.hyperparameters["hyperparameter"]
-    )
-
-
-def test_recipe_refuses_a_setting_twice(numbers: paper.Published) -> None:
-    with pytest.raises(UserError, match="name each setting once"):
-        tables.recipe({"Epochs": 1, "epochs": 2}, numbers)
-
-
-def test_the_notes_advice_stands_in_the_note(numbers: paper.Published, shared_dir: Path) -> None:
-    note = (shared_dir / "sources" / "training-data-composition.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^- \*\*(.+)\*\*: (.+)$", note.partition("### Training Config")[2], re.M)
-    quotes = dict(numbers.sft_advice[["hyperparameter", "quote"]].to_numpy())
-    assert quotes == dict(lines)
-
-
-def test_parameter_counts_stand_beside_the_published(numbers: paper.Published) -> None:
-    frame = pd.DataFrame({"part": ["encoder", "decoder"], "total": [10, 40], "trainable": [0, 4]})
-    cells = tables.parameter_counts(frame, numbers).cells()
-    assert cells[:2] == [["encoder", "10", "0", "0.0%"], ["decoder", "40", "4", "10.0%"]]
-    assert cells[2][1:] == ["4,800,000,000", "124,800,000", "2.6%"]
-    assert [row[2] for row in cells[3:]] == ["124,780,544", "109,051,904"]
-    with pytest.raises(UserError, match="at least one part"):
-        tables.parameter_counts(frame.iloc[:0], numbers)
 
 
 @pytest.mark.parametrize("protocol", ["paper", "strict"])

@@ -1,0 +1,119 @@
+"""Weights & Biases, by one parameter: curves, scores, transcripts with audio, the adapter.
+
+Everything it writes stays inside the run's folder. `disabled` does not import it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evoxtral import UserError, processes, runs
+from evoxtral.params import Benchmark, FineTuning
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+    from evoxtral.bench.measured import Measured
+
+PROJECT = "evoxtral"
+_SHOWN = 50  # transcripts of each system
+
+
+@contextmanager
+def tracker(cfg: FineTuning | Benchmark, folder: Path, name: str) -> Iterator[Run | None]:
+    """Open a run of the tracker around some work.
+
+    Args:
+        cfg: its `tracker` decides; all of it becomes the run's configuration.
+        folder: the run's files go below it.
+        name: of the run.
+
+    Yields:
+        The run, None if the tracker is disabled or this process is not the main one.
+
+    Raises:
+        UserError: it is to be online and no key is in the environment or netrc.
+    """
+    if cfg.tracker == "disabled" or not processes.is_main():
+        yield None
+        return
+    import wandb
+
+    if cfg.tracker == "online" and not wandb.login(prompt=False, verify=False):
+        raise UserError(
+            "tracker is 'online' and no key was found: run `wandb login`, or set it to offline"
+        )
+    own = str(folder / "wandb")
+    with _environment(WANDB_DATA_DIR=own, WANDB_ARTIFACT_DIR=own, WANDB_CACHE_DIR=own):
+        quiet = wandb.Settings(console="off", disable_git=True, silent=True, x_disable_stats=True)
+        config = cfg.model_dump(mode="json")
+        with wandb.init(
+            project=PROJECT, name=name, dir=folder, mode=cfg.tracker, config=config, settings=quiet
+        ) as run:
+            yield run
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set variables for a while: where sounds and artefacts wait, wandb asks nothing else."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def log_adapter(run: Run, adapter: Path, name: str, heard: Sequence[Sequence[Any]]) -> None:
+    """Add a finished adapter as an artefact, and transcripts with audio, to a run.
+
+    Args:
+        run: of `tracker`.
+        adapter: its folder.
+        name: of the artefact.
+        heard: id, samples at 16 kHz, reference and prediction of each clip.
+    """
+    import wandb
+
+    rows = [[key, wandb.Audio(audio, sample_rate=16_000), *texts] for key, audio, *texts in heard]
+    columns = ["id", "audio", "reference", "prediction"]
+    run.log({"transcripts": wandb.Table(columns=columns, data=rows)})
+    artefact = wandb.Artifact(name, type="adapter")
+    artefact.add_dir(str(adapter))
+    run.log_artifact(artefact)
+
+
+def log(cfg: Benchmark, measured: Measured) -> None:
+    """Log each system's scores under both protocols and some transcripts, a run for each.
+
+    Nothing is logged unless `tracker` asks for it; the baseline without tags gets no run.
+
+    Raises:
+        UserError: it is to be online and there is no key.
+    """
+    if cfg.tracker == "disabled" or measured.empty or not processes.is_main():
+        return
+    import wandb
+
+    from evoxtral.bench.scores import NO_TAGS
+
+    folder = runs.runs_dir() / cfg.profile / "evaluation"
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = measured.scores.metrics
+    for system, evaluation in measured.headline.evaluations.items():
+        if system == NO_TAGS:
+            continue
+        with tracker(cfg, folder, f"{system} eval") as run:
+            rows = scores[scores["system"] == system]
+            names = rows["protocol"] + "/" + rows["metric"]
+            run.log(dict(zip(names, rows["value"], strict=True)))
+            shown = [[c.id, c.reference, c.prediction] for c in evaluation.clips[:_SHOWN]]
+            columns = ["id", "reference", "prediction"]
+            run.log({"transcripts": wandb.Table(columns=columns, data=shown)})
