@@ -111,16 +111,15 @@ def test_the_tables_of_02_say_what_was_done(setup: Setup) -> None:
     settings = pipeline.settings(cfg, setup)
     assert settings["Learning rate"] == cfg.learning_rate
     assert settings["Training clips"] == len(set(pipeline.training_examples(_sft(), setup).draws))
-    counts = model.count_parameters(setup.base.model.config, pipeline.lora_shape(cfg)).set_index(
-        "part"
-    )
+    counts = model.count_parameters(setup.base.model.config, pipeline.lora_shape(cfg))
+    counts = counts.set_index("part")
     assert counts.loc["audio encoder", "trainable"] == 0
     assert counts.loc["all", "trainable"] == counts["trainable"].iloc[:-1].sum() > 0
     tokens = pipeline.example(cfg, setup)
     learnt = "".join(text for text, label in tokens if label)
     texts = {clip.tagged_text for clip in setup.clips("train")}
     assert any(text in learnt and tags.find_tags(text) for text in texts)
-    assert not any(label for _, label in tokens[: setup.prompter.tokens_per_window])
+    assert not any(label for _, label in tokens[:100])  # a window of audio
 
 
 def test_transcripts_of_the_base_are_scored_in_the_clips_order(setup: Setup) -> None:
