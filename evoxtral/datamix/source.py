@@ -20,9 +20,9 @@ from evoxtral import UserError, runs, tags
 from evoxtral.clips.clip import Clip, Dataset, RowError, load, read_clip, read_rows
 from evoxtral.clips.corpus import SPLITS, build_corpus, plan
 from evoxtral.clips.ingest import COLUMNS, FINDINGS, Reading, fetch, ingest, pairs, validate
-from evoxtral.datamix import bought
 from evoxtral.mix.items import Item
 from evoxtral.params import DataMix
+from evoxtral.providers import elevenlabs, llm
 from evoxtral.world import scripts, speech
 from evoxtral.world.scripts import Script
 
@@ -209,7 +209,7 @@ def _content(path: Path, reading: Reading) -> str:
 def _bought(cfg: DataMix) -> Source:
     """Scripts spoken by ElevenLabs; a script that is refused is not bought."""
     texts = _scripts(cfg, cfg.scripts)
-    folder = bought.speech(cfg, texts.splits).path
+    folder = elevenlabs.speech(cfg, texts.splits).path
     spoken = _recordings(cfg, "source", str(folder), Reading())
     refused = texts.findings[texts.findings["kind"] == "reject"]
     findings = pd.concat([refused, spoken.findings], ignore_index=True)
@@ -263,4 +263,4 @@ def _script_file(cfg: DataMix, named: str) -> Path:
     released = scripts.fetch_released(runs.runs_dir() / "released")
     if named == RELEASED:
         return released
-    return bought.written(cfg, scripts.read_released(released))
+    return llm.written(cfg, scripts.read_released(released))

@@ -1,0 +1,353 @@
+"""Speech against a local server with ElevenLabs' protocol: told, bought once, kept, keyless."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evoxtral import UserError, datamix, params, providers, runs, tags
+from evoxtral.params import DataMix
+from evoxtral.providers import elevenlabs
+from evoxtral.world import scripts
+from evoxtral.world.scripts import Script
+from local_server import CANARY, LocalHandler, LocalServer, everything_in, served
+
+WORDS = ["harbour", "lantern", "morning", "paper", "window", "garden", "engine", "letter", "sea"]
+TEXTS = [f"[sighs] The {word} was {k} miles from here." for k in (2, 3) for word in WORDS] + [
+    "[calm] Nobody said a word.",
+    "Then it was over.",
+]
+CHARACTERS = sum(map(len, TEXTS))
+
+
+class Speaker(LocalServer):
+    """Answers with noise, or as `behave` says."""
+
+    def __init__(self) -> None:
+        super().__init__(Handler)
+        self.behave = lambda text, count: "speak"
+        self.spoken: Counter[str] = Counter()
+
+
+class Handler(LocalHandler):
+    def answer(self, request):
+        server, text = self.server, request["text"]
+        asked = {"path": self.path, "key": self.headers["xi-api-key"], **request}
+        with server.answering(text, asked) as (count, _):
+            time.sleep(server.delay)
+            self.react(server.behave(text, count), text)
+
+    def react(self, action, text):
+        audio = pcm(text)
+        match action:
+            case "speak":
+                self.send(200, audio, "audio/pcm")
+                with self.server.lock:
+                    self.server.spoken[text] += 1
+            case "short":
+                self.send(200, audio[: len(audio) // 20 * 2], "audio/pcm")
+            case "odd":
+                self.send(200, audio[:-1], "audio/pcm")
+            case "silent":
+                self.send(200, bytes(len(audio)), "audio/pcm")
+            case "json":
+                self.send(200, b'{"detail": "oops"}', "application/json")
+            case "cut":
+                self.send(200, audio[: len(audio) // 2], "audio/pcm", declared=len(audio))
+                self.close_connection = True
+            case "slow":
+                time.sleep(1.0)
+                self.send(200, audio, "audio/pcm")
+            case "echo":
+                key = self.headers["xi-api-key"]
+                body = json.dumps({"detail": {"message": f"invalid key {key}"}}).encode()
+                self.send(401, body, "application/json")
+            case (status, headers):
+                self.send(status, b"<html>busy</html>", "text/html", more=headers)
+
+
+def pcm(text: str) -> bytes:
+    """Noise, long enough for the text, the same for the same text."""
+    rng = np.random.default_rng(list(text.encode()))
+    seconds = len(tags.strip_tags(text).split()) / 4
+    return rng.integers(-9000, 9000, int(16_000 * seconds)).astype("<i2").tobytes()
+
+
+@pytest.fixture(autouse=True)
+def _bought(tmp_path: Path, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVOXTRAL_BOUGHT", str(tmp_path / "bought"))
+    monkeypatch.setenv("ELEVENLABS_API_KEY", CANARY)
+
+
+@pytest.fixture
+def speaker() -> Iterator[Speaker]:
+    with served(Speaker()) as server:
+        yield server
+
+
+@pytest.fixture
+def order(tmp_path: Path, speaker: Speaker):
+    """Parameters that have a few scripts spoken by the local server."""
+
+    def parameters(texts: list[str] = TEXTS, **changes: object) -> DataMix:
+        path = tmp_path / "scripts.json"
+        rows = [{"tagged_text": text, "domain": "podcast", "slice_type": "light"} for text in texts]
+        path.write_text(json.dumps(rows))
+        own = {"source": "elevenlabs", "scripts": str(path), "speech_url": speaker.url}
+        return params.profile("01_data_mix", "paper", {**own, "allow_characters": 10_000} | changes)
+
+    return parameters
+
+
+def failures() -> dict[str, dict]:
+    (path,) = runs.runs_dir().rglob("failures.jsonl")
+    return {row["id"]: row for row in runs.read_jsonl(path)}
+
+
+def test_without_an_allowance_the_costs_are_told_in_one_sentence(
+    order, speaker, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.delenv("ELEVENLABS_API_KEY")
+    monkeypatch.setitem(sys.modules, "elevenlabs", None)
+    for allowed in (0, CHARACTERS - 1):
+        with pytest.raises(UserError) as error:
+            datamix.open_clips(order(allow_characters=allowed, speech_price=1e6))
+        assert str(error.value) == (
+            f"20 clips, 0 of them paid for already; 20 requests left ({CHARACTERS} characters, "
+            f"{CHARACTERS}.00 in money): set allow_characters to {CHARACTERS} to spend them (it is "
+            f"{allowed}; nothing was spent)"
+        )
+    with pytest.raises(UserError, match=f"\\({CHARACTERS} characters\\): set"):
+        datamix.open_clips(order(allow_characters=0, speech_price=0))
+    assert speaker.asked.total() == 0
+    assert not list((tmp_path / "bought").rglob("*.flac"))
+
+
+def test_what_was_bought_is_a_source_like_any_other(order, speaker) -> None:
+    cfg = order(voices="voiceA:female, voiceB", stability=0.0)
+    data = datamix.open_source(cfg)
+    assert {name: len(rows) for name, rows in data.splits.items()} == {
+        "train": 16, "validation": 2, "test": 2,
+    }  # fmt: skip
+    report = scripts.split_released(scripts.read_released(Path(cfg.scripts)))
+    assert [clip.tagged_text for clip in data.splits["test"]] == [
+        script.tagged_text for script in report["test"]
+    ]
+    assert (data.name, data.window_seconds, data.judged) == ("elevenlabs", None, 20)
+    assert data.findings.empty
+    assert {clip.source for clip in data.clips.clips} == {"synthetic"}
+    assert {(clip.voice, clip.gender) for clip in data.clips.clips} == {
+        ("voiceA", "female"), ("voiceB", None),
+    }  # fmt: skip
+    for clip in data.clips.clips:
+        exact = np.frombuffer(pcm(clip.tagged_text), "<i2").astype(np.float32) / 32768
+        assert (data.clips.audio(clip) == exact).all()
+    by_text = {clip.tagged_text: clip.voice for clip in data.clips.clips}
+    for request in speaker.requests:
+        voice = by_text[request["text"]]
+        assert request["path"] == f"/v1/text-to-speech/{voice}?output_format=pcm_16000"
+        assert (request["model_id"], request["key"]) == ("eleven_v3", CANARY)
+        assert request["voice_settings"]["stability"] == 0.0
+        assert "seed" not in request
+    assert {specimen.tag for specimen in datamix.specimens(cfg, data)} == {"sighs", "calm"}
+    assert datamix.audible(cfg, data).empty
+
+
+def test_later_notebooks_and_a_clean_checkout_buy_nothing(order, speaker, monkeypatch) -> None:
+    first = datamix.open_clips(order())
+    monkeypatch.delenv("ELEVENLABS_API_KEY")
+    monkeypatch.setitem(sys.modules, "elevenlabs", None)
+    again = datamix.open_clips(order(allow_characters=0))
+    assert (again.digest, again.stage.executed) == (first.digest, False)
+    shutil.rmtree(runs.runs_dir())
+    anew = datamix.open_clips(order(allow_characters=0, concurrency=1, allow_requests=3))
+    assert (anew.digest, anew.stage.executed) == (first.digest, True)
+    assert speaker.asked == dict.fromkeys(TEXTS, 1)
+
+
+def test_audio_bought_by_earlier_versions_keeps_its_name(order) -> None:
+    line = elevenlabs._cast(order(voices="voiceA"), {"train": [script("s-0", "[sad] Not here.")]})
+    key = runs.digest(
+        {"provider": "elevenlabs", "format": "pcm_16000", "text": "[sad] Not here.",
+         "voice": "voiceA", "model": "eleven_v3", "stability": 0.5, "seed": None,
+         "language": None}
+    )  # fmt: skip
+    assert [name for name, _ in line] == [key]
+
+
+def test_the_key_is_in_no_file_and_no_log(order, speaker, tmp_path, caplog, capfd) -> None:
+    with caplog.at_level(logging.DEBUG):
+        datamix.open_source(order())
+        assert caplog.records, "the client logs its requests"
+        speaker.behave = lambda text, count: "echo"
+        with pytest.raises(UserError, match="ElevenLabs refuses to serve") as error:
+            datamix.open_clips(order(stability=1.0, concurrency=1))
+    assert speaker.asked.total() <= len(TEXTS) + 2, "one more may have been under way"
+    shown = "".join(traceback.format_exception(error.value))
+    assert "invalid key ***" in shown
+    assert CANARY not in shown + caplog.text + "".join(capfd.readouterr()) + everything_in(tmp_path)
+
+
+def test_a_busy_server_is_waited_for(order, speaker) -> None:
+    answers = {1: (429, {"retry-after": "0.3"}), 2: (500, {"retry-after": "0.01"})}
+    speaker.behave = lambda text, count: (
+        answers.get(count, "speak") if text == TEXTS[0] else "speak"
+    )
+    start = time.monotonic()
+    assert len(datamix.open_clips(order()).clips.clips) == 20
+    assert time.monotonic() - start >= 0.3
+    assert failures() == {}
+    assert (speaker.asked[TEXTS[0]], speaker.asked.total()) == (3, 22)
+    assert speaker.most_busy <= 2
+
+
+@pytest.mark.parametrize(
+    ("action", "reason", "perhaps_billed", "requests"),
+    [
+        ("short", "truncated", True, 1),
+        ("odd", "truncated", True, 1),
+        ("cut", "broke off", True, 1),
+        ("silent", "silent", True, 1),
+        ("json", "not audio", True, 1),
+        ("slow", "timed out", True, 1),
+        ((503, {"retry-after": "0.01"}), "HTTP 503", False, 2),
+        ((422, {}), "HTTP 422", False, 1),
+        ((307, {"location": "https://example.org/"}), "HTTP 307", False, 1),
+    ],
+)
+def test_a_clip_that_fails_is_left_out_for_good(
+    order, speaker, monkeypatch, action, reason, perhaps_billed, requests
+) -> None:
+    monkeypatch.setattr(elevenlabs, "TIMEOUT", 0.5)
+    monkeypatch.setattr(elevenlabs, "RETRIES", 1)
+    speaker.behave = lambda text, count: action if text == TEXTS[0] else "speak"
+    assert len(datamix.open_clips(order()).clips.clips) == 19
+    (row,) = failures().values()
+    assert (row["perhaps_billed"], reason in row["reason"]) == (perhaps_billed, True)
+    assert len(datamix.open_clips(order(allow_characters=0)).clips.clips) == 19
+    assert speaker.asked[TEXTS[0]] == requests
+    assert all(speaker.asked[text] == 1 for text in TEXTS[1:])
+
+
+def test_too_many_failures_stop_and_the_next_run_buys_the_rest(order, speaker) -> None:
+    speaker.behave = lambda text, count: "short" if text in TEXTS[:2] else "speak"
+    with pytest.raises(UserError, match=r"2 of 20 clips failed, more than the .* 5%.*truncat"):
+        datamix.open_clips(order())
+    speaker.behave = lambda text, count: "speak"
+    left = sum(map(len, TEXTS[:2]))
+    assert len(datamix.open_clips(order(allow_characters=left)).clips.clips) == 20
+    assert speaker.asked.total() == 22
+
+
+def test_a_server_that_is_not_there(order, monkeypatch) -> None:
+    monkeypatch.setattr(elevenlabs, "RETRIES", 0)
+    with pytest.raises(UserError, match=r"20 of 20 clips failed.*no connection"):
+        datamix.open_clips(order(speech_url="http://127.0.0.1:1"))
+    assert {row["perhaps_billed"] for row in failures().values()} == {False}
+
+
+def test_damaged_audio_is_bought_again_after_telling(order, speaker, tmp_path) -> None:
+    datamix.open_clips(order())
+    victim = next((tmp_path / "bought").rglob("*.flac"))
+    victim.write_bytes(victim.read_bytes()[:-200])
+    shutil.rmtree(runs.runs_dir())
+    with pytest.raises(UserError, match="19 of them paid for already; 1 requests left"):
+        datamix.open_clips(order(allow_characters=0))
+    datamix.open_clips(order())
+    assert speaker.asked.total() == 21
+
+
+def test_a_script_that_is_refused_is_not_bought(order, speaker) -> None:
+    texts = [*TEXTS, "[slams door] And that was that."]
+    data = datamix.open_source(order(texts, unknown_tags="reject"))
+    assert data.findings["reason"].tolist() == ["unknown tags: slams door"]
+    assert data.judged == 21
+    assert texts[-1] not in speaker.asked
+
+
+def test_the_generated_scripts_keep_their_splits(order, speaker) -> None:
+    sizes = {"train": 3, "natural": 2, "raft_prompts": 1, "plain_val": 1}
+    others = dict.fromkeys(("validation", "test", "balanced", "base_test"), 0)
+    data = datamix.open_clips(order(scripts="generated", **sizes, **others))
+    assert {name: len(rows) for name, rows in data.splits.items()} == sizes
+    assert not tags.find_tags(data.splits["plain_val"][0].tagged_text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"voices": "a:child"}, "voices holds 'a:child': after an id write :female, :male or"),
+        ({"voices": "../me"}, "no id"),
+        ({"voices": "a, a"}, "given twice"),
+        ({"voices": ","}, "give at least one voice"),
+        ({"scripts": "nowhere.json"}, "scripts 'nowhere.json' does not exist: give released, gen"),
+        ({"speech_url": "http://example.org"}, "use https"),
+        ({"texts": [*TEXTS, "[sighs]"]}, "cannot be spoken: give it words"),
+        ({"texts": [*TEXTS, "word " * 1001]}, "at most 5,000 characters, not 5,00"),
+    ],
+)
+def test_a_wrong_order_is_refused_before_anything_is_sent(
+    order, speaker, changes, sentence
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        datamix.open_clips(order(**changes))
+    assert speaker.asked.total() == 0
+
+
+def script(name: str, text: str) -> Script:
+    return Script(name, text, "light", "podcast", "t", False)
+
+
+def test_voices_take_turns_and_one_text_in_one_voice_is_one_recording(order, speaker) -> None:
+    rows = [script(f"s-{k}", TEXTS[k % 2]) for k in range(6)]
+    cfg = order(voices="a,b,c")
+    lines = elevenlabs._cast(cfg, {"train": rows})
+    assert [{clip.voice for _, clip in lines[k : k + 3]} for k in (0, 3)] == [{*"abc"}] * 2
+    stage = elevenlabs.speech(order(voices="a"), {"train": rows[:3], "test": rows[3:]})
+    assert speaker.asked.total() == 2
+    assert len(list(stage.path.rglob("*.flac"))) == 6
+    with pytest.raises(UserError, match="more than once"):
+        elevenlabs.speech(cfg, {"train": rows, "test": rows})
+    with pytest.raises(UserError, match="cannot become a clip"):
+        elevenlabs.speech(cfg, {"train": [script("../x", "Not here.")]})
+    assert Counter(elevenlabs.PREMADE.values()) == {"female": 4, "male": 4}
+
+
+KILLED = """
+import sys
+from evoxtral import datamix, params
+own = {"source": "elevenlabs", "scripts": sys.argv[1], "speech_url": sys.argv[2],
+       "allow_characters": 10_000}
+datamix.open_clips(params.profile("01_data_mix", "paper", own))
+"""
+
+
+def test_killed_midway_nothing_is_lost_and_nothing_paid_twice(order, speaker, tmp_path) -> None:
+    cfg, speaker.delay = order(), 0.03
+    arguments = [sys.executable, "-c", KILLED, cfg.scripts, speaker.url]
+    child = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, env=os.environ)
+    while speaker.spoken.total() < 9:
+        assert child.poll() is None
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    while speaker.busy:
+        time.sleep(0.005)
+    kept = len(list((tmp_path / "bought").rglob("*.flac")))
+    assert kept >= 7
+    assert len(datamix.open_clips(order()).clips.clips) == 20
+    assert speaker.asked.total() <= len(TEXTS) + 2, "at most those under way"
+    assert providers.bought("speech", "abc", ".flac").parent.name == "ab"
