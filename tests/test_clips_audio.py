@@ -50,7 +50,6 @@ DAMAGED = {
     "header only": (lambda a: encoded(a[:0], "WAV"), "too short to hold speech"),
     "half of a FLAC": (lambda a: encode_flac(a)[:5000], "cannot be decoded"),
     "endless FLAC": (lambda a: without_length(encode_flac(a)), "does not say how long"),
-    "random": (lambda a: np.random.default_rng(3).bytes(20_000), "cannot be decoded"),
     "web page": (lambda a: b"<!DOCTYPE html><title>404</title>", "give a whole WAV, FLAC, MP3"),
     "nan": (lambda a: encoded(with_nan(a), "WAV", "FLOAT"), "not finite"),
     "not scaled": (lambda a: encoded(a * 30_000, "WAV", "FLOAT"), "must lie in"),
@@ -132,9 +131,5 @@ def test_sixteen_bit_samples_come_back_exactly(pcm):
     again, rate = soundfile.read(io.BytesIO(data), dtype="int16")
     assert rate == SAMPLE_RATE
     assert (again == pcm).all()
-
-
-def test_louder_than_full_scale_is_clipped():
-    data = encode_flac(np.array([2.0, -2.0] * 800, np.float32))
-    again, _ = soundfile.read(io.BytesIO(data), dtype="int16")
-    assert {*again} == {32767, -32768}
+    loud, _ = soundfile.read(io.BytesIO(encode_flac(samples + 1)), dtype="int16")
+    assert (loud[pcm >= 0] == 32767).all(), "clipped, not wrapped"

@@ -109,10 +109,9 @@ def test_a_dataset_of_the_hub_is_mapped_too(
 ) -> None:
     datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    sounds = [(recordings / "train" / f"{k}.flac").read_bytes() for k in range(3)]
     columns = {
-        "sound": [{"bytes": sound, "path": None} for sound in sounds],
-        "transcript": [f"We laugh <laughter> {k}" for k in range(3)],
+        "sound": [{"bytes": (recordings / "train" / "0.flac").read_bytes(), "path": None}],
+        "transcript": ["We laugh <laughter>"],
     }
     table = datasets.Dataset.from_dict(columns)
     table = table.cast_column("sound", datasets.Audio(decode=False))
@@ -120,9 +119,7 @@ def test_a_dataset_of_the_hub_is_mapped_too(
     table.to_parquet(tmp_path / "hub" / "train.parquet")
     read = {"columns": "transcript:tagged_text", "tag_names": READ["tag_names"]}
     data = datamix.open_source(config(source=f"hub:{tmp_path}/hub", **read))
-    assert [clip.tagged_text for clip in data.splits["train"]] == [
-        f"We laugh [laughs] {k}" for k in range(3)
-    ]
+    assert [clip.tagged_text for clip in data.splits["train"]] == ["We laugh [laughs]"]
     again = datamix.open_source(config(source=f"hub:{tmp_path}/hub", **read))
     assert (again.digest, again.stage.executed) == (data.digest, False)
 

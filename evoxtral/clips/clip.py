@@ -88,12 +88,10 @@ class Clip(BaseModel):
 
 
 def complete(row: Mapping[str, Any], split: str) -> Clip:
-    """Make a clip of an untrusted row.
+    """Make a clip of an untrusted row, which belongs to `split` if it does not say.
 
-    Args:
-        row: A JSON object with `file_name` and `tagged_text`. Other fields of `Clip` may be
-            absent or null; unknown ones are ignored; `plain_text` and `tags` are recomputed.
-        split: Where the row belongs if it does not say.
+    Fields other than `file_name` and `tagged_text` may be absent or null; unknown ones are
+    ignored; `plain_text` and `tags` are recomputed.
 
     Raises:
         RowError: A field is missing or has a wrong type or value.
@@ -106,7 +104,7 @@ def complete(row: Mapping[str, Any], split: str) -> Clip:
     text = row["tagged_text"]
     if not text.strip():
         raise RowError("tagged_text is empty")
-    marks = tags.parse(text).tags
+    marks = [{"name": m.name, "word_index": m.word_index} for m in tags.parse(text).tags]
     given = {k: v for k, v in row.items() if k in Clip.model_fields and v is not None}
     stem = f"{given.get('split', split)}-{row['file_name'].rsplit('.', 1)[0]}"
     values = {
@@ -115,7 +113,7 @@ def complete(row: Mapping[str, Any], split: str) -> Clip:
         "split": split,
         **given,
         "plain_text": tags.plain_text(text),
-        "tags": tuple(TagMark(name=m.name[:MAX_NAME], word_index=m.word_index) for m in marks),
+        "tags": marks,
     }
     try:
         return Clip.model_validate(values)
@@ -148,11 +146,9 @@ def folder_of(split: str) -> str:
 
 
 def read_rows(source: Path | str) -> Iterator[Row]:
-    """Yield every line of an AudioFolder or of one JSON-lines manifest.
+    """Yield every line of an AudioFolder, whose subfolders name splits, or of a JSON-lines file.
 
-    Args:
-        source: A folder with `metadata.jsonl` in it or in its subfolders, which then name the
-            splits, or a JSON-lines file. Audio lies beside or below the metadata file.
+    Audio lies beside or below the metadata file.
 
     Raises:
         UserError: There is no such file.
@@ -181,22 +177,16 @@ def _split_of(folder: str) -> str:
 def read_clip(
     row: Row, reading: Callable[[dict[str, Any], str], dict[str, Any]] | None = None
 ) -> tuple[Clip, Path]:
-    """The clip of a row and its audio file.
-
-    Args:
-        row: What it says itself about its split counts more than where it stands.
-        reading: Makes a foreign row, whose split is given, one of ours.
+    """The clip of a row and its audio file; `reading` makes a foreign row, of a split, ours.
 
     Raises:
         RowError: The row cannot be used, its file does not exist, or its name leads out of the
             folder of the metadata.
     """
     try:
-        value = json.loads(row.text.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise RowError("not UTF-8 text") from error
-    except json.JSONDecodeError as error:
-        raise RowError(f"not valid JSON ({error.msg} at column {error.colno})") from error
+        value = json.loads(row.text)
+    except ValueError as error:
+        raise RowError(f"not valid JSON ({error})") from error
     if not isinstance(value, dict):
         raise RowError("expected a JSON object")
     clip = complete(reading(value, row.split) if reading else value, row.split)
@@ -279,10 +269,7 @@ class Dataset:
 
 
 def load(source: Path | str) -> Dataset:
-    """Read the metadata of a dataset and check that its files are there; no audio is decoded.
-
-    Args:
-        source: See `read_rows`.
+    """Read the metadata of a dataset (`read_rows`) and check that its files are there.
 
     Raises:
         UserError: A row is bad or an id comes twice; names file and line. `ingest.validate` lists

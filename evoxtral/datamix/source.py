@@ -145,10 +145,11 @@ def corpus(cfg: DataMix) -> runs.StageResult:
 
 def _generated(cfg: DataMix, *, judged: bool) -> Source:
     """The corpus; if it is judged, every file is decoded and compared with what its row says."""
-    made, findings = corpus(cfg), pd.DataFrame(columns=COLUMNS)
-    clips, findings = (
-        validate(made.path, cfg.unknown_tags) if judged else (load(made.path), findings)
-    )
+    made = corpus(cfg)
+    if judged:
+        clips, findings = validate(made.path, cfg.unknown_tags)
+    else:
+        clips, findings = load(made.path), pd.DataFrame(columns=COLUMNS)
     return Source(GENERATED, clips.splits, clips, made, speech.WINDOW_SECONDS, findings)
 
 
