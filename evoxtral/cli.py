@@ -100,6 +100,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--out", type=Path, help="folder for one result per file (default: print)")
     one.add_argument("--batch", type=int, default=16, help="chunks at once (default: 16)")
+    one = command("speed", _speed, "measure speed beside the straightforward way, in parts")
+    one.add_argument(
+        "what", choices=("all", "real"), help="all: a profile's steps; real: Voxtral's size, a GPU"
+    )
+    of_profile(one, "whose clips, base and recipes")
+    one.add_argument("--only", nargs="+", default=[], metavar="PART", help="parts to measure")
+    one.add_argument("--quick", action="store_true", help="few clips, one round")
+    one.add_argument("--again", action="store_true", help="also what is measured already")
+    one.add_argument("--clips", type=int, default=160, help="of the real size (default: 160)")
     return parser
 
 
@@ -142,6 +151,21 @@ def _run(chosen: argparse.Namespace) -> str:
     cfg = params.profile(chosen.notebook, chosen.profile, dict(chosen.changes))
     made = headless.build(cfg)
     return f"{chosen.notebook} is ready: {made}" if made else ""
+
+
+def _speed(chosen: argparse.Namespace) -> str:
+    if chosen.what == "real":
+        from evoxtral.speed.real import measure_real
+
+        return measure_real(chosen.clips).to_string(index=False)
+    from evoxtral import speed
+    from evoxtral.speed.ways import measure
+
+    depth = "quick" if chosen.quick else "full"
+    for name, now in measure(chosen.profile, depth, chosen.only, again=chosen.again):
+        sys.stderr.write(f"{name}: {'measured' if now else 'measured before'}\n")
+    rounds = speed.read(chosen.profile).get("rounds")
+    return "" if rounds is None else speed.speed_ups(rounds).round(3).to_string(index=False)
 
 
 def _transcribe(chosen: argparse.Namespace) -> str:

@@ -20,6 +20,7 @@ from evoxtral.figures.mix import (
 from evoxtral.figures.pertag import per_tag_dumbbell
 from evoxtral.figures.results import core_metrics, wer_f1_plane
 from evoxtral.figures.scores import system_scores, tag_f1_with_ceiling
+from evoxtral.figures.speed import growth, speed_ups
 from evoxtral.figures.style import FORMATS, SYSTEMS, System, save_figure
 from evoxtral.figures.training import (
     best_of_k,

@@ -39,7 +39,6 @@ def origin(parameters: Parameters, started: datetime) -> dict[str, Any]:
         parameters: the resolved parameters of the notebook.
         started: when the notebook began.
     """
-    changed = _git("status", "--porcelain", "--untracked-files=no")
     installed = {d.metadata["Name"].lower() for d in metadata.distributions()}
     return {
         "notebook": parameters.notebook,
@@ -49,8 +48,7 @@ def origin(parameters: Parameters, started: datetime) -> dict[str, Any]:
         "cells_sha256": cells_digest(parameters.notebook),
         "modules": _parts({name.split(".")[1] for name in sys.modules if "evoxtral." in name}),
         "files": files_digests(),
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": None if changed is None else bool(changed),
+        **commit(),
         "stages": [
             {"name": s.name, "digest": s.digest, "executed": s.executed} for s in runs.used_stages()
         ],
@@ -103,6 +101,15 @@ def _part(module: str) -> str:
         return runs.code_digest([module])
     except ValueError:
         return ""
+
+
+def commit() -> dict[str, Any]:
+    """Commit of the checkout, and whether tracked files differ from it; None without git."""
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": None if changed is None else bool(changed),
+    }
 
 
 def _git(*arguments: str) -> str | None:

@@ -50,3 +50,4 @@ from evoxtral.tables.training import (
     recipe,
     takeaways,
 )
+from evoxtral.tables.speed import exponents, floors, forecast, speed_conditions, speed_ups

@@ -1,0 +1,137 @@
+"""Speed: turns and ratios by hand, the ways agree on a smoke run, and what shapes cost."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+import torch
+from transformers import VoxtralConfig
+
+from evoxtral import UserError, cost, figures, params, runs, speed, tables
+from evoxtral.model import LoraShape, count_parameters
+from evoxtral.speed import ways
+from evoxtral.speed.real import measure_real, real_size
+from evoxtral.world.base.model import Architecture, build_model
+
+MINI = cost.Recipe(VoxtralConfig())
+
+
+def test_ways_take_turns_and_the_warm_up_does_not_count() -> None:
+    ran: list[tuple[str, int]] = []
+
+    def way(name: str, seconds: float):
+        def run(number: int) -> float:
+            ran.append((name, number))
+            return seconds
+
+        return run
+
+    rounds = speed.alternate({"slow": way("slow", 6.0), "ours": way("ours", 2.0)}, 2)
+    assert ran == [("slow", 0), ("ours", 0), ("ours", 1), ("slow", 1), ("slow", 2), ("ours", 2)]
+    assert rounds.to_dict("list") == {
+        "way": ["slow", "ours"] * 2,
+        "round": [1, 1, 2, 2],
+        "seconds": [6.0, 2.0] * 2,
+    }
+
+
+def test_a_speed_up_is_taken_within_a_round() -> None:
+    rounds = pd.DataFrame(
+        [("w", "plain", 1, 6.0), ("w", "ours", 1, 2.0)]
+        + [("w", "plain", 2, 8.0), ("w", "ours", 2, 2.0)],
+        columns=["work", "way", "round", "seconds"],
+    )
+    [row] = speed.speed_ups(rounds).to_dict("records")
+    assert (row["ratio"], row["low"], row["high"], row["rounds"]) == (3.5, 3.0, 4.0, 2)
+    assert (row["plain_seconds"], row["ours_seconds"]) == (7.0, 2.0)
+
+
+def test_exponents_of_lines_and_squares() -> None:
+    sizes = [10, 20, 40]
+    points = pd.DataFrame(
+        [("line", "ours", n, 3.0 * n) for n in sizes]
+        + [("square", "ours", n, 0.1 * n**2) for n in sizes],
+        columns=["work", "way", "size", "seconds"],
+    )
+    found = speed.exponents(points).set_index("work")["slope"]
+    assert found.to_dict() == pytest.approx({"line": 1.0, "square": 2.0})
+
+
+@pytest.mark.slow
+def test_everything_is_measured_once_and_shown(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ways compare their results themselves and stop where they differ."""
+    monkeypatch.setenv("EVOXTRAL_REPORTS", str(tmp_path / "reports"))
+    monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "runs"))
+    with pytest.raises(UserError, match="no part 'nothing'"):
+        next(ways.measure("smoke", "quick", ["nothing"]))
+    assert all(now for _, now in ways.measure("smoke", "quick"))
+    again = list(ways.measure("smoke", "quick"))
+    assert again == [(part, False) for part in speed.PARTS]
+    found = speed.read("smoke")
+    works = {"encode", "SFT", "evaluation", "sampling, k = 1", "sampling, k = 4"}
+    ratios = speed.speed_ups(found["rounds"])
+    assert set(ratios["work"]) == works
+    assert set(found["growth"]["curve"]) == {"size", "k"}
+    assert found["near_duplicates"]["size"].tolist() == [100, 200]
+    assert len(found["conditions"]) == len(speed.PARTS)
+    assert "5 rows" not in tables.to_markdown(tables.speed_ups(ratios))
+    assert figures.speed_ups(ratios).axes[0].get_xlim()[1] > ratios["high"].max()
+
+
+def test_what_is_committed_can_be_shown() -> None:
+    found = speed.read("tiny")
+    assert {"rounds", "growth", "near_duplicates", "conditions"} <= found.keys()
+    assert (speed.speed_ups(found["rounds"])["ratio"] > 1).any()
+    assert "real" not in found, "no GPU was measured: the notebook says so"
+
+
+def test_the_real_size_runs_on_small_shapes_and_needs_a_gpu() -> None:
+    config = build_model(Architecture(2, 80, 32, 1, 2, 32, 2, 2, 1), 64).config
+    made = real_size(config, [6] * 16, torch.device("cpu"), torch.float32, rounds=1, at_once=8)
+    assert made["work"].tolist() == ["encode", "SFT", "sampling, k = 4", "evaluation"]
+    assert (made["floor"] > 0).all()
+    assert (made["floor"] < made["seconds"]).all()
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="needs a GPU"):
+            measure_real(16)
+
+
+# ---- cost ----
+
+
+def test_weights_are_those_of_the_model() -> None:
+    """Against a model on the meta device."""
+    counted = count_parameters(VoxtralConfig(), LoraShape(64, 128, 0.0, False)).set_index("part")
+    assert sum(MINI.adapters) == counted.loc["all", "trainable"] == 109_051_904
+    assert MINI.weights == counted.loc["all", "total"] - 109_051_904 == 4_676_271_104
+    assert MINI.encoder_weights == counted.loc["audio encoder", "total"]
+
+
+@pytest.mark.parametrize(
+    ("computed", "known"),
+    [
+        (MINI.encode_flops(), 2.274e12),
+        (MINI.project_flops(), 0.019e12),
+        (MINI.language_flops(433), 2.83e12),
+        (2 * (MINI.language_weights + MINI.head_weights), 7.22e9),
+        (MINI.cache_bytes, 122_880),
+    ],
+)
+def test_a_clip_costs_what_the_sheet_says(computed: float, known: float) -> None:
+    """Rounded there to three digits, or two."""
+    assert computed == pytest.approx(known, rel=0.015)
+
+
+def test_more_memory_never_costs_time_and_too_little_is_said() -> None:
+    frames = [MINI.forecast(gpu).set_index("step") for gpu in cost.GPUS]
+    for small, large in pairwise(frames):
+        assert (small["expected"] > large["expected"]).all()
+        assert (large["floor"] <= large["expected"]).all()
+    tiny = MINI.forecast(cost.Gpu("small", 8e9, 1e13, 1e11)).set_index("step")
+    assert tiny.loc["SFT", "setting"] == "does not fit"
+    shown = tables.to_markdown(tables.forecast(cost.forecasts()))
+    assert "| A10G, 24 GB | SFT | 2 at a time | 22.3 | 3 min | 9 min |" in shown
+    assert params.profile("05_speed", "tiny").results == "tiny"
+    assert runs.root()
