@@ -39,8 +39,12 @@ def test_ways_take_turns_and_the_warm_up_does_not_count() -> None:
 
 def test_a_speed_up_is_taken_within_a_round() -> None:
     rounds = pd.DataFrame(
-        [("w", "plain", 1, 6.0), ("w", "ours", 1, 2.0)]
-        + [("w", "plain", 2, 8.0), ("w", "ours", 2, 2.0)],
+        [
+            ("w", "plain", 1, 6.0),
+            ("w", "ours", 1, 2.0),
+            ("w", "plain", 2, 8.0),
+            ("w", "ours", 2, 2.0),
+        ],
         columns=["work", "way", "round", "seconds"],
     )
     [row] = speed.speed_ups(rounds).to_dict("records")

@@ -12,9 +12,9 @@ from torch import Tensor
 from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
 from evoxtral import UserError, cost, params, runs
-from evoxtral.params import Sft
 from evoxtral.decode import Decoding, decode, plan_batches
 from evoxtral.model import LoraShape, attach, encode, read_cached
+from evoxtral.params import Sft
 from evoxtral.speed import OURS, ROUNDS, alternate, compared
 from evoxtral.speed.ways import conditions, steps_from_cache
 from evoxtral.train import Examples

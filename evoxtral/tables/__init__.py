@@ -41,6 +41,7 @@ from evoxtral.tables.paper import (
 )
 from evoxtral.tables.render import to_csv, to_html, to_latex, to_markdown
 from evoxtral.tables.scores import MEASURES, Measure, scores, tag_scores
+from evoxtral.tables.speed import exponents, floors, forecast, speed_conditions, speed_ups
 from evoxtral.tables.training import (
     curation,
     epochs,
@@ -50,4 +51,3 @@ from evoxtral.tables.training import (
     recipe,
     takeaways,
 )
-from evoxtral.tables.speed import exponents, floors, forecast, speed_conditions, speed_ups
