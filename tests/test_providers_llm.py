@@ -28,8 +28,9 @@ from evoxtral import UserError, datamix, params, runs, tags
 from evoxtral.mix.goals import DENSITY, density_goals, tag_count_goals, tag_share_goals
 from evoxtral.mix.items import Features
 from evoxtral.params import DataMix
-from evoxtral.providers import llm
-from evoxtral.providers.llm import BadReplyError, Brief, Scripts, Vote
+from evoxtral.providers import briefs, llm
+from evoxtral.providers.briefs import Brief
+from evoxtral.providers.llm import BadReplyError, Scripts, Vote
 from evoxtral.world.scripts import DOMAINS, generate
 from local_server import CANARY, LocalHandler, LocalServer, everything_in, served
 from test_providers_elevenlabs import Speaker
@@ -179,7 +180,7 @@ def test_scripts_are_written_steered_and_unlike_each_other(write, writer, monkey
     for goal in density_goals(features):
         assert goal.low - 5 / 60 < goal.measured() < goal.high + 5 / 60
     assert {row["template"] for row in rows} == {"written", "paraphrased"}
-    assert llm.near_existing([row["tagged_text"] for row in rows], SEEDS) == set()
+    assert briefs.near_existing([row["tagged_text"] for row in rows], SEEDS) == set()
     assert writer.most_busy == 2
     first, last = writer.requests[0], writer.requests[-1]
     assert (first["key"], first["model"]) == (f"Bearer {CANARY}", "m")
@@ -429,11 +430,11 @@ def test_a_model_that_obeys_meets_the_targets_of_the_note(target) -> None:
     rng, cfg = random.Random(0), SimpleNamespace(seed=3)
     writer = llm._Writer(cfg, target, SEEDS, [], None)
     while len(writer.accepted) < target:
-        briefs = writer._plan()
-        writer.briefs += len(briefs)
-        for brief in briefs:
+        ordered = writer._plan()
+        writer.briefs += len(ordered)
+        for brief in ordered:
             texts = [obey(brief, rng) for _ in range(brief.rows)]
-            assert [list(llm.faults(text, brief)) for text in texts] == [[]] * brief.rows
+            assert [list(briefs.faults(text, brief)) for text in texts] == [[]] * brief.rows
             writer.accepted += [row(text, brief.domain) for text in texts]
     features = Features.of(
         SimpleNamespace(id=f"{k}", slice="", plain_text="", **one)
@@ -448,23 +449,23 @@ def test_a_model_that_obeys_meets_the_targets_of_the_note(target) -> None:
 
 
 def test_a_paraphrase_keeps_the_tags_and_prefers_the_rarest(monkeypatch) -> None:
-    monkeypatch.setattr(llm, "PARAPHRASES", 1.0)
+    monkeypatch.setattr(briefs, "PARAPHRASES", 1.0)
     accepted = [row("[sad] [pause] It is NOT here any more."), row("[gasps] Look at that!")]
     have = Counter(dict.fromkeys(DENSITY, 100)) + Counter(tags.TAGS * 50)
     have["light (1–2 tags)"] = have["gasps"] = 0
-    brief = llm.next_brief(have, 0, SEEDS, accepted, 3)
+    brief = briefs.next_brief(have, 0, SEEDS, accepted, 3)
     assert brief.source == accepted[1]["tagged_text"]
     assert (brief.required, brief.rows, brief.fewest, brief.most) == (("gasps",), 2, 1, 1)
-    assert brief.source in llm.writing(brief)[1]["content"]
-    assert llm.next_brief(have, 0, SEEDS, [], 3).source is None
+    assert brief.source in briefs.writing(brief)[1]["content"]
+    assert briefs.next_brief(have, 0, SEEDS, [], 3).source is None
 
 
 def test_pauses_and_capitals_stay_in_their_band() -> None:
-    have = llm.tally([row("[pause] [sad] It is NOT here.")] * 30)
+    have = briefs.tally([row("[pause] [sad] It is NOT here.")] * 30)
     have["none (0 tags)"] = 30
-    brief = llm.next_brief(have, 0, SEEDS, [], 3)
+    brief = briefs.next_brief(have, 0, SEEDS, [], 3)
     assert (brief.avoid, brief.emphasis, brief.most) == (("pause",), False, 5)
-    assert brief == llm.next_brief(have, 0, SEEDS, [], 3)
+    assert brief == briefs.next_brief(have, 0, SEEDS, [], 3)
 
 
 @pytest.mark.parametrize(
@@ -489,14 +490,14 @@ def test_pauses_and_capitals_stay_in_their_band() -> None:
     ],
 )
 def test_a_script_is_held_to_its_brief(text, reason) -> None:
-    found = next(llm.faults(text, BRIEF), None)
+    found = next(briefs.faults(text, BRIEF), None)
     assert found == reason if reason is None else reason in found
 
 
 def test_a_paraphrase_has_the_same_tags() -> None:
     brief = replace(BRIEF, source="[sad] [sad] x", required=("sad", "sad"), fewest=2, most=2)
-    assert list(llm.faults("[sad] We are NOT [sad] going there.", brief)) == []
-    assert "not the same tags" in llm.faults("[sad] We are NOT [calm] going there.", brief)
+    assert list(briefs.faults("[sad] We are NOT [sad] going there.", brief)) == []
+    assert "not the same tags" in briefs.faults("[sad] We are NOT [calm] going there.", brief)
 
 
 @pytest.mark.parametrize("score", [0, 6, 4.5, "4", None])
@@ -521,18 +522,18 @@ def test_near_texts_are_found_with_and_without_their_tags() -> None:
         "Nobody knows where the keys were.",
         "[calm] All is well.",
     ]
-    assert llm.near_existing(texts, existing) == {0, 2}
-    assert llm.near_existing([], existing) == set()
-    assert llm.near_existing(["one"], []) == set()
+    assert briefs.near_existing(texts, existing) == {0, 2}
+    assert briefs.near_existing([], existing) == set()
+    assert briefs.near_existing(["one"], []) == set()
 
 
 def test_the_prompt_says_what_is_checked() -> None:
-    system, user = (message["content"] for message in llm.writing(BRIEF))
+    system, user = (message["content"] for message in briefs.writing(BRIEF))
     assert all(f"[{name}]" in system for name in tags.TAGS)
     for part in ("5 new", "podcast", "1 to 2 tags", "[sighs]", "None has [pause]", "CAPITALS",
                  "5 to 65 words", "1. [sad] Example."):  # fmt: skip
         assert part in user
-    openings = {llm.writing(replace(BRIEF, number=n))[1]["content"][:20] for n in range(3)}
+    openings = {briefs.writing(replace(BRIEF, number=n))[1]["content"][:20] for n in range(3)}
     assert len(openings) == 3
     plain = replace(BRIEF, fewest=0, most=0, required=(), avoid=(), emphasis=False)
-    assert "No tags at all" in llm.writing(plain)[1]["content"]
+    assert "No tags at all" in briefs.writing(plain)[1]["content"]
