@@ -59,7 +59,6 @@ _FORMAT = "pcm_16000"  # 16-bit little-endian mono at 16 kHz, as the models hear
 _MAX_CHARACTERS = 5_000  # of a request to `eleven_v3`, tags included
 _FASTEST = 6.0  # words a second, about twice a brisk reader
 _FAILED_SHARE = 0.05
-_MILLION = 1e6
 _LONGEST_WAIT = 60.0
 _VOICE = re.compile(r"[A-Za-z0-9]{1,64}")
 
@@ -203,7 +202,7 @@ def _buy(cfg: DataMix, lines: Sequence[Line]) -> dict[str, ProviderError]:
         missing = {key: clip for key, clip in lines if not _sound(_path(key))}
         paid = sum(key not in missing for key, _ in lines)
         characters = sum(len(clip.tagged_text) for clip in missing.values())
-        price = f", {characters * cfg.speech_price / _MILLION:,.2f} in money"
+        price = f", {characters * cfg.speech_price / 1e6:,.2f} in money"
         if characters > cfg.allow_characters:
             raise UserError(
                 f"{len(lines)} clips, {paid} of them paid for already; {len(missing)} requests "
@@ -247,9 +246,10 @@ def _path(key: str) -> Path:
 def _sound(path: Path) -> bool:
     """Whether audio is there and whole."""
     try:
-        return path.exists() and decode(path) is not None
+        decode(path)
     except BadAudioError:
         return False
+    return True
 
 
 def _fetch(client: Any, cfg: DataMix, clip: Clip, path: Path) -> None:
@@ -265,7 +265,7 @@ def _ask(client: Any, cfg: DataMix, clip: Clip) -> bytes:
     """
     httpx, api_error = require("httpx"), require("elevenlabs.core.api_error").ApiError
     for attempt in range(RETRIES + 1):
-        wait, again = 2.0**attempt, True
+        wait = 2.0**attempt
         try:
             return _convert(client, cfg, clip)
         except api_error as error:
@@ -273,7 +273,8 @@ def _ask(client: Any, cfg: DataMix, clip: Clip) -> bytes:
             if isinstance(detail, dict):
                 detail = detail.get("detail", detail)
             reason = refusal("ElevenLabs", status, str(detail or ""))
-            again = status in (408, 409, 429) or status >= 500
+            if status not in (408, 409, 429) and status < 500:
+                break
             asked = (error.headers or {}).get("retry-after", "")
             wait = float(asked) if re.fullmatch(r"\d+(\.\d+)?", asked) else wait
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -281,8 +282,6 @@ def _ask(client: Any, cfg: DataMix, clip: Clip) -> bytes:
         except httpx.HTTPError as error:
             what = "timed out" if isinstance(error, httpx.TimeoutException) else "broke off"
             raise ProviderError(f"the reply {what} ({error!r})") from None
-        if not again:
-            break
         if attempt < RETRIES:
             time.sleep(min(wait, _LONGEST_WAIT))
     raise ProviderError(reason, perhaps_billed=False)
@@ -314,10 +313,8 @@ def check_speech(pcm: bytes, tagged_text: str) -> npt.NDArray[np.float32]:
     if len(pcm) % 2:
         raise ProviderError(f"truncated: {len(pcm):,} bytes are no whole samples")
     samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
-    seconds, least = (
-        len(samples) / SAMPLE_RATE,
-        len(tags.strip_tags(tagged_text).split()) / _FASTEST,
-    )
+    seconds = len(samples) / SAMPLE_RATE
+    least = len(tags.strip_tags(tagged_text).split()) / _FASTEST
     if seconds < max(least, 0.1):
         raise ProviderError(
             f"truncated: {seconds:.2f} s cannot hold its words, which take {least:.2f} s at least"
