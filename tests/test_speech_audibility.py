@@ -8,12 +8,7 @@ import pytest
 from evoxtral import UserError
 from evoxtral.world.speech.audibility import audibility, linear_probe, log_mel_statistics, place
 
-TEXTS = [
-    f"{who} {did} the {what}."
-    for who in ("We", "They", "I")
-    for did in ("saw", "left", "took")
-    for what in ("lake", "old house", "road", "red book")
-]
+TEXTS = [f"{who} left {n} red books." for who in ("We", "They", "I") for n in range(2, 14)]
 
 
 def test_statistics_do_not_depend_on_the_level() -> None:
@@ -38,17 +33,13 @@ def test_auc_of_noise_is_a_half_and_of_signal_is_one() -> None:
     assert area(1) > 0.98
 
 
-@pytest.mark.parametrize(
-    ("tag", "expected"),
-    [
-        ("sad", {"[sad] A b. C d."}),
-        ("pause", {"A [pause] b. C d.", "A b. [pause] C d.", "A b. C [pause] d."}),
-        ("laughs", {"[laughs] A b. C d.", "A b. [laughs] C d.", "A b. C d. [laughs]"}),
-    ],
-)
-def test_place(tag: str, expected: set[str]) -> None:
-    seen = {place(tag, "A b. C d.", np.random.default_rng(seed)) for seed in range(40)}
-    assert seen == expected
+def test_a_tag_is_placed_where_it_makes_sense() -> None:
+    def places(tag: str) -> set[str]:
+        return {place(tag, "A b. C d.", np.random.default_rng(seed)) for seed in range(40)}
+
+    assert places("sad") == {"[sad] A b. C d."}
+    assert places("pause") == {"A [pause] b. C d.", "A b. [pause] C d.", "A b. C [pause] d."}
+    assert places("gasps") == {"[gasps] A b. C d.", "A b. [gasps] C d.", "A b. C d. [gasps]"}
 
 
 def test_loud_tags_are_audible_on_unheard_voices() -> None:

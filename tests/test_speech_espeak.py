@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import closing
 
 import pytest
 
 from evoxtral.world.speech import VOICES
 from evoxtral.world.speech import espeak as module
-from evoxtral.world.speech.espeak import Child, Utterance, speak
+from evoxtral.world.speech.espeak import Utterance, speak
 
 HELLO = Utterance("We are here now.", "en-us", 180, 50, 50)
 WHISPER = HELLO._replace(voice="en-us+whisper")
@@ -48,11 +47,3 @@ def test_a_dead_server_is_reported_and_started_anew() -> None:
     with pytest.raises(RuntimeError, match="ended with status -9"):
         speak([HELLO], 1)
     assert speak([HELLO], 1) == before
-
-
-def test_a_dead_helper_is_reported() -> None:
-    with (
-        closing(Child("-c", "raise SystemExit(3)")) as child,
-        pytest.raises(RuntimeError, match="status 3"),
-    ):
-        child.ask("hello")

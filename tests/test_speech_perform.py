@@ -27,7 +27,6 @@ from evoxtral.world.speech import (
     render_many,
 )
 
-TEXT = "We saw six fast ships. They left."
 ADA, BEN = find_voice("ada"), find_voice("ben")
 
 
@@ -48,12 +47,6 @@ def same(one: Rendered, other: Rendered) -> bool:
     return np.array_equal(one.audio, other.audio) and spans[0] == spans[1]
 
 
-def test_seed_and_voice_change_the_audio() -> None:
-    clips = [render(TEXT, ADA, 1), render(TEXT, ADA, 2), render(TEXT, BEN, 1)]
-    assert len({clip.audio.tobytes() for clip in clips}) == 3
-    assert same(clips[0], render(TEXT, ADA, 1))
-
-
 @pytest.mark.parametrize("tag", TAGS)
 def test_every_tag_renders_where_it_stands(tag: str) -> None:
     for voice in (*HELD_OUT_VOICES, ADA):
@@ -69,14 +62,6 @@ def test_every_tag_renders_where_it_stands(tag: str) -> None:
         else:  # only the first word is stammered
             last = words["They" if tag == "stammers" else "early."]
             assert start <= words["They"][0] < last[1] <= end
-
-
-def test_audio_lies_on_the_16_bit_grid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(perform.VARIES, "level", (0.0, 0.0))
-    audio = render(f"[shouts] {TEXT}", BEN, 4).audio
-    assert audio.dtype == np.float32
-    assert np.array_equal(audio, np.round(audio * 32768) / 32768)
-    assert 0.9 < np.abs(audio).max() < 1
 
 
 @pytest.mark.usefixtures("quiet")
@@ -113,14 +98,13 @@ def test_marks_are_ordered_and_inside_the_clip() -> None:
 
 @pytest.mark.usefixtures("quiet")
 def test_a_pause_is_long_and_quiet_and_plain_gaps_are_short() -> None:
-    for seed in range(3):
-        rendered = render("We left, and then it rained. [pause] They stayed. We slept.", ADA, seed)
-        ((start, end, _),) = rendered.events
-        assert 0.5 <= end - start <= 1.0
-        speech = level(rendered, rendered.words[0][0], rendered.words[2][1])
-        assert level(rendered, start + 0.1, end - 0.05) < 0.03 * speech
-        gaps = sorted(s - e for (_, e, _), (s, _, _) in pairwise(rendered.phonemes))
-        assert gaps[-2] < 0.35 < 0.5 <= gaps[-1]
+    rendered = render("We left, and then it rained. [pause] They stayed. We slept.", ADA, 0)
+    ((start, end, _),) = rendered.events
+    assert 0.5 <= end - start <= 1.0
+    speech = level(rendered, rendered.words[0][0], rendered.words[2][1])
+    assert level(rendered, start + 0.1, end - 0.05) < 0.03 * speech
+    gaps = sorted(s - e for (_, e, _), (s, _, _) in pairwise(rendered.phonemes))
+    assert gaps[-2] < 0.35 < 0.5 <= gaps[-1]
 
 
 @pytest.mark.usefixtures("quiet")
@@ -146,32 +130,20 @@ def test_emphasis_makes_a_word_longer_and_louder() -> None:
     assert (np.median(ratios, axis=0) > 1.15).all()
 
 
-def test_a_tag_outside_the_vocabulary_makes_no_sound() -> None:
-    assert same(render("[sniffs] So it goes.", ADA, 1), render("So it goes.", ADA, 1))
+ODD = ("[sniffs]", "so", "DON'T", "go.", "of the", "—", "…", "3", "日本", "<break/>", "&amp;", "\0")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "...", "[whispers]", "[sad] [angry]", "日本", "<break time='9s'/> &amp;", "\0 hi"]
-)
-def test_odd_texts_still_give_a_clip(text: str) -> None:
-    rendered = render(text, ADA, 1)
-    assert rendered.duration >= 0.1
-    assert np.isfinite(rendered.audio).all()
-    assert not rendered.styles
-
-
-WORDS = ["so", "I", "DON'T", "go.", "of the", "—", "…", "?", "3"]
-
-
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
-    parts=st.lists(st.sampled_from([*(f"[{tag}]" for tag in TAGS), *WORDS]), max_size=6),
+    parts=st.lists(st.sampled_from([*(f"[{tag}]" for tag in TAGS), *ODD]), max_size=6),
     voice=st.sampled_from(VOICES),
     seed=st.integers(0, 2**31 - 1),
 )
-def test_any_text_gives_finite_audio_in_range(parts: list[str], voice: Voice, seed: int) -> None:
+def test_any_text_gives_audio_on_the_16_bit_grid(parts: list[str], voice: Voice, seed: int) -> None:
     rendered = render(" ".join(parts), voice, seed)
-    assert 0 < np.abs(rendered.audio).max() <= 1
+    assert 0 < np.abs(rendered.audio).max() < 1
+    assert rendered.audio.dtype == np.float32
+    assert np.array_equal(rendered.audio, np.round(rendered.audio * 32768) / 32768)
     for start, end, _ in (*rendered.words, *rendered.events, *rendered.styles, *rendered.phonemes):
         assert 0 <= start <= end <= rendered.duration
 
@@ -209,9 +181,9 @@ def test_an_error_names_the_clip_and_ends_the_workers(
     assert workers() == 0
 
 
-def test_a_worker_that_dies_is_named_with_its_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_worker_is_reported_with_its_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perform, "_WORKER", "raise SystemExit(3)")
-    with pytest.raises(RuntimeError, match=r"clip 'k0' failed: .* ended with status 3"):
+    with pytest.raises(RuntimeError, match=r"clip 'k0' failed: .* status 3"):
         list(render_many(jobs(1), workers=1))
 
 
@@ -221,8 +193,3 @@ def test_abandoning_the_iteration_ends_the_workers() -> None:
     assert workers() == 2
     clips.close()
     assert workers() == 0
-
-
-def test_workers_must_be_positive() -> None:
-    with pytest.raises(UserError, match="workers must be at least 1"):
-        list(render_many([], workers=0))

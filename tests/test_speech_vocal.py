@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evoxtral.world.speech.vocal import EVENTS, pulses, resonate, vocalise
+from evoxtral.world.speech.vocal import EVENTS, pulses, vocalise
 
 SECONDS = {
     "laughs": (0.4, 2.6),
@@ -28,28 +28,8 @@ def test_no_two_events_are_alike(tag: str) -> None:
     assert -16 < min(levels) < max(levels) < 4
 
 
-def test_events_are_reproducible() -> None:
-    first, second = (vocalise("laughs", 200, "female", np.random.default_rng(4)) for _ in range(2))
-    assert np.array_equal(first, second)
-
-
 def test_pulses_repeat_at_the_pitch_asked_for() -> None:
     tone = pulses(np.full(8000, 125.0), np.random.default_rng(0), jitter=0.0, shimmer=0.0)
     assert np.corrcoef(tone[128:], tone[:-128])[0, 1] > 0.999
     assert np.sqrt(np.mean(tone**2)) == pytest.approx(1, abs=0.05)
     assert abs(tone.mean()) < 0.02
-
-
-def test_resonances_move() -> None:
-    noise = np.random.default_rng(0).standard_normal(16000)
-    shaped = resonate(noise, [[600, 1200, 2500], [600, 2200, 2900]], [80, 80, 150])
-    assert np.sqrt(np.mean(shaped**2)) == pytest.approx(1)
-
-    def energy(part: np.ndarray, centre: int) -> float:
-        spectrum = np.abs(np.fft.rfft(part)) ** 2
-        hertz = np.fft.rfftfreq(len(part), 1 / 16000)
-        return spectrum[np.abs(hertz - centre) < 150].sum()
-
-    start, end = shaped[:3000], shaped[-3000:]
-    assert energy(start, 1200) > 3 * energy(start, 2000)
-    assert energy(end, 2150) > 3 * energy(end, 1300)

@@ -44,16 +44,8 @@ def audibility(
 ) -> pd.DataFrame:
     """Area under the ROC curve of a linear probe for each tag, on voices it has not heard.
 
-    The untagged clips are shared by all tags, so `len(tags) + 1` clips are rendered per pair.
-
-    Args:
-        tags: Which tags to judge.
-        texts: Plain texts of two words or more; at least `train_pairs + test_pairs` of them, so
-            that no text is used twice.
-        train_pairs: Pairs of clips from which a probe learns.
-        test_pairs: Pairs of clips on which it is tested.
-        seed: Of placement and rendering.
-        workers: Number of processes, all processors if None.
+    A text of two words or more for each pair, none used twice; the untagged clips are shared by
+    all tags.
 
     Returns:
         `tag | auc | n`, the test clips counted, half of them tagged.
@@ -171,17 +163,11 @@ def _longest_run(quiet: npt.NDArray[np.bool_]) -> int:
 
 
 def log_mel_statistics(audio: npt.NDArray[np.float32]) -> Features:
-    """Describe a clip by 250 numbers that know nothing of words.
+    """Describe a clip, 16 kHz, by 250 numbers that know nothing of words.
 
     Per mel band mean, deviation, percentiles and mean and deviation of the change over 30 ms (all
     relative to the clip's loudest band, so that recording level is not a cue); then rhythm (runs
     of quiet, modulation of the level), pitch and voicing.
-
-    Args:
-        audio: 16 kHz, shape (n,).
-
-    Returns:
-        Features, shape (d,).
     """
     spectrum = np.abs(np.fft.rfft(_blocks(audio, _WINDOW, _HOP), 512)) ** 2
     mel = np.log10(spectrum @ _mel_filters().T + 1e-10)

@@ -39,48 +39,33 @@ _STRESS_MARKS = "',%=|"
 
 
 class Utterance(NamedTuple):
-    """One call of the synthesiser.
+    """One call of the synthesiser."""
 
-    Attributes:
-        text: SSML without the `<speak>` element.
-        voice: espeak-ng voice name, with an optional `+variant`.
-        rate: Words per minute, 80 to 450.
-        pitch: 0 to 99, 50 is the voice's own.
-        range: Pitch range, 0 (monotone) to 99, 50 is the voice's own.
-    """
-
-    text: str
-    voice: str
-    rate: int
-    pitch: int
-    range: int
+    text: str  # SSML without the `<speak>` element
+    voice: str  # espeak-ng voice name, with an optional `+variant`
+    rate: int  # words per minute, 80 to 450
+    pitch: int  # 0 to 99, 50 is the voice's own
+    range: int  # pitch range, 0 (monotone) to 99, 50 is the voice's own
 
 
 class Spoken(NamedTuple):
-    """What one utterance sounds like.
+    """What one utterance sounds like; starts and ends in samples."""
 
-    Attributes:
-        pcm: 16-bit samples.
-        sample_rate: Hz.
-        phonemes: (start, end, symbol) in samples, silences left out, stress marks removed.
-        words: (start, character position in the utterance's text) in samples.
-    """
-
-    pcm: bytes
+    pcm: bytes  # 16-bit samples
     sample_rate: int
-    phonemes: list[tuple[int, int, str]]
-    words: list[tuple[int, int]]
+    phonemes: list[tuple[int, int, str]]  # start, end, symbol; no silences, no stress marks
+    words: list[tuple[int, int]]  # start, position in the utterance's text
 
 
 class Child:
     """A helper process that answers one message at a time; closing it, or our death, ends it.
 
     A fresh interpreter (`exec`, not `fork`), so threads of this process do not matter and its main
-    module is not imported again. The helper finds the number of its socket as last argument.
+    module is not imported again.
     """
 
     def __init__(self, *arguments: str) -> None:
-        """Start `python <arguments> <socket>`."""
+        """Start `python <arguments> <number of its socket>`."""
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         self._socket, theirs = Pipe()
         with theirs:
@@ -126,9 +111,7 @@ def _server(process_id: int) -> Child:
 def speak(utterances: list[Utterance], seed: int) -> list[Spoken]:
     """Synthesise utterances in sequence from one pristine state of espeak-ng.
 
-    Args:
-        utterances: What to say.
-        seed: Seed of espeak-ng's own generator (aspiration noise, flutter), 0 to 2**31 - 1.
+    The seed, 0 to 2**31 - 1, is of espeak-ng's own generator (aspiration noise, flutter).
 
     Raises:
         ValueError: espeak-ng refused a voice or a parameter.
@@ -149,22 +132,14 @@ def requests(socket: Connection) -> Iterator[Any]:
             yield socket.recv()
 
 
-class _Id(ctypes.Union):
-    _fields_ = (("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8))
-
-
 class _Event(ctypes.Structure):
     """`espeak_EVENT` of speak_lib.h."""
 
+    _numbers = ("type", "unique_identifier", "text_position", "length", "audio_position", "sample")
     _fields_ = (
-        ("type", ctypes.c_int),
-        ("unique_identifier", ctypes.c_uint),
-        ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int),
-        ("audio_position", ctypes.c_int),
-        ("sample", ctypes.c_int),
+        *((name, ctypes.c_int) for name in _numbers),
         ("user_data", ctypes.c_void_p),
-        ("id", _Id),
+        ("id", ctypes.c_char * 8),
     )
 
 
@@ -186,7 +161,7 @@ def _say(library: ctypes.CDLL, sample_rate: int, utterance: Utterance) -> tuple:
             if event.type == _WORD:
                 words.append((event.sample, event.text_position - 1))
             elif event.type == _PHONEME:
-                sounds.append((event.sample, bytes(event.id.string).decode("utf-8", "replace")))
+                sounds.append((event.sample, event.id.decode("utf-8", "replace")))
         return 0
 
     if library.espeak_SetVoiceByName(utterance.voice.encode()) != 0:

@@ -111,22 +111,16 @@ class Take(NamedTuple):
 
 @dataclass(frozen=True)
 class Rendered:
-    """A clip; spans are (start, end, label) in seconds, in order of their start.
+    """A clip: samples in [-1, 1], shape (n,), 16 kHz, and (start, end, label) in seconds, sorted.
 
-    Attributes:
-        audio: Samples in [-1, 1], float32, shape (n,), 16 kHz. They lie on the 16-bit grid, so
-            16-bit files hold them exactly.
-        phonemes: espeak-ng's phonemes without stress marks; what lies between them is not speech.
-        words: As spelt in the tagged text.
-        events: Vocal events and pauses.
-        styles: Emotions, deliveries, stammers and `emphasis`.
+    The samples lie on the 16-bit grid, so 16-bit files hold them exactly.
     """
 
     audio: npt.NDArray[np.float32]
-    phonemes: tuple[Span, ...]
-    words: tuple[Span, ...]
-    events: tuple[Span, ...]
-    styles: tuple[Span, ...]
+    phonemes: tuple[Span, ...]  # espeak-ng's; what lies between them is not speech
+    words: tuple[Span, ...]  # as spelt in the tagged text
+    events: tuple[Span, ...]  # vocal events and pauses
+    styles: tuple[Span, ...]  # emotions, deliveries, stammers and `emphasis`
 
     @property
     def duration(self) -> float:
@@ -135,13 +129,7 @@ class Rendered:
 
 
 def render(tagged_text: str, voice: Voice, seed: int) -> Rendered:
-    """Perform a tagged text.
-
-    Args:
-        tagged_text: Words, `[tags]` and CAPITALS; without any of these, neutral speech.
-        voice: The speaker.
-        seed: Decides everything that is drawn, at least 0.
-    """
+    """Perform words, `[tags]` and CAPITALS; the seed, at least 0, decides all that is drawn."""
     rng = np.random.default_rng(seed)
     dry = _perform(read_score(tagged_text), voice, rng)
     take = _join([_silence(_draw("lead", rng)), dry, _silence(_draw("tail", rng))])
@@ -425,11 +413,9 @@ def render_many(
     """Render clips in worker processes; results come in the order of the jobs.
 
     The workers are fresh interpreters that load numpy and espeak-ng only: torch or threads in
-    this process do not matter. They end with the iteration, also when it is abandoned.
-
-    Args:
-        jobs: Read lazily, a few clips ahead of what has been taken.
-        workers: Number of processes; one for each processor of this process if None.
+    this process do not matter. They end with the iteration, also when it is abandoned. Jobs are
+    read lazily, a few clips ahead of what has been taken; there is a worker for each processor if
+    `workers` is None.
 
     Raises:
         UserError: A clip cannot be rendered as asked; the message names its key.

@@ -13,7 +13,7 @@ What a tag covers:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -34,25 +34,15 @@ _NOT_SPOKEN = re.compile(r"[^\w',;:.-]+")
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """One speaker.
-
-    Attributes:
-        id: Name used in metadata.
-        espeak_name: Accent and variant as espeak-ng knows them.
-        gender: Decides the whisper variant and the vocal tract of synthesised events.
-        base_pitch: espeak-ng pitch of neutral speech, 0 to 99.
-        base_rate: Neutral speaking rate in words per minute.
-        f0: Median pitch of neutral speech in Hz, measured by autocorrelation.
-        held_out: Never used for training.
-    """
+    """One speaker."""
 
     id: str
-    espeak_name: str
-    gender: Literal["female", "male"]
-    base_pitch: int
-    base_rate: int
-    f0: float
-    held_out: bool = False
+    espeak_name: str  # accent and variant
+    gender: Literal["female", "male"]  # of the whisper and of synthesised events
+    base_pitch: int  # espeak-ng pitch of neutral speech, 0 to 99
+    base_rate: int  # words per minute of neutral speech
+    f0: float  # median pitch of neutral speech in Hz, measured by autocorrelation
+    held_out: bool = False  # never used for training
 
     @property
     def whisper_name(self) -> str:
@@ -110,61 +100,16 @@ class Token(NamedTuple):
 
 
 class Phrase(NamedTuple):
-    """Words said in one breath and one manner.
-
-    Attributes:
-        tokens: At least one speakable word.
-        styles: Emotion and delivery in force, outermost first.
-        closing: `.`, `?`, `!` or `...` at the end of a sentence, else empty.
-    """
+    """Words said in one breath and one manner."""
 
     tokens: tuple[Token, ...]
-    styles: tuple[Tag, ...]
-    closing: str
+    styles: tuple[Tag, ...]  # emotion and delivery in force, in this order
+    closing: str  # `.`, `?`, `!` or `...` at the end of a sentence, else empty
 
     @property
     def whispered(self) -> bool:
         """Whether it is spoken without voice."""
         return any(style.name == "whispers" for style in self.styles)
-
-
-class _Reader:
-    """Walks through a transcript, collecting words into phrases."""
-
-    def __init__(self) -> None:
-        self.items: list[Phrase | str] = []
-        self.tokens: list[Token] = []
-        self.styles: dict[str, Tag] = {}
-        self.stammer = False
-
-    def tag(self, tag: Tag) -> None:
-        group = group_of(tag.name)
-        if tag.name == "stammers":
-            self.stammer = True
-        elif group != "other":
-            self.close("")
-            if group in ("emotion", "delivery"):
-                self.styles[group] = tag
-            else:
-                self.items.append(tag.name)
-
-    def word(self, word: str, next_word: str) -> None:
-        """Take a word; the one after it tells whether an ellipsis ends the sentence."""
-        if _SPEAKABLE.search(word):
-            self.tokens.append(Token(word, self.stammer))
-            self.stammer = False
-        if ending := _TERMINAL.search(word):
-            mark = ending.group(1)
-            self.close(mark if len(mark) == 1 and mark != "…" else "...")
-            if not next_word[:1].islower():
-                self.styles.pop("delivery", None)
-
-    def close(self, closing: str) -> None:
-        """End the phrase in hand, if there is one."""
-        if self.tokens:
-            styles = tuple(self.styles[g] for g in ("emotion", "delivery") if g in self.styles)
-            self.items.append(Phrase(tuple(self.tokens), styles, closing))
-            self.tokens = []
 
 
 def read_score(tagged_text: str) -> list[Phrase | str]:
@@ -174,57 +119,63 @@ def read_score(tagged_text: str) -> list[Phrase | str]:
     ['...', '.', '']
     """
     transcript = parse(tagged_text)
-    reader, tags = _Reader(), list(transcript.tags)
+    items: list[Phrase | str] = []
+    tokens: list[Token] = []
+    styles: dict[str, Tag] = {}
+    stammered = False
+
+    def close(closing: str) -> None:
+        if tokens:
+            held = tuple(styles[kind] for kind in ("emotion", "delivery") if kind in styles)
+            items.append(Phrase(tuple(tokens), held, closing))
+            tokens.clear()
+
     for position, word in enumerate((*transcript.words, "")):
-        while tags and tags[0].word_index == position:
-            reader.tag(tags.pop(0))
-        reader.word(word, "".join(transcript.words[position + 1 : position + 2]))
-    reader.close("")
-    return reader.items
+        for tag in (tag for tag in transcript.tags if tag.word_index == position):
+            group = group_of(tag.name)
+            if tag.name == "stammers":
+                stammered = True
+            elif group != "other":
+                close("")
+                if group in ("emotion", "delivery"):
+                    styles[group] = tag
+                else:
+                    items.append(tag.name)
+        if _SPEAKABLE.search(word):
+            tokens.append(Token(word, stammered))
+            stammered = False
+        if ending := _TERMINAL.search(word):
+            mark = ending.group(1)
+            close(mark if mark in (".", "?", "!") else "...")
+            following = transcript.words[position + 1 : position + 2]
+            if not following or not following[0][0].islower():  # an ellipsis may go on
+                styles.pop("delivery", None)
+    close("")
+    return items
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manner:
-    """A way of speaking, relative to the speaker's neutral voice.
+    """A way of speaking, relative to the speaker's neutral voice."""
 
-    Attributes:
-        rate: Change of the speaking rate, 0.2 is 20 % faster.
-        pitch: Semitones.
-        range: Steps of espeak-ng's pitch range (0 monotone, 50 neutral, 99 widest).
-        gain: dB.
-        slope: Semitones from the first to the last word.
-        tremor: Depth of a 5-8 Hz shake in pitch and level, 0 to 1.
-        breath: Level of aspiration noise relative to the voice, 0 to 1.
-        drive: Hardness of the soft clip, 0 is none.
-        tilt: dB added above 1.5 kHz.
-        unevenness: Standard deviation of the rate from word to word.
-        hesitation: Chance of a short break after a word.
-        rise: Chance that a sentence ends on a rise.
-        linger: Change of the gaps between sentences, 0.5 is half as long again.
-    """
+    rate: float = 0.0  # change of the speaking rate, 0.2 is 20 % faster
+    pitch: float = 0.0  # semitones
+    range: float = 0.0  # steps of espeak-ng's pitch range (0 monotone, 50 neutral, 99 widest)
+    gain: float = 0.0  # dB
+    slope: float = 0.0  # semitones from the first to the last word
+    tremor: float = 0.0  # depth of a 5-8 Hz shake in pitch and level, 0 to 1
+    breath: float = 0.0  # level of aspiration noise relative to the voice, 0 to 1
+    drive: float = 0.0  # hardness of the soft clip, 0 is none
+    tilt: float = 0.0  # dB added above 1.5 kHz
+    unevenness: float = 0.0  # standard deviation of the rate from word to word
+    hesitation: float = 0.0  # chance of a short break after a word
+    rise: float = 0.0  # chance that a sentence ends on a rise
+    linger: float = 0.0  # change of the gaps between sentences, 0.5 is half as long again
 
-    rate: float = 0.0
-    pitch: float = 0.0
-    range: float = 0.0
-    gain: float = 0.0
-    slope: float = 0.0
-    tremor: float = 0.0
-    breath: float = 0.0
-    drive: float = 0.0
-    tilt: float = 0.0
-    unevenness: float = 0.0
-    hesitation: float = 0.0
-    rise: float = 0.0
-    linger: float = 0.0
-
-    def plus(self, other: Manner, times: float = 1.0) -> Manner:
+    def plus(self, other: Manner, times: float) -> Manner:
         """Both at once, the other so many times as strong."""
-        return Manner(
-            **{
-                name: getattr(self, name) + times * getattr(other, name)
-                for name in (field.name for field in fields(self))
-            }
-        )
+        both = {name: value + times * getattr(other, name) for name, value in vars(self).items()}
+        return Manner(**both)
 
 
 MANNERS: dict[str, Manner] = {

@@ -40,7 +40,7 @@ def pulses(
     shimmer: float = 0.08,
     open_quotient: float = 0.6,
 ) -> Audio:
-    """Derivative of the glottal flow.
+    """Derivative of the glottal flow, of about unit size, shape (n,).
 
     Args:
         f0: Pitch in Hz at each sample, shape (n,).
@@ -48,9 +48,6 @@ def pulses(
         jitter: Standard deviation of a cycle's onset, in cycles.
         shimmer: Standard deviation of a cycle's amplitude.
         open_quotient: Share of a cycle in which the glottis is open.
-
-    Returns:
-        Samples of about unit size, shape (n,).
     """
     phase = np.cumsum(f0) / SAMPLE_RATE + rng.random()
     cycles = int(phase[-1]) + 3
@@ -67,16 +64,13 @@ def pulses(
 
 
 def resonate(source: Audio, formants: npt.ArrayLike, bandwidths: npt.ArrayLike) -> Audio:
-    """Pass a source through resonances that move from one setting to the next.
+    """Pass a source through resonances that move from one setting to the next, at unit RMS.
 
     Args:
         source: Samples, shape (n,).
         formants: Frequencies in Hz, shape (settings, resonances): settings are equally spaced in
             time and joined by straight lines.
         bandwidths: In Hz, shape (resonances,).
-
-    Returns:
-        Samples at unit RMS, shape (n,).
     """
     frames = len(source) // _HOP + 5
     padded = np.zeros((frames - 1) * _HOP + _FRAME)
@@ -117,16 +111,13 @@ _TRACT = {"female": 1.15, "male": 1.0}
 
 
 def vocalise(tag: str, f0: float, gender: str, rng: np.random.Generator) -> Audio:
-    """One vocal event.
+    """One vocal event of a speaker, shape (n,), relative to speech at RMS 1.
 
     Args:
         tag: A key of `EVENTS`.
         f0: The speaker's neutral pitch in Hz.
         gender: `female` or `male`; sets the length of the vocal tract.
         rng: Draws everything else.
-
-    Returns:
-        Samples relative to speech at RMS 1, shape (n,).
     """
     maker, low, high = EVENTS[tag]
     tract = _TRACT[gender] * rng.uniform(0.95, 1.05)
