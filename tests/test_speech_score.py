@@ -10,19 +10,14 @@ from evoxtral.world.speech.score import Phrase, read_score
 
 
 def outline(text: str) -> list[str]:
-    """Phrases as `words/styles/closing`, events as their name."""
-    return [
-        "/".join(
-            (
-                " ".join(token.text for token in item.tokens),
-                "+".join(style.name for style in item.styles),
-                item.closing,
-            )
-        )
-        if isinstance(item, Phrase)
-        else item
-        for item in read_score(text)
-    ]
+    """Phrases as `words/styles/closing`, `~` before stammers, `*` before emphasis; events."""
+    return [item if isinstance(item, str) else _outline(item) for item in read_score(text)]
+
+
+def _outline(phrase: Phrase) -> str:
+    words = ("~" * word.stammered + "*" * word.emphasised + word.text for word in phrase.tokens)
+    styles = (style.name for style in phrase.styles)
+    return "/".join((" ".join(words), "+".join(styles), phrase.closing))
 
 
 @pytest.mark.parametrize(
@@ -38,19 +33,14 @@ def outline(text: str) -> list[str]:
         ("A [laughs] b.", ["A//", "laughs", "b.//."]),
         ("A. [pause] [gasps]", ["A.//.", "pause", "gasps"]),
         ('He said "no!" Yes', ['He said "no!"//!', "Yes//"]),
-        ("[stammers] — so what?", ["so what?//?"]),
+        ("[stammers] — so what?", ["~so what?//?"]),
         ("[sniffs] so [slams door] what", ["so what//"]),
+        ("We [stammers] REALLY left", ["We ~*REALLY left//"]),
         ("[angry]", []),
     ],
 )
 def test_outline(text: str, expected: list[str]) -> None:
     assert outline(text) == expected
-
-
-def test_stammer_and_emphasis_belong_to_words() -> None:
-    (phrase,) = read_score("We [stammers] REALLY left")
-    assert [token.stammered for token in phrase.tokens] == [False, True, False]
-    assert [token.emphasised for token in phrase.tokens] == [False, True, False]
 
 
 def test_the_cast_is_balanced_and_two_of_it_share_no_formants_with_training() -> None:

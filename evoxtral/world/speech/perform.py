@@ -421,9 +421,7 @@ def render_many(
         UserError: A clip cannot be rendered as asked; the message names its key.
         RuntimeError: A worker failed; the message names the key.
     """
-    count = _processors() if workers is None else workers
-    if count < 1:
-        raise UserError(f"workers must be at least 1, not {count}")
+    count = workers or _processors()
     idle: SimpleQueue[Child] = SimpleQueue()
 
     def ask(job: RenderJob) -> Rendered:

@@ -80,11 +80,10 @@ def find_voice(voice_id: str) -> Voice:
     Raises:
         UserError: There is none.
     """
-    for voice in VOICES:
-        if voice.id == voice_id:
-            return voice
-    names = ", ".join(voice.id for voice in VOICES)
-    raise UserError(f"no voice {voice_id!r}; choose one of {names}")
+    named = {voice.id: voice for voice in VOICES}
+    if voice_id not in named:
+        raise UserError(f"no voice {voice_id!r}; choose one of {', '.join(named)}")
+    return named[voice_id]
 
 
 class Token(NamedTuple):
