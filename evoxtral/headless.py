@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from evoxtral import UserError, params, pipeline, processes, raft, runs
 from evoxtral.bench.measured import measure
-from evoxtral.datamix import TRAIN
+from evoxtral.mix.source import TRAIN
 from evoxtral.model import device
 from evoxtral.params import Benchmark, FineTuning, Parameters, Raft, Sft
 

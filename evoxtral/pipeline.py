@@ -16,12 +16,13 @@ from typing import Any, Literal
 import pandas as pd
 from transformers import VoxtralForConditionalGeneration
 
-from evoxtral import UserError, datamix, metrics, model, params, processes, runs, tags, train
+from evoxtral import UserError, metrics, model, params, processes, runs, tags, train
 from evoxtral.clips import Clip, Dataset
-from evoxtral.datamix import TRAIN, Source
-from evoxtral.datamix.listening import to_mp3
+from evoxtral.clips.audio import to_mp3
 from evoxtral.decode import Decoding, decode, transcribe
 from evoxtral.metrics import Evaluation
+from evoxtral.mix import balance
+from evoxtral.mix.source import TRAIN, Source, open_clips
 from evoxtral.model import (
     Features,
     Listened,
@@ -152,7 +153,7 @@ def open_setup(cfg: FineTuning) -> Setup:
     """
     mix_cfg = params.profile(DataMix.notebook, cfg.profile)
     assert isinstance(mix_cfg, DataMix)
-    return Setup(cfg, mix_cfg, datamix.open_clips(mix_cfg))
+    return Setup(cfg, mix_cfg, open_clips(mix_cfg))
 
 
 # Transcripts
@@ -355,8 +356,8 @@ def lora_shape(cfg: Sft) -> LoraShape:
 
 def training_examples(cfg: Sft, setup: Setup) -> Examples:
     """The training mix: each clip as often as 01 draws it, with the weight it gives it."""
-    mix = datamix.training_mix(setup.mix_cfg, setup.source)
-    drawn = {row.id: row for row in datamix.read_mix(mix.path)}
+    mix = balance.training_mix(setup.mix_cfg, setup.source)
+    drawn = {row.id: row for row in balance.read_mix(mix.path)}
     clips = setup.clips(TRAIN)
     missing = sorted(set(drawn) - {clip.id for clip in clips})
     if missing:
@@ -374,7 +375,7 @@ def sft_adapter(cfg: Sft, setup: Setup) -> Tuned:
     """Build or reuse the SFT adapter; `tune` says what it may raise."""
     inputs = {
         "source": setup.source.digest,
-        "mix": datamix.training_mix(setup.mix_cfg, setup.source).digest,
+        "mix": balance.training_mix(setup.mix_cfg, setup.source).digest,
     }
     shape = lora_shape(cfg)
 

@@ -16,9 +16,9 @@ import torch
 
 from evoxtral import metrics, pipeline, processes, runs
 from evoxtral.clips import Clip
-from evoxtral.datamix import TRAIN
 from evoxtral.decode import Decoding, decode, plan_batches
 from evoxtral.metrics import Evaluation, RewardWeights
+from evoxtral.mix.source import TRAIN
 from evoxtral.model import adapter_digest, check_adapter, shape_of
 from evoxtral.params import Raft, Sft, profile
 from evoxtral.pipeline import VALIDATION, Setup

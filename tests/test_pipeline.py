@@ -13,9 +13,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evoxtral import UserError, datamix, metrics, model, params, pipeline, raft, runs, tags
+from evoxtral import UserError, metrics, model, params, pipeline, raft, runs, tags
 from evoxtral.bench import measured
 from evoxtral.metrics import RewardWeights
+from evoxtral.mix import balance
 from evoxtral.params import Raft, Sft
 from evoxtral.pipeline import Setup, open_setup, transcripts
 from evoxtral.tracking import tracker
@@ -51,7 +52,7 @@ def _raft(**changed: object) -> Raft:
 def test_examples_are_drawn_as_often_as_the_mix_says(setup: Setup) -> None:
     """Every clip of the mix, with its number of draws and its weight."""
     examples = pipeline.training_examples(_sft(), setup)
-    mix = datamix.read_mix(datamix.training_mix(setup.mix_cfg, setup.source).path)
+    mix = balance.read_mix(balance.training_mix(setup.mix_cfg, setup.source).path)
     clips = setup.clips("train")
     drawn = pd.Series([clips[i].id for i in examples.draws]).value_counts().to_dict()
     assert drawn == {row.id: row.draws for row in mix}

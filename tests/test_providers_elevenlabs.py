@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evoxtral import UserError, datamix, params, providers, runs, tags
+from evoxtral import UserError, params, providers, runs, tags
+from evoxtral.mix import chapter, source
 from evoxtral.params import DataMix
 from evoxtral.providers import elevenlabs
 from evoxtral.world import scripts
@@ -124,21 +125,21 @@ def test_without_an_allowance_the_costs_are_told_in_one_sentence(
     monkeypatch.setitem(sys.modules, "elevenlabs", None)
     for allowed in (0, CHARACTERS - 1):
         with pytest.raises(UserError) as error:
-            datamix.open_clips(order(allow_characters=allowed, speech_price=1e6))
+            source.open_clips(order(allow_characters=allowed, speech_price=1e6))
         assert str(error.value) == (
             f"20 clips, 0 of them paid for already; 20 requests left ({CHARACTERS} characters, "
             f"{CHARACTERS}.00 in money): set allow_characters to {CHARACTERS} to spend them (it is "
             f"{allowed}; nothing was spent)"
         )
     with pytest.raises(UserError, match=f"\\({CHARACTERS} characters\\): set"):
-        datamix.open_clips(order(allow_characters=0, speech_price=0))
+        source.open_clips(order(allow_characters=0, speech_price=0))
     assert speaker.asked.total() == 0
     assert not list((tmp_path / "bought").rglob("*.flac"))
 
 
 def test_what_was_bought_is_a_source_like_any_other(order, speaker) -> None:
     cfg = order(voices="voiceA:female, voiceB", stability=0.0)
-    data = datamix.open_source(cfg)
+    data = source.open_source(cfg)
     assert {name: len(rows) for name, rows in data.splits.items()} == {
         "train": 16, "validation": 2, "test": 2,
     }  # fmt: skip
@@ -162,18 +163,18 @@ def test_what_was_bought_is_a_source_like_any_other(order, speaker) -> None:
         assert (request["model_id"], request["key"]) == ("eleven_v3", CANARY)
         assert request["voice_settings"]["stability"] == 0.0
         assert "seed" not in request
-    assert {specimen.tag for specimen in datamix.specimens(cfg, data)} == {"sighs", "calm"}
-    assert datamix.audible(cfg, data).empty
+    assert {specimen.tag for specimen in chapter.specimens(cfg, data)} == {"sighs", "calm"}
+    assert chapter.audible(cfg, data).empty
 
 
 def test_later_notebooks_and_a_clean_checkout_buy_nothing(order, speaker, monkeypatch) -> None:
-    first = datamix.open_clips(order())
+    first = source.open_clips(order())
     monkeypatch.delenv("ELEVENLABS_API_KEY")
     monkeypatch.setitem(sys.modules, "elevenlabs", None)
-    again = datamix.open_clips(order(allow_characters=0))
+    again = source.open_clips(order(allow_characters=0))
     assert (again.digest, again.stage.executed) == (first.digest, False)
     shutil.rmtree(runs.runs_dir())
-    anew = datamix.open_clips(order(allow_characters=0, concurrency=1, allow_requests=3))
+    anew = source.open_clips(order(allow_characters=0, concurrency=1, allow_requests=3))
     assert (anew.digest, anew.stage.executed) == (first.digest, True)
     assert speaker.asked == dict.fromkeys(TEXTS, 1)
 
@@ -190,11 +191,11 @@ def test_audio_bought_by_earlier_versions_keeps_its_name(order) -> None:
 
 def test_the_key_is_in_no_file_and_no_log(order, speaker, tmp_path, caplog, capfd) -> None:
     with caplog.at_level(logging.DEBUG):
-        datamix.open_source(order())
+        source.open_source(order())
         assert caplog.records, "the client logs its requests"
         speaker.behave = lambda text, count: "echo"
         with pytest.raises(UserError, match="ElevenLabs refuses to serve") as error:
-            datamix.open_clips(order(stability=1.0, concurrency=1))
+            source.open_clips(order(stability=1.0, concurrency=1))
     assert speaker.asked.total() <= len(TEXTS) + 2, "one more may have been under way"
     shown = "".join(traceback.format_exception(error.value))
     assert "invalid key ***" in shown
@@ -207,7 +208,7 @@ def test_a_busy_server_is_waited_for(order, speaker) -> None:
         answers.get(count, "speak") if text == TEXTS[0] else "speak"
     )
     start = time.monotonic()
-    assert len(datamix.open_clips(order()).clips.clips) == 20
+    assert len(source.open_clips(order()).clips.clips) == 20
     assert time.monotonic() - start >= 0.3
     assert failures() == {}
     assert (speaker.asked[TEXTS[0]], speaker.asked.total()) == (3, 22)
@@ -234,10 +235,10 @@ def test_a_clip_that_fails_is_left_out_for_good(
     monkeypatch.setattr(elevenlabs, "TIMEOUT", 0.5)
     monkeypatch.setattr(elevenlabs, "RETRIES", 1)
     speaker.behave = lambda text, count: action if text == TEXTS[0] else "speak"
-    assert len(datamix.open_clips(order()).clips.clips) == 19
+    assert len(source.open_clips(order()).clips.clips) == 19
     (row,) = failures().values()
     assert (row["perhaps_billed"], reason in row["reason"]) == (perhaps_billed, True)
-    assert len(datamix.open_clips(order(allow_characters=0)).clips.clips) == 19
+    assert len(source.open_clips(order(allow_characters=0)).clips.clips) == 19
     assert speaker.asked[TEXTS[0]] == requests
     assert all(speaker.asked[text] == 1 for text in TEXTS[1:])
 
@@ -245,34 +246,34 @@ def test_a_clip_that_fails_is_left_out_for_good(
 def test_too_many_failures_stop_and_the_next_run_buys_the_rest(order, speaker) -> None:
     speaker.behave = lambda text, count: "short" if text in TEXTS[:2] else "speak"
     with pytest.raises(UserError, match=r"2 of 20 clips failed, more than the .* 5%.*truncat"):
-        datamix.open_clips(order())
+        source.open_clips(order())
     speaker.behave = lambda text, count: "speak"
     left = sum(map(len, TEXTS[:2]))
-    assert len(datamix.open_clips(order(allow_characters=left)).clips.clips) == 20
+    assert len(source.open_clips(order(allow_characters=left)).clips.clips) == 20
     assert speaker.asked.total() == 22
 
 
 def test_a_server_that_is_not_there(order, monkeypatch) -> None:
     monkeypatch.setattr(elevenlabs, "RETRIES", 0)
     with pytest.raises(UserError, match=r"20 of 20 clips failed.*no connection"):
-        datamix.open_clips(order(speech_url="http://127.0.0.1:1"))
+        source.open_clips(order(speech_url="http://127.0.0.1:1"))
     assert {row["perhaps_billed"] for row in failures().values()} == {False}
 
 
 def test_damaged_audio_is_bought_again_after_telling(order, speaker, tmp_path) -> None:
-    datamix.open_clips(order())
+    source.open_clips(order())
     victim = next((tmp_path / "bought").rglob("*.flac"))
     victim.write_bytes(victim.read_bytes()[:-200])
     shutil.rmtree(runs.runs_dir())
     with pytest.raises(UserError, match="19 of them paid for already; 1 requests left"):
-        datamix.open_clips(order(allow_characters=0))
-    datamix.open_clips(order())
+        source.open_clips(order(allow_characters=0))
+    source.open_clips(order())
     assert speaker.asked.total() == 21
 
 
 def test_a_script_that_is_refused_is_not_bought(order, speaker) -> None:
     texts = [*TEXTS, "[slams door] And that was that."]
-    data = datamix.open_source(order(texts, unknown_tags="reject"))
+    data = source.open_source(order(texts, unknown_tags="reject"))
     assert data.findings["reason"].tolist() == ["unknown tags: slams door"]
     assert data.judged == 21
     assert texts[-1] not in speaker.asked
@@ -281,7 +282,7 @@ def test_a_script_that_is_refused_is_not_bought(order, speaker) -> None:
 def test_the_generated_scripts_keep_their_splits(order, speaker) -> None:
     sizes = {"train": 3, "natural": 2, "raft_prompts": 1, "plain_val": 1}
     others = dict.fromkeys(("validation", "test", "balanced", "base_test"), 0)
-    data = datamix.open_clips(order(scripts="generated", **sizes, **others))
+    data = source.open_clips(order(scripts="generated", **sizes, **others))
     assert {name: len(rows) for name, rows in data.splits.items()} == sizes
     assert not tags.find_tags(data.splits["plain_val"][0].tagged_text)
 
@@ -303,7 +304,7 @@ def test_a_wrong_order_is_refused_before_anything_is_sent(
     order, speaker, changes, sentence
 ) -> None:
     with pytest.raises(UserError, match=sentence):
-        datamix.open_clips(order(**changes))
+        source.open_clips(order(**changes))
     assert speaker.asked.total() == 0
 
 
@@ -328,10 +329,11 @@ def test_voices_take_turns_and_one_text_in_one_voice_is_one_recording(order, spe
 
 KILLED = """
 import sys
-from evoxtral import datamix, params
+from evoxtral import params
+from evoxtral.mix import source
 own = {"source": "elevenlabs", "scripts": sys.argv[1], "speech_url": sys.argv[2],
        "allow_characters": 10_000}
-datamix.open_clips(params.profile("01_data_mix", "paper", own))
+source.open_clips(params.profile("01_data_mix", "paper", own))
 """
 
 
@@ -348,6 +350,6 @@ def test_killed_midway_nothing_is_lost_and_nothing_paid_twice(order, speaker, tm
         time.sleep(0.005)
     kept = len(list((tmp_path / "bought").rglob("*.flac")))
     assert kept >= 7
-    assert len(datamix.open_clips(order()).clips.clips) == 20
+    assert len(source.open_clips(order()).clips.clips) == 20
     assert speaker.asked.total() <= len(TEXTS) + 2, "at most those under way"
     assert providers.bought("speech", "abc", ".flac").parent.name == "ab"

@@ -24,9 +24,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import UserError, datamix, params, runs, tags
-from evoxtral.mix.goals import DENSITY, density_goals, tag_count_goals, tag_share_goals
-from evoxtral.mix.items import Features
+from evoxtral import UserError, params, runs, tags
+from evoxtral.mix import source
+from evoxtral.mix.goals import DENSITY, Item, goals
 from evoxtral.params import DataMix
 from evoxtral.providers import briefs, llm
 from evoxtral.providers.briefs import Brief
@@ -156,7 +156,7 @@ def write(order):
     """The rows of the scripts that are written."""
 
     def run(count: int = 12, **changes: object) -> list[dict]:
-        data = datamix.open_source(order(count, **changes))
+        data = source.open_source(order(count, **changes))
         assert sum(map(len, data.splits.values())) == count
         return runs.read_json(newest("scripts.json"))
 
@@ -174,10 +174,11 @@ def rejects() -> list[str]:
 def test_scripts_are_written_steered_and_unlike_each_other(write, writer, monkeypatch) -> None:
     monkeypatch.setattr(llm, "ROUND", 20)
     rows = write(60)
-    features = Features.of(
-        SimpleNamespace(id=f"{k}", slice=row["slice_type"], **row) for k, row in enumerate(rows)
-    )
-    for goal in density_goals(features):
+    items = [
+        Item(f"{k}", row["tagged_text"], row["plain_text"], row["domain"])
+        for k, row in enumerate(rows)
+    ]
+    for goal in [goal for goal in goals(items) if goal.table == "density"]:
         assert goal.low - 5 / 60 < goal.measured() < goal.high + 5 / 60
     assert {row["template"] for row in rows} == {"written", "paraphrased"}
     assert briefs.near_existing([row["tagged_text"] for row in rows], SEEDS) == set()
@@ -364,10 +365,11 @@ def test_the_key_shows_nowhere(write, writer, tmp_path, caplog, capfd) -> None:
 KILLED = """
 import json, sys
 from pathlib import Path
-from evoxtral import datamix, params
+from evoxtral import params
+from evoxtral.mix import source
 from evoxtral.world import scripts
 scripts.fetch_released = lambda _: Path(sys.argv[2])
-datamix.open_source(params.profile("01_data_mix", "paper", json.loads(sys.argv[1])))
+source.open_source(params.profile("01_data_mix", "paper", json.loads(sys.argv[1])))
 """
 
 
@@ -401,9 +403,9 @@ def test_what_a_model_wrote_is_spoken_and_bought_once(order, writer, tmp_path, m
     with served(Speaker()) as speaker:
         own = {"source": "elevenlabs", "scripts": "llm", "speech_url": speaker.url}
         with pytest.raises(UserError, match="set allow_characters to"):
-            datamix.open_clips(order(**own))
+            source.open_clips(order(**own))
         asked = len(writer.requests)
-        spoken = datamix.open_clips(order(**own, allow_requests=0, allow_characters=10_000))
+        spoken = source.open_clips(order(**own, allow_requests=0, allow_characters=10_000))
         assert len(writer.requests) == asked
         assert set(speaker.asked) == {clip.tagged_text for clip in spoken.clips.clips}
 
@@ -436,13 +438,13 @@ def test_a_model_that_obeys_meets_the_targets_of_the_note(target) -> None:
             texts = [obey(brief, rng) for _ in range(brief.rows)]
             assert [list(briefs.faults(text, brief)) for text in texts] == [[]] * brief.rows
             writer.accepted += [row(text, brief.domain) for text in texts]
-    features = Features.of(
-        SimpleNamespace(id=f"{k}", slice="", plain_text="", **one)
+    judged = {"density", "tags", *(["examples"] if target == 800 else [])}
+    items = [
+        Item(f"{k}", one["tagged_text"], "", one["domain"])
         for k, one in enumerate(writer.accepted[:target])
-    )
-    goals = [*density_goals(features), *tag_share_goals(features)]
-    goals += tag_count_goals(features) if target == 800 else []
-    assert {goal.row: goal.measured() for goal in goals if goal.verdict() != "yes"} == {}
+    ]
+    wanted = [goal for goal in goals(items) if goal.table in judged]
+    assert {goal.row: goal.measured() for goal in wanted if goal.verdict() != "yes"} == {}
     domains = Counter(one["domain"] for one in writer.accepted)
     assert set(domains) == set(DOMAINS)
     assert max(domains.values()) - min(domains.values()) <= target / 20

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from evoxtral.bench.scores import NO_TAGS
 from evoxtral.bench.systems import ADAPTER, BASE, PREDICTIONS, RL, SFT
-from evoxtral.datamix import TRAIN
 from evoxtral.figures import PipelineFacts, RaftFacts
 from evoxtral.figures.canvas import scientific
 from evoxtral.metrics import Evaluation
+from evoxtral.mix.source import TRAIN
 from evoxtral.model import TINY, adapter_digest
 from evoxtral.params import Benchmark, Raft, Sft
 from evoxtral.pipeline import Setup

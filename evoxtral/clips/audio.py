@@ -105,3 +105,11 @@ def encode_flac(samples: npt.NDArray[np.float32]) -> bytes:
 def write_audio(path: Path | str, samples: npt.NDArray[np.float32]) -> None:
     """Write a FLAC file that is whole or absent after a kill."""
     runs.write_bytes(path, encode_flac(samples))
+
+
+def to_mp3(audio: npt.NDArray[np.float32]) -> bytes:
+    """16 kHz samples as MP3, which every browser plays; same samples and library, same bytes."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, audio, SAMPLE_RATE, format="MP3", subtype="MPEG_LAYER_III",
+                    bitrate_mode="VARIABLE", compression_level=0.7)  # fmt: skip
+    return buffer.getvalue()

@@ -8,12 +8,12 @@ from evoxtral.figures.diagrams import (
     raft_pipeline,
     two_stage_pipeline,
 )
-from evoxtral.figures.listening import Shown, audibility, clips, missing
 from evoxtral.figures.mix import (
+    audibility,
     checklist,
     density,
     durations,
-    near_duplicate_time,
+    listening_page,
     tag_shares,
     valence,
 )

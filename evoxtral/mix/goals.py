@@ -1,25 +1,25 @@
-"""What the composition note asks of a training set, as linear goals.
+"""What the composition note asks of a training set: linear goals, and what they count.
 
-A goal is `low <= hits / base <= high`, where hits and base are sums over the examples. The tables
-of `composition` read a goal's measured value; `rebalance` takes the same goals as constraints on
-how often to draw each example, so that what is measured is what was aimed at.
+A goal is `low <= hits / base <= high`, where hits and base are sums over the examples.
+`composition` reads a goal's measured value; `balance` takes the same goals as constraints on how
+often to draw each example, so that what is measured is what was aimed at.
 
-Where the note gives a number, the goal has it. Where it only says "balanced" or "varied", the
-goal is ours and its `source` says so: every category of an axis holds at least half of an equal
-share (`FAIR`).
+Where the note gives a number, the goal has it. Where it only says "balanced" or "varied", the goal
+is ours: every category of an axis holds at least half of an equal share (`FAIR`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evoxtral import tags
-from evoxtral.mix.items import Features
+from evoxtral import UserError, tags
+
+Array = NDArray[np.float64]
 
 Verdict = Literal["yes", "no", "not known"]
 
@@ -57,13 +57,29 @@ EXAMPLES_PER_TAG = 40
 MAX_DRAWS = 5
 """Most draws of one text in a rebalanced set (section 5: oversample 3–5x, no further)."""
 
-LENGTHS = ("short", "medium", "long")
 FAIR = 0.5
 CLOSE_WORDS = 3
 WIDE_WORDS = 8
 SPACING_FLOOR = 0.10
 
-OURS = "our rule"
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One example: a script, or a clip made of it. `None` means not known, never "none"."""
+
+    id: str
+    tagged_text: str
+    plain_text: str
+    domain: str
+    voice: str | None = None
+    gender: str | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, row: Any) -> Item:
+        """Make an item of a script, a clip, or anything else with attributes of these names."""
+        known = (row.id, row.tagged_text, row.plain_text, row.domain)
+        return cls(*known, *(getattr(row, name, None) for name in ("voice", "gender", "seconds")))
 
 
 @dataclass(frozen=True)
@@ -77,20 +93,18 @@ class Goal:
         base: (n,) denominator per example; `None` for a count.
         low: least value that passes.
         high: greatest value that passes.
-        source: where the number comes from.
         priority: weight of a shortfall when goals conflict.
     """
 
     table: str
     row: str
-    hits: NDArray[np.float64] = field(repr=False)
-    base: NDArray[np.float64] | None = field(repr=False)
+    hits: Array = field(repr=False)
+    base: Array | None = field(repr=False)
     low: float
     high: float = float("inf")
-    source: str = OURS
     priority: float = 1.0
 
-    def measured(self, draws: NDArray[np.float64] | None = None) -> float:
+    def measured(self, draws: Array | None = None) -> float:
         """Share in [0, 1] or count, every example drawn once or `draws` times; NaN if 0 / 0."""
         times = np.ones_like(self.hits) if draws is None else draws
         hits = float(times @ self.hits)
@@ -99,7 +113,7 @@ class Goal:
         base = float(times @ self.base)
         return hits / base if base else float("nan")
 
-    def verdict(self, draws: NDArray[np.float64] | None = None) -> Verdict:
+    def verdict(self, draws: Array | None = None) -> Verdict:
         """Whether the measured value lies in the band, bounds included."""
         value = self.measured(draws)
         return "yes" if self.low - 1e-12 <= value <= self.high + 1e-12 else "no"
@@ -118,46 +132,55 @@ class Goal:
         return f"{round(100 * self.low, 1):g}–{round(100 * self.high, 1):g} %"
 
 
-def density_goals(features: Features) -> list[Goal]:
-    """The four strata of tag density, as shares of all examples (section 6)."""
-    everyone = np.ones(len(features))
-    stratum = np.searchsorted([row[0] for row in DENSITY.values()], features.n_tags, "right") - 1
+def goals(items: Sequence[Item], window_seconds: float | None = None) -> list[Goal]:
+    """Every linear goal of the note that the examples can be measured on, tables in order.
+
+    Args:
+        items: at least one.
+        window_seconds: the model's window, for length strata; `None` for real data.
+
+    Raises:
+        UserError: there are no examples.
+    """
+    if not items:
+        raise UserError("no examples: a composition needs at least one")
+    texts = [tags.parse(item.tagged_text) for item in items]
+    names = [[tag.name for tag in text.tags] for text in texts]
+    counts = np.array([[own.count(tag) for tag in tags.TAGS] for own in names], dtype=float)
     return [
-        Goal("density", name, (stratum == k).astype(float), everyone, low, high, "section 6", 100)
+        *_density(np.array([len(own) for own in names])),
+        *_tags(items, counts, np.array([float(bool(own)) for own in names])),
+        *_axes(items, counts, window_seconds),
+        *_places(texts),
+    ]
+
+
+def _density(n_tags: NDArray[np.int64]) -> list[Goal]:
+    """The four strata of tag density, as shares of all examples (section 6)."""
+    stratum = np.searchsorted([row[0] for row in DENSITY.values()], n_tags, "right") - 1
+    return [
+        Goal("density", name, (stratum == k).astype(float), np.ones(len(n_tags)), low, high, 100)
         for k, (name, (_, low, high)) in enumerate(DENSITY.items())
     ]
 
 
-def tag_share_goals(features: Features) -> list[Goal]:
-    """Minimum share of each tag among tagged examples; bands for `[pause]` and CAPS (section 5)."""
-    goals = [
-        Goal("tags", f"[{tag}]", features.has(tag), features.tagged, low, source="section 5",
-             priority=10)
-        for tag, (low, *_) in MINIMUMS.items()
-    ]  # fmt: skip
-    frequent = {"[pause]": features.has("pause"), "CAPS": features.caps * features.tagged}
-    for name, hits in frequent.items():
-        goals.append(Goal("tags", name, hits, features.tagged, *FREQUENT[:2], "section 5", 10))
-    return goals
-
-
-def tag_count_goals(features: Features) -> list[Goal]:
-    """At least 40 examples of each of the 17 tags (section 6)."""
-    return [
-        Goal("examples", f"[{tag}]", features.has(tag), None, EXAMPLES_PER_TAG,
-             source="section 6", priority=10)
-        for tag in tags.TAGS
-    ]  # fmt: skip
+def _tags(items: Sequence[Item], counts: Array, tagged: Array) -> Iterator[Goal]:
+    """Shares of tagged examples (section 5), then 40 examples of each tag (section 6)."""
+    has = dict(zip(tags.TAGS, (counts > 0).astype(float).T, strict=True))
+    for tag, (low, *_) in MINIMUMS.items():
+        yield Goal("tags", f"[{tag}]", has[tag], tagged, low, priority=10)
+    plain = (tags.strip_tags(item.tagged_text) for item in items)
+    caps = np.array([float(bool(tags.emphasis_words(text))) for text in plain])
+    for name, hits in (("[pause]", has["pause"]), ("CAPS", caps * tagged)):
+        yield Goal("tags", name, hits, tagged, *FREQUENT[:2], 10)
+    for tag, hits in has.items():
+        yield Goal("examples", f"[{tag}]", hits, None, EXAMPLES_PER_TAG, priority=10)
 
 
 def length_edges(window_seconds: float | None) -> tuple[float, float]:
     """Seconds at which short ends and long begins.
 
-    Real data: 10 and 30 s, as the note has them. In a model with a shorter window no clip is ever
-    long in that sense; there the strata are thirds of the window.
-
-    Args:
-        window_seconds: the model's window; `None` for real data.
+    Real data (`None`): 10 and 30 s, as the note has them; thirds of a model's shorter window.
 
     >>> length_edges(None)
     (10.0, 30.0)
@@ -167,67 +190,54 @@ def length_edges(window_seconds: float | None) -> tuple[float, float]:
     return (10.0, 30.0) if window_seconds is None else (window_seconds / 3, 2 * window_seconds / 3)
 
 
-def axis_goals(features: Features, window_seconds: float | None = None) -> list[Goal]:
+def known(items: Sequence[Item], name: str) -> list[Any] | None:
+    """Values of an optional field of all items, or `None` if a single one is missing."""
+    values = [getattr(item, name) for item in items]
+    return None if None in values else values
+
+
+def _axes(items: Sequence[Item], counts: Array, window_seconds: float | None) -> Iterator[Goal]:
     """Stratification axes of section 3 other than density; axes that are not known are absent.
 
     Emotion and non-verbal sounds are shares of the axis' tag occurrences, so that the categories
     add up to one; valence, length and gender are shares of all examples.
     """
-    goals = [
-        *_tag_axis(features, "emotion", ("excited", "sad", "angry", "nervous", "calm",
-                                         "frustrated")),
-        *_tag_axis(features, "non-verbal", tags.GROUPS["nonverbal"]),
-    ]  # fmt: skip
-    signs = {"positive": 1, "negative": -1, "neutral": 0}
-    masks = {name: features.valence == sign for name, sign in signs.items()}
-    goals += _partition("valence", masks)
-    seconds, gender = features.known("seconds"), features.known("gender")
-    if seconds is not None:
+    emotions = ("excited", "sad", "angry", "nervous", "calm", "frustrated")
+    for axis, names in (("emotion", emotions), ("non-verbal", tags.GROUPS["nonverbal"])):
+        columns = counts[:, [tags.TAGS.index(name) for name in names]]
+        for name, hits in zip(names, columns.T, strict=True):
+            yield Goal(axis, name, hits, columns.sum(axis=1), FAIR / len(names))
+    sign = {"positive": 1, "negative": -1, "neutral": 0}
+    valence = np.sign(counts @ np.array([sign[tags.VALENCE[name]] for name in tags.TAGS]))
+    strata = {"valence": {name: valence == value for name, value in sign.items()}}
+    if seconds := known(items, "seconds"):
         low, high = length_edges(window_seconds)
         bins = np.digitize(np.array(seconds, dtype=float), (low, high))
-        spans = (f"< {low:.3g} s", f"{low:.3g}–{high:.3g} s", f"≥ {high:.3g} s")
-        names = (f"{name} ({span})" for name, span in zip(LENGTHS, spans, strict=True))
-        goals += _partition("length", {name: bins == k for k, name in enumerate(names)})
-    if gender is not None:
-        values = np.array(gender)
-        masks = {name: values == name for name in ("male", "female", "neutral")}
-        goals += _partition("gender", masks)
-    return goals
+        spans = (f"short (< {low:.3g} s)", f"medium ({low:.3g}–{high:.3g} s)",
+                 f"long (≥ {high:.3g} s)")  # fmt: skip
+        strata["length"] = {name: bins == k for k, name in enumerate(spans)}
+    if gender := known(items, "gender"):
+        voices = ("male", "female", "neutral")
+        strata["gender"] = {name: np.array(gender) == name for name in voices}
+    for axis, masks in strata.items():
+        for name, mask in masks.items():
+            yield Goal(axis, name, mask.astype(float), np.ones(len(items)), FAIR / len(masks))
 
 
-def _tag_axis(features: Features, axis: str, names: tuple[str, ...]) -> Iterator[Goal]:
-    columns = features.occurrences[:, [tags.TAGS.index(name) for name in names]]
-    for k, name in enumerate(names):
-        yield Goal(axis, name, columns[:, k], columns.sum(axis=1), FAIR / len(names))
-
-
-def _partition(axis: str, masks: dict[str, NDArray[np.bool_]]) -> Iterator[Goal]:
-    for name, mask in masks.items():
-        yield Goal(axis, name, mask.astype(float), np.ones(len(mask)), FAIR / len(masks))
-
-
-def position_goals(features: Features) -> list[Goal]:
+def _places(texts: Sequence[tags.Transcript]) -> Iterator[Goal]:
     """Tags in every third of the text, and both close and wide spacing (section 6)."""
-    total = features.thirds.sum(axis=1)
-    goals = [
-        Goal("position", name, features.thirds[:, k], total, FAIR / 3)
-        for k, name in enumerate(("beginning", "middle", "end"))
+    places = [np.array([tag.word_index for tag in text.tags], dtype=int) for text in texts]
+    thirds = [
+        np.minimum(3 * (place / max(len(text.words), 1)), 2).astype(int)
+        for text, place in zip(texts, places, strict=True)
     ]
-    pairs = np.array([len(gap) for gap in features.gaps], dtype=float)
-    close = np.array([np.sum(gap <= CLOSE_WORDS) for gap in features.gaps], dtype=float)
-    wide = np.array([np.sum(gap >= WIDE_WORDS) for gap in features.gaps], dtype=float)
-    names = (f"close (≤ {CLOSE_WORDS} words)", f"wide (≥ {WIDE_WORDS} words)")
-    for name, hits in zip(names, (close, wide), strict=True):
-        goals.append(Goal("spacing", name, hits, pairs, SPACING_FLOOR))
-    return goals
-
-
-def all_goals(features: Features, window_seconds: float | None = None) -> list[Goal]:
-    """Every linear goal of the note that the data can be measured on, tables in order."""
-    return [
-        *density_goals(features),
-        *tag_share_goals(features),
-        *tag_count_goals(features),
-        *axis_goals(features, window_seconds),
-        *position_goals(features),
-    ]
+    total = np.array([len(place) for place in places], dtype=float)
+    for k, name in enumerate(("beginning", "middle", "end")):
+        hits = np.array([np.sum(third == k) for third in thirds], dtype=float)
+        yield Goal("position", name, hits, total, FAIR / 3)
+    gaps = [np.diff(place) for place in places]
+    pairs = np.array([len(gap) for gap in gaps], dtype=float)
+    close = np.array([np.sum(gap <= CLOSE_WORDS) for gap in gaps], dtype=float)
+    wide = np.array([np.sum(gap >= WIDE_WORDS) for gap in gaps], dtype=float)
+    yield Goal("spacing", f"close (≤ {CLOSE_WORDS} words)", close, pairs, SPACING_FLOOR)
+    yield Goal("spacing", f"wide (≥ {WIDE_WORDS} words)", wide, pairs, SPACING_FLOOR)

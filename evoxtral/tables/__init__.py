@@ -12,22 +12,7 @@ from evoxtral.tables.bench import (
     stage_changes,
     tag_bias,
 )
-from evoxtral.tables.mix import (
-    audibility,
-    class_weights,
-    composition,
-    dataset_draws,
-    dataset_mixes,
-    dataset_splits,
-    factors,
-    findings,
-    leakage,
-    near_duplicates,
-    ratios,
-    splits,
-    targets,
-    training_mix,
-)
+from evoxtral.tables.mix import audibility, composition, data_mix, near_duplicates, targets
 from evoxtral.tables.model import COUNT, TEXT, Best, Direction, Format, Table, best_in_row
 from evoxtral.tables.paper import (
     SYSTEM_LABELS,

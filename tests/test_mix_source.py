@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evoxtral import UserError, datamix, params
+from evoxtral import UserError, params
 from evoxtral.clips.audio import write_audio
-from evoxtral.datamix import overview
+from evoxtral.mix import chapter, source
 from evoxtral.params import DataMix
 from evoxtral.world import scripts
 
@@ -48,29 +48,29 @@ READ = {
 
 
 def test_the_corpus_is_built_once_and_found_clean() -> None:
-    first = datamix.open_source(config())
-    second = datamix.open_source(config())
+    first = source.open_source(config())
+    second = source.open_source(config())
     assert (first.stage.executed, second.stage.executed) == (True, False)
     assert first.digest == second.digest == first.stage.digest
-    assert [item.split for item in first.items] == ["train"] * 3
+    assert len(first.items) == 3
     assert first.findings.empty
     assert first.judged == 5
-    assert datamix.open_clips(config()).clips == first.clips
-    summary = datamix.split_summary(first).set_index("split")
+    assert source.open_clips(config()).clips == first.clips
+    summary = chapter.split_summary(first).set_index("split")
     assert summary["clips"].to_dict() == {"train": 3, "natural": 2}
     assert summary.index.tolist() == ["train", "natural"]
-    assert set(overview.durations(first)) == {"train", "natural"}
+    assert set(chapter.durations(first)) == {"train", "natural"}
     others = {"real": "x", "voices": "a", "scripts": "llm", "allow_characters": 1, "concurrency": 9}
     mixing = {"train_pairs": 9, "mix": "1:1", "threshold": 0.5}
-    assert datamix.corpus(config(**others, **mixing)).digest == first.digest
+    assert source.corpus(config(**others, **mixing)).digest == first.digest
 
 
 def test_ones_own_clips_are_copied_and_bad_ones_named(recordings: Path) -> None:
     with pytest.raises(UserError, match="the field 'file_name' is missing"):
-        datamix.open_source(config(source=str(recordings)))
+        source.open_source(config(source=str(recordings)))
     (recordings / "train" / "7.flac").write_bytes(b"no audio")
     cfg = config(source=str(recordings), **READ)
-    data = datamix.open_source(cfg)
+    data = source.open_source(cfg)
     assert [clip.tagged_text for clip in data.splits["train"][:8:7]] == [
         "[laughs] we train number 0", "[laughs] we train number 8",
     ]  # fmt: skip
@@ -78,19 +78,19 @@ def test_ones_own_clips_are_copied_and_bad_ones_named(recordings: Path) -> None:
     assert {clip.voice for clip in data.splits["test"]} == {f"s{k}" for k in range(20)}
     assert (len(data.items), data.judged, data.window_seconds) == (19, 40, None)
     assert data.findings[["kind", "line"]].to_numpy().tolist() == [["reject", 8]]
-    assert datamix.findings_summary(data).set_index("kind").loc["reject", "share"] == 1 / 40
-    assert not datamix.open_source(cfg).stage.executed
-    other = datamix.open_source(config(source=str(recordings), **READ | {"tag_names": ""}))
+    assert chapter.findings_summary(data).set_index("kind").loc["reject", "share"] == 1 / 40
+    assert not source.open_source(cfg).stage.executed
+    other = source.open_source(config(source=str(recordings), **READ | {"tag_names": ""}))
     assert other.digest != data.digest
     assert other.splits["train"][0].tags == ()
     write_audio(recordings / "train" / "7.flac", np.full(8000, 0.25, np.float32))
-    assert datamix.open_source(cfg).digest != data.digest
+    assert source.open_source(cfg).digest != data.digest
 
 
 def test_real_recordings_are_a_split_that_training_does_not_see(recordings: Path) -> None:
-    alone = datamix.open_clips(config())
+    alone = source.open_clips(config())
     cfg = config(real=str(recordings), **READ)
-    for data in (datamix.open_source(cfg), datamix.open_clips(cfg)):
+    for data in (source.open_source(cfg), source.open_clips(cfg)):
         assert {name: len(rows) for name, rows in data.splits.items()} == {
             "train": 3, "natural": 2, "real": 40,
         }  # fmt: skip
@@ -99,8 +99,8 @@ def test_real_recordings_are_a_split_that_training_does_not_see(recordings: Path
         assert data.items == alone.items
         assert all(data.clips.audio(clip).size for clip in data.clips.clips)
     assert data.window_seconds == alone.window_seconds
-    assert datamix.open_source(cfg).judged == 45
-    shown = {specimen.tag: specimen for specimen in datamix.specimens(cfg, data)}
+    assert source.open_source(cfg).judged == 45
+    shown = {specimen.tag: specimen for specimen in chapter.specimens(cfg, data)}
     assert shown["laughs"].heard
 
 
@@ -118,9 +118,9 @@ def test_a_dataset_of_the_hub_is_mapped_too(
     (tmp_path / "hub").mkdir()
     table.to_parquet(tmp_path / "hub" / "train.parquet")
     read = {"columns": "transcript:tagged_text", "tag_names": READ["tag_names"]}
-    data = datamix.open_source(config(source=f"hub:{tmp_path}/hub", **read))
+    data = source.open_source(config(source=f"hub:{tmp_path}/hub", **read))
     assert [clip.tagged_text for clip in data.splits["train"]] == ["We laugh [laughs]"]
-    again = datamix.open_source(config(source=f"hub:{tmp_path}/hub", **read))
+    again = source.open_source(config(source=f"hub:{tmp_path}/hub", **read))
     assert (again.digest, again.stage.executed) == (data.digest, False)
 
 
@@ -134,7 +134,7 @@ def script_file(folder: Path, count: int) -> str:
 def test_unknown_tags_of_scripts_follow_the_policy(tmp_path: Path) -> None:
     path = script_file(tmp_path, 20)
     found = {
-        policy: datamix.open_source(config(source=path, unknown_tags=policy))
+        policy: source.open_source(config(source=path, unknown_tags=policy))
         for policy in ("keep", "warn", "reject")
     }
     assert [len(data.findings) for data in found.values()] == [0, 1, 1]
@@ -147,31 +147,30 @@ def test_the_released_scripts_are_split_as_published(
     released_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scripts, "fetch_released", lambda _: released_path)
-    data = datamix.open_source(config(source="released"))
+    data = source.open_source(config(source="released"))
     assert {name: len(rows) for name, rows in data.splits.items()} == {
         "train": 808, "validation": 101, "test": 101,
     }  # fmt: skip
-    summary = datamix.split_summary(data)
+    summary = chapter.split_summary(data)
     assert summary["hours"].isna().all()
     assert summary["voices"].isna().all()
-    assert overview.durations(data) == {}
-    assert "no sound" in str(datamix.duration_figure(data).get_label())
+    assert chapter.durations(data) == {}
 
 
 def test_what_cannot_be_used_is_one_sentence(recordings: Path, tmp_path: Path) -> None:
     for name in ("nowhere", "../nowhere.json"):
         with pytest.raises(UserError, match=r"does not exist: give generated, released, llm, "):
-            datamix.open_source(config(source=name))
+            source.open_source(config(source=name))
     with pytest.raises(UserError, match="real 'nowhere' does not exist: give hub:owner/name, or"):
-        datamix.open_source(config(real="nowhere"))
+        source.open_source(config(real="nowhere"))
     texts = script_file(tmp_path, 9)
     with pytest.raises(UserError, match="has no sound: leave out"):
-        datamix.open_source(config(source=texts, real=str(recordings), **READ))
+        source.open_source(config(source=texts, real=str(recordings), **READ))
     with pytest.raises(UserError, match="has scripts but no sound, and fine-tuning needs both"):
-        datamix.open_clips(config(source=texts))
+        source.open_clips(config(source=texts))
     (recordings / "train").rename(recordings / "real")
-    data = datamix.open_source(config(source=str(recordings), **READ))
+    data = source.open_source(config(source=str(recordings), **READ))
     with pytest.raises(UserError, match=r"no split 'train' \(it has real, test\)"):
         _ = data.items
     with pytest.raises(UserError, match="has a split 'real' itself: leave out"):
-        datamix.open_source(config(source=str(recordings), real=str(recordings), **READ))
+        source.open_source(config(source=str(recordings), real=str(recordings), **READ))

@@ -20,7 +20,7 @@ from evoxtral import UserError, runs, tags
 from evoxtral.clips.clip import Clip, Dataset, RowError, load, read_clip, read_rows
 from evoxtral.clips.corpus import SPLITS, build_corpus, plan
 from evoxtral.clips.ingest import COLUMNS, FINDINGS, Reading, fetch, ingest, pairs, validate
-from evoxtral.mix.items import Item
+from evoxtral.mix.goals import Item
 from evoxtral.params import DataMix
 from evoxtral.providers import elevenlabs, llm
 from evoxtral.world import scripts, speech
@@ -79,8 +79,7 @@ class Source:
         if TRAIN not in self.splits:
             found = ", ".join(self.splits) or "none"
             raise UserError(f"{self.name} has no split {TRAIN!r} (it has {found}): name one so")
-        rows = self.splits[TRAIN]
-        return [dataclasses.replace(Item.of(row), split=TRAIN) for row in rows]
+        return [Item.of(row) for row in self.splits[TRAIN]]
 
     @property
     def digest(self) -> str:
