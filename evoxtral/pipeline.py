@@ -281,7 +281,6 @@ def tune(
 
     def make(folder: Path) -> None:
         examples = training(folder)
-        validation = validation_examples(setup, encoder_learns=shape.encoder_lora)
         watched = _watched(setup, encoder_learns=shape.encoder_lora)
         with tracker(cfg, folder, name) as run:
             finetune(
@@ -290,7 +289,6 @@ def tune(
                 cfg,
                 start,
                 examples,
-                validation,
                 watched,
                 what=name,
                 report_to="none" if run is None else "wandb",
@@ -312,25 +310,15 @@ def precision(cfg: FineTuning) -> Literal["float32", "bfloat16"]:
     return arithmetic(cfg.precision, device(cfg.device))
 
 
-def validation_examples(setup: Setup, *, encoder_learns: bool) -> Examples:
-    """Each validation clip once."""
-    texts = [clip.tagged_text for clip in setup.clips(VALIDATION)]
-    heard = setup.heard(VALIDATION, encoder_learns=encoder_learns)
-    return Examples(heard, texts, range(len(texts)), setup.prompter, [1.0] * len(texts))
-
-
 def _watched(setup: Setup, *, encoder_learns: bool) -> list[Watched]:
-    """Validation, and plain speech where the data has it."""
-    return [
-        Watched(
-            split,
-            setup.heard(split, encoder_learns=encoder_learns),
-            [clip.seconds or 0.0 for clip in setup.clips(split)],
-            [clip.tagged_text for clip in setup.clips(split)],
-        )
-        for split in (VALIDATION, PLAIN)
-        if setup.has(split)
-    ]
+    """Each clip of validation once, and of plain speech where the data has it."""
+    made = []
+    for split in (VALIDATION, *([PLAIN] if setup.has(PLAIN) else [])):
+        clips, heard = setup.clips(split), setup.heard(split, encoder_learns=encoder_learns)
+        texts = [clip.tagged_text for clip in clips]
+        examples = Examples(heard, texts, range(len(clips)), setup.prompter, [1.0] * len(clips))
+        made.append(Watched(split, examples, [clip.seconds or 0.0 for clip in clips]))
+    return made
 
 
 def _heard(setup: Setup, adapter: Path) -> list[list[Any]]:

@@ -103,13 +103,6 @@ def test_greedy_is_generate_with_an_adapter_attached_and_the_encoder_in_place():
     assert greedy(tuned, prompt, mels, 16) == generated(tuned, prompt, mels, 16)
 
 
-def test_greedy_repeats_itself_k_times():
-    model = read_cached(random_model())
-    made = decode(model, [1, *WINDOW], random_features(5), Decoding(12), EOS, k=3)
-    single = decode(model, [1, *WINDOW], random_features(5), Decoding(12), EOS)
-    assert made == [own * 3 for own in single]
-
-
 @contextmanager
 def watched(module):
     """Shapes of what enters the language model: (rows, positions) of each call."""

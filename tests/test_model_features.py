@@ -87,8 +87,7 @@ def assert_asked_as_the_processor_asks(base, audio, windows):
 
 
 def test_clips_of_any_length_are_asked_as_the_processor_asks(base, full, spoken):
-    for clip in spoken.clips[:2]:
-        assert_asked_as_the_processor_asks(base, spoken.audio(clip), 1)
+    assert_asked_as_the_processor_asks(base, spoken.audio(spoken.clips[0]), 1)
     for seconds, windows in ((0.1, 1), (7.99, 1), (8, 1), (8.01, 2), (17, 3)):
         assert_asked_as_the_processor_asks(base, noise(seconds), windows)
     for seconds, windows in ((12, 1), (30, 1), (45, 2)):

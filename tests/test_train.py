@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,17 +69,19 @@ class Task:
         first_words = [" ".join(clip.tagged_text.split()[:3]) for clip in spoken.clips[:clips]]
         texts = texts or first_words
         seconds = [clip.seconds for clip in spoken.clips]
-        few = Heard(heard[:4])
-        self.training = Examples(Heard(heard[:clips]), texts, range(clips), prompter, [1.0] * clips)
-        self.validation = Examples(few, texts[:4], range(4), prompter, [1.0] * 4)
+
+        def first(count):
+            own = Heard(heard[:count]), texts[:count], range(count)
+            return Examples(*own, prompter, [1.0] * count)
+
+        self.training = first(clips)
         self.watched = [
-            Watched("validation", few, seconds[:4], texts[:4]),
-            Watched("plain_val", Heard(heard[:2]), seconds[:2], texts[:2]),
+            Watched("validation", first(4), seconds[:4]),
+            Watched("plain_val", first(2), seconds[:2]),
         ]
 
     def run(self, folder, cfg=None, start=SHAPE):
-        data = self.training, self.validation, self.watched
-        finetune(folder, self.base, cfg or recipe(), start, *data)
+        finetune(folder, self.base, cfg or recipe(), start, self.training, self.watched)
         return read_log(folder)
 
 
@@ -228,13 +231,6 @@ def test_it_goes_on_from_an_adapter(done, task, tmp_path):
     assert last.validation_loss.iloc[0] == pytest.approx(chosen, rel=1e-4)
 
 
-def test_a_base_on_the_cpu_is_trained_there_though_there_is_a_gpu(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    chosen = train._arguments(recipe(), tmp_path, torch.device("cpu"), "none", resumed=False)
-    assert chosen.device.type == "cpu"
-    assert not chosen.dataloader_pin_memory
-
-
 @pytest.mark.parametrize(("batch", "micro"), [(4, 3), (5, 2)])
 def test_a_batch_that_does_not_divide_is_refused_before_any_work(small, tmp_path, batch, micro):
     one = small()
@@ -281,9 +277,9 @@ def forget_words(task):
     validation, plain = own.watched
     cached, prompter = read_cached(open_base("tiny", "cpu").model), own.training.prompter
     limit = 2 * own.training.longest_target
-    said = transcribe(cached, prompter, plain.features, plain.seconds, limit, 8)
-    texts = [prompter.text(one.ids) for one in said]
-    own.watched = [validation, Watched("plain_val", plain.features, plain.seconds, texts)]
+    said = transcribe(cached, prompter, plain.examples.heard, plain.seconds, limit, 8)
+    examples = replace(plain.examples, texts=[prompter.text(one.ids) for one in said])
+    own.watched = [validation, replace(plain, examples=examples)]
     return own
 
 
@@ -428,13 +424,13 @@ def run(base, folder):
     heard, prompter = Heard(features.split(1)), Prompter(opened)
     texts = ["[sighs] Fine.", "No.", "What do you think?", "[pause] Go on!"] * 2
     examples = Examples(heard, texts, range(8), prompter, [1.0] * 8)
-    few = Examples(heard, texts, range(2), prompter, [1.0] * 8)
-    watched = [Watched("validation", Heard(heard[:2]), [4.0] * 2, texts[:2])]
+    few = Examples(Heard(heard[:2]), texts[:2], range(2), prompter, [1.0] * 2)
+    watched = [Watched("validation", few, [4.0] * 2)]
     cfg = params.profile("02_sft", "tiny", {
         "learning_rate": 5e-3, "epochs": 4, "batch": 4, "micro_batch": 2, "neftune_alpha": 5.0,
         "precision": "float32",
     })
-    finetune(folder, opened, cfg, LoraShape(rank=4, alpha=8), examples, few, watched)
+    finetune(folder, opened, cfg, LoraShape(rank=4, alpha=8), examples, watched)
 
 # Imports take seconds and a run less: each run is a fork, and the parent never computes.
 print("ready", flush=True)

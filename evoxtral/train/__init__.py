@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
+from peft import PeftModel
 from transformers import (
     PrinterCallback,
     ProgressCallback,
@@ -75,7 +76,6 @@ def finetune(
     cfg: FineTuning,
     start: LoraShape | Path,
     training: Examples,
-    validation: Examples,
     watched: Sequence[Watched],
     *,
     what: str = "SFT",
@@ -95,8 +95,8 @@ def finetune(
             chosen if any keeps to it: a high learning rate first hurts and then heals.
         start: the shape of fresh adapters, or the folder of those to go on from.
         training: examples to learn.
-        validation: examples whose loss chooses the epoch.
-        watched: splits transcribed after every epoch, validation first, then plain speech.
+        watched: splits transcribed after every epoch: validation, whose loss chooses the epoch,
+            then plain speech.
         what: named in the progress bar.
         report_to: the Trainer's trackers.
 
@@ -111,7 +111,16 @@ def finetune(
     while True:
         found = newest_whole(checkpoints)
         arguments = _arguments(cfg, checkpoints, base.model.device, report_to, resumed=bool(found))
-        trainer = _trainer(base, cfg, start, arguments, training, validation, watched)
+        trainer = FineTuner(
+            cfg,
+            watched,
+            model=_adapted(base, start, cfg.seed),
+            args=arguments,
+            train_dataset=training,
+            data_collator=partial(collate, pad=training.prompter.pad),
+        )
+        for theirs in (PrinterCallback, ProgressCallback):
+            trainer.remove_callback(theirs)
         every = EveryStep(what, cfg.seed)
         trainer.add_callback(every)
         state = _train(trainer, found)
@@ -124,33 +133,13 @@ def finetune(
         _finish(folder, state, cfg.plain_limit)
 
 
-def _trainer(
-    base: Voxtral,
-    cfg: FineTuning,
-    start: LoraShape | Path,
-    arguments: TrainingArguments,
-    training: Examples,
-    validation: Examples,
-    watched: Sequence[Watched],
-) -> FineTuner:
-    fresh = isinstance(start, LoraShape)
-    shape = start if fresh else shape_of(start)
+def _adapted(base: Voxtral, start: LoraShape | Path, seed: int) -> PeftModel:
+    """The model to train: with fresh adapters or saved ones, on the cache if it can be."""
+    shape = start if isinstance(start, LoraShape) else shape_of(start)
     model = base.model if shape.encoder_lora else read_cached(base.model)
-    trainer = FineTuner(
-        model=attach(model, start, cfg.seed) if fresh else load(model, start, trainable=True),
-        args=arguments,
-        train_dataset=training,
-        eval_dataset=validation,
-        data_collator=partial(collate, pad=training.prompter.pad),
-        watched=watched,
-        limit=cfg.plain_limit,
-        patience=cfg.plain_patience,
-        max_new_tokens=2 * max(training.longest_target, validation.longest_target),
-        batch_heard=max(64, cfg.batch),
-    )
-    for theirs in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(theirs)
-    return trainer
+    if isinstance(start, LoraShape):
+        return attach(model, start, seed)
+    return load(model, start, trainable=True)
 
 
 def _train(trainer: FineTuner, found: Path | None) -> TrainerState | None:

@@ -23,6 +23,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from evoxtral import UserError, metrics, processes, tags
 from evoxtral.decode import transcribe
 from evoxtral.model import Listened, Prompter, fold, last_logits, settle
+from evoxtral.params import FineTuning
 
 IGNORED = -100
 """Label of a position that is not learnt."""
@@ -214,31 +215,24 @@ class LengthSampler(Sampler[int]):
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """A split that is transcribed after every epoch.
-
-    Attributes:
-        name: of the split.
-        features: of its clips.
-        seconds: their durations.
-        texts: tagged references.
-    """
+    """A split that is transcribed after every epoch: its name, each clip once, their durations."""
 
     name: str
-    features: Listened
+    examples: Examples
     seconds: Sequence[float]
-    texts: Sequence[str]
 
-    def scores(
-        self, model: nn.Module, prompter: Prompter, max_new_tokens: int, batch: int
-    ) -> dict[str, float]:
+    def scores(self, model: nn.Module, max_new_tokens: int, batch: int) -> dict[str, float]:
         """Word error rate (as written), Tag F1 (`paper`) and strict Tag F1 of greedy transcripts.
 
         The last is missing where no reference has a tag.
         """
-        heard = transcribe(model, prompter, self.features, self.seconds, max_new_tokens, batch)
-        made = metrics.evaluate(self.texts, [prompter.text(one.ids) for one in heard])
+        texts, prompter = self.examples.texts, self.examples.prompter
+        heard = transcribe(
+            model, prompter, self.examples.heard, self.seconds, max_new_tokens, batch
+        )
+        made = metrics.evaluate(texts, [prompter.text(one.ids) for one in heard])
         scores = {"wer": made.strict()["wer"].value, "tag_f1": made.paper()["tag_f1"].value}
-        if any(tags.find_tags(text) for text in self.texts):
+        if any(tags.find_tags(text) for text in texts):
             scores["strict_tag_f1"] = made.tagged().strict()["tag_f1"].value
         return scores
 
@@ -247,29 +241,18 @@ class FineTuner(Trainer):
     """Trainer over `Examples`.
 
     Args:
+        cfg: training stops where the word error rate on a split other than validation has risen
+            by more than `plain_limit` in more than `plain_patience` epochs in a row.
         watched: splits transcribed after every epoch; the first is validation, whose scores are
             logged as `eval_*`, of the others as `eval_<name>_*`.
-        limit: highest word error rate allowed on a split other than validation, above the first
-            one measured; training stops where it is passed in more than `patience` epochs in a row.
-        patience: epochs.
-        max_new_tokens: most tokens of a validation transcript.
-        batch_heard: clips of a batch that is transcribed.
         options: of `Trainer`.
     """
 
-    def __init__(
-        self,
-        *,
-        watched: Sequence[Watched],
-        limit: float,
-        patience: int,
-        max_new_tokens: int,
-        batch_heard: int,
-        **options: Any,
-    ) -> None:
-        super().__init__(**options)
-        self.watched, self.limit, self.patience = watched, limit, patience
-        self.max_new_tokens, self.batch_heard = max_new_tokens, batch_heard
+    def __init__(self, cfg: FineTuning, watched: Sequence[Watched], **options: Any) -> None:
+        super().__init__(eval_dataset=watched[0].examples, **options)
+        self.cfg, self.watched = cfg, watched
+        learnt = (self.train_dataset, self.eval_dataset)
+        self.max_new_tokens = 2 * max(examples.longest_target for examples in learnt)
         self._weights = self.model.num_parameters(exclude_embeddings=True)
         self._choose_kernels(for_training=True)
 
@@ -356,11 +339,10 @@ class FineTuner(Trainer):
         """
         self.model.eval()
         self._choose_kernels(for_training=False)
-        prompter = self.train_dataset.prompter
         heard = {"eval_loss": self.validation_loss()}
         self._check_finite(heard["eval_loss"], self.state.global_step)
         for split in self.watched:
-            scores = split.scores(self.model, prompter, self.max_new_tokens, self.batch_heard)
+            scores = split.scores(self.model, self.max_new_tokens, max(64, self.cfg.batch))
             prefix = "eval_" if split is self.watched[0] else f"eval_{split.name}_"
             heard |= {prefix + name: value for name, value in scores.items() if value == value}
         self.log(heard)
@@ -379,8 +361,9 @@ class FineTuner(Trainer):
         for split in self.watched[1:]:
             key = f"eval_{split.name}_wer"
             measured = [row[key] for row in history if key in row]
-            beyond = [value - measured[0] > self.limit for value in measured[-1 - self.patience :]]
-            if len(beyond) > self.patience and all(beyond):
+            last = measured[-1 - self.cfg.plain_patience :]
+            beyond = [value - measured[0] > self.cfg.plain_limit for value in last]
+            if len(beyond) > self.cfg.plain_patience and all(beyond):
                 return True
         return False
 
