@@ -20,7 +20,7 @@ from transformers import DynamicCache
 from evoxtral import processes
 from evoxtral.model import Listened, Prompter, last_logits
 from evoxtral.model.cpu import side_by_side
-from evoxtral.progress import progress
+from evoxtral.processes import progress
 
 _DROP_AT = 0.25
 """Share of ended rows at which the cache is compacted: each compaction copies what stays."""

@@ -9,15 +9,19 @@ waits as long as it takes: one process may synthesise a corpus for an hour while
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from tqdm import tqdm
+
 from evoxtral import UserError
 
 _PATIENCE = timedelta(days=30)
+_LIVE, _QUIET = 0.5, 20.0  # seconds between refreshes of a bar
 
 T = TypeVar("T")
 
@@ -150,3 +154,29 @@ def barrier() -> None:
         UserError: another process has failed.
     """
     gather(None)
+
+
+def progress(total: int, what: str, *, unit: str, done: int = 0, shown: bool = True) -> tqdm:
+    """A bar of long work to `update` and to close (it is a context manager).
+
+    An executed notebook keeps every refresh as a line of its output, so there they are rare. Of
+    several processes only the main one draws.
+
+    Args:
+        total: units of work.
+        what: what is being done, a word or two.
+        unit: name of a unit, singular.
+        done: units that an earlier run has finished.
+        shown: False makes a bar that is not drawn, for work inside other work.
+    """
+    interval = _LIVE if sys.stdout.isatty() else _QUIET
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=what,
+        unit=unit,
+        file=sys.stdout,
+        disable=not (shown and is_main()),
+        mininterval=interval,
+        maxinterval=max(10.0, interval),
+    )

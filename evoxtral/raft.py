@@ -22,7 +22,7 @@ from evoxtral.mix.source import TRAIN
 from evoxtral.model import adapter_digest, check_adapter, shape_of
 from evoxtral.params import Raft, Sft, profile
 from evoxtral.pipeline import VALIDATION, Setup
-from evoxtral.progress import progress
+from evoxtral.processes import progress
 from evoxtral.selection import (
     Curated,
     best_of,

@@ -25,7 +25,7 @@ from evoxtral import runs, tags
 from evoxtral.clips.audio import SAMPLE_RATE, BadAudioError, decode
 from evoxtral.decode import transcribe
 from evoxtral.model import Prompter, merge, open_base
-from evoxtral.progress import progress
+from evoxtral.processes import progress
 
 TOKENS_PER_SECOND = 16
 """Most tokens written for a second of sound; fast English speech with a tag per word has ten."""

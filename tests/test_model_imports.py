@@ -7,7 +7,7 @@ from helpers import fresh_python
 HEAVY = ("torch", "transformers", "peft", "accelerate", "mistral_common", "safetensors", "wandb")
 CORE = (
     *("bench", "checks", "cli", "clips", "figures", "metrics", "mix", "params"),
-    *("predictions", "processes", "progress", "providers", "paper", "report", "runs", "selection"),
+    *("predictions", "processes", "providers", "paper", "report", "runs", "selection"),
     *("stats", "tables", "tags", "tracking", "world.base", "world.scripts", "world.speech"),
 )
 

@@ -31,7 +31,7 @@ def test_a_stage_is_built_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("change", "value"),
-    [("params", {"n": 2}), ("inputs", {"up": "x"}), ("code", ["evoxtral.progress"])],
+    [("params", {"n": 2}), ("inputs", {"up": "x"}), ("code", ["evoxtral.processes"])],
 )
 def test_whatever_decides_the_result_decides_the_folder(change: str, value: object) -> None:
     usual = {"params": {"n": 1}, "make": fill}
@@ -139,7 +139,7 @@ def test_a_second_process_is_refused_and_a_dead_one_leaves_no_lock(tmp_path: Pat
 
 
 def test_the_order_of_modules_does_not_decide() -> None:
-    modules = ["evoxtral.progress", "evoxtral.stats"]
+    modules = ["evoxtral.processes", "evoxtral.stats"]
     assert runs.code_digest(modules) == runs.code_digest(modules[::-1])
     assert runs.code_digest(modules) != runs.code_digest(modules[:1])
 

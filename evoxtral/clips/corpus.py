@@ -23,7 +23,7 @@ import numpy.typing as npt
 from evoxtral import UserError, runs
 from evoxtral.clips.audio import SAMPLE_RATE, BadAudioError, audio_digest, decode, write_audio
 from evoxtral.clips.clip import Clip, complete, folder_of, write_splits
-from evoxtral.progress import progress
+from evoxtral.processes import progress
 from evoxtral.world import scripts
 from evoxtral.world.scripts import Script
 from evoxtral.world.speech import (

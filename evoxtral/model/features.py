@@ -32,7 +32,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from evoxtral import UserError, runs, tags
 from evoxtral.clips import Clip, Dataset
 from evoxtral.model.cpu import side_by_side
-from evoxtral.progress import progress
+from evoxtral.processes import progress
 
 if TYPE_CHECKING:
     from evoxtral.model import Voxtral

@@ -26,7 +26,7 @@ from evoxtral.clips.audio import (
 )
 from evoxtral.clips.clip import Clip, RowError, complete, folder_of, write_splits
 from evoxtral.params import DataMix
-from evoxtral.progress import progress
+from evoxtral.processes import progress
 from evoxtral.providers import (
     RETRIES,
     TIMEOUT,

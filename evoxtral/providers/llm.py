@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evoxtral import UserError, runs, tags
 from evoxtral.params import DataMix
-from evoxtral.progress import progress
+from evoxtral.processes import progress
 from evoxtral.providers import (
     RETRIES,
     TIMEOUT,

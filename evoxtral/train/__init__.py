@@ -42,7 +42,7 @@ from evoxtral.model import (
     shape_of,
 )
 from evoxtral.params import FineTuning
-from evoxtral.progress import progress
+from evoxtral.processes import progress
 from evoxtral.train.trainer import Examples, FineTuner, Watched, collate, masked, mixed
 
 ADAPTER, LOG, SUMMARY, SEAL = "adapter", "log.csv", "summary.json", "whole.json"

@@ -34,7 +34,7 @@ from transformers import WhisperFeatureExtractor
 
 from evoxtral import runs, tags
 from evoxtral.mix import duplicates
-from evoxtral.progress import progress
+from evoxtral.processes import progress
 from evoxtral.world import scripts, speech
 from evoxtral.world.base.model import FRAME_RATE, SAMPLE_RATE, Architecture
 from evoxtral.world.speech import RenderJob, render_many

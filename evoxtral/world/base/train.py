@@ -22,7 +22,7 @@ from transformers.audio_utils import hertz_to_mel, mel_to_hertz
 
 from evoxtral import UserError, runs
 from evoxtral.model import arithmetic
-from evoxtral.progress import progress
+from evoxtral.processes import progress
 from evoxtral.world.base import corpus
 from evoxtral.world.base.corpus import Utterances
 from evoxtral.world.base.model import (
