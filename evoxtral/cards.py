@@ -22,7 +22,7 @@ from huggingface_hub import (
 )
 
 from evoxtral import bench, params, pipeline, runs, tables
-from evoxtral.bench.systems import ADAPTER, BASE
+from evoxtral.bench import ADAPTER, BASE, Split
 from evoxtral.metrics import Evaluation
 from evoxtral.model import TINY, LoraShape, shape_of
 from evoxtral.params import Sft, TinyBase
@@ -211,7 +211,7 @@ def _metadata(facts: CardFacts) -> ModelCardData:
 
 def _scores(facts: CardFacts) -> Iterator[tuple[str, str, float]]:
     """Protocol, metric and value of the adapter, six decimals."""
-    rows = bench.score({ADAPTER: facts.evaluations[ADAPTER]}).metrics
+    rows = bench.overall(bench.score_frame(Split("", {ADAPTER: facts.evaluations[ADAPTER]})))
     for row in rows[rows["value"].notna()].to_dict("records"):
         yield row["protocol"], row["metric"], round(float(row["value"]), 6)
 
@@ -301,8 +301,8 @@ def base_card(cfg: TinyBase, parameters: int, words: pd.DataFrame, audible: pd.D
         audio_kwargs=json.dumps(window_arguments(SHAPE)),
         batch=cfg.batch,
         perturb=f"{cfg.perturb:.0%}",
-        transcription=_table(tables.transcription(words)),
-        probes=_table(tables.probes(audible)),
+        transcription=_table(tables.of("transcription", words)),
+        probes=_table(tables.of("probes", audible)),
         **{name: f"{getattr(cfg, name):,}" for name in counts},
         **{name: f"{getattr(cfg, name):g}" for name in rates},
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from evoxtral import UserError, params, pipeline, processes, raft, runs
-from evoxtral.bench.measured import measure
+from evoxtral.bench import measure
 from evoxtral.mix.source import TRAIN
 from evoxtral.model import device
 from evoxtral.params import Benchmark, FineTuning, Parameters, Raft, Sft

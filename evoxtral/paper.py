@@ -1,89 +1,47 @@
-"""The numbers the Evoxtral report and model card print, read from `reports/paper/*.csv`.
+"""What the Evoxtral report and model card print, alone and beside measured numbers.
 
-Fractions are fractions (22.0 % is 0.220) and keep the printed digits; changes printed as text
-stay text. Nothing here is computed: `evoxtral.checks` recomputes, `evoxtral.tables` formats.
+`load` reads `reports/paper/*.csv`: fractions are fractions (22.0 % is 0.220) with the printed
+digits, changes printed as text stay text. `evoxtral.claims` recomputes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import pandas as pd
 
 from evoxtral import UserError, runs
 
-SYSTEMS = ("base", "sft", "rl")
-_TEXT, _NUMBER, _COUNT = "text", "number", "count"
-_COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "table1_hyperparameters": {"hyperparameter": _TEXT, "value": _TEXT},
-        "sft_advice": {"hyperparameter": _TEXT, "advice": _TEXT, "quote": _TEXT},
-        "table2_core": {
-            "key": _TEXT,
-            "metric": _TEXT,
-            "direction": _TEXT,
-            **dict.fromkeys(SYSTEMS, _NUMBER),
-            "best": _TEXT,
-        },
-        "table3_per_tag": {
-            "tag": _TEXT,
-            "sft": _NUMBER,
-            "rl": _NUMBER,
-            "delta": _TEXT,
-            "support": _COUNT,
-        },
-        "rl_settings": {"parameter": _TEXT, "value": _TEXT},
-        "text_numbers": {
-            "key": _TEXT,
-            "value": _NUMBER,
-            "unit": _TEXT,
-            "source": _TEXT,
-            "place": _TEXT,
-            "quote": _TEXT,
-        },
-        "released_counts": {"what": _TEXT, "tag": _TEXT, "value": _COUNT},
-        "sources": {"file": _TEXT, "source": _TEXT, "place": _TEXT, "note": _TEXT},
-    }
-)
+SYSTEMS = {"base": "base", "sft": "SFT", "rl": "RL"}
+"""Names of measured systems by their columns in the published tables."""
+
+TINY_WORLD = "same method, tiny world"
+WITHIN, OUTSIDE, NO_INTERVAL = "within interval", "outside interval", "no interval"
+NOT_MEASURED = "not measured"
+
+# Half of the last printed digit: Table 2 prints error rates in percent with two decimals.
+_HALF = {"wer": 0.00005, "cer": 0.00005}
+_HALF_OTHERS = 0.0005
 
 
 @dataclass(frozen=True)
-class ReleasedCounts:
-    """What the reference transcripts of the benchmark clips contain.
-
-    Attributes:
-        clips: number of clips.
-        untagged: clips whose reference has no tag.
-        without_capitals: clips whose reference has no word in capitals.
-        occurrences: how often each tag occurs.
-        clips_with: in how many clips each tag occurs.
-    """
-
-    clips: int
-    untagged: int
-    without_capitals: int
-    occurrences: Mapping[str, int]
-    clips_with: Mapping[str, int]
-
-
-@dataclass(frozen=True, eq=False)
 class Published:
-    """Everything printed.
+    """All published numbers.
 
     Attributes:
-        hyperparameters: Table 1; columns `hyperparameter`, `value` (text as printed).
+        hyperparameters: Table 1; `hyperparameter`, `value` (text as printed).
         sft_advice: the composition note on the same; `hyperparameter`, `advice`, `quote`.
         core: Table 2; `key`, `metric`, `direction` (`lower` or `higher` is better), fractions
             `base`, `sft`, `rl`, and `best`, the system the report names.
-        per_tag: Table 3; `tag`, F1 in [0, 1] `sft` and `rl`, `delta` as printed, `support`.
+        per_tag: Table 3; `tag`, F1 `sft` and `rl`, `delta` as printed, `support`.
         rl_settings: the card's RL stage; `parameter`, `value` (text as printed).
-        quotes: numbers of the running text; `key`, `value`, `unit`, `source`, `place`, `quote`.
-        numbers: `quotes` as a mapping from key to value.
-        released: counts over the references of the 50 benchmark clips.
         sources: where each file comes from.
+        numbers: of the running text, by key.
+        released: counts over the references of the 50 benchmark clips.
+        clips_with: in how many of these clips each tag occurs.
     """
 
     hyperparameters: pd.DataFrame
@@ -91,10 +49,10 @@ class Published:
     core: pd.DataFrame
     per_tag: pd.DataFrame
     rl_settings: pd.DataFrame
-    quotes: pd.DataFrame
-    numbers: Mapping[str, float]
-    released: ReleasedCounts
     sources: pd.DataFrame
+    numbers: Mapping[str, float]
+    released: Mapping[str, int]
+    clips_with: Mapping[str, int]
 
 
 def folder() -> Path:
@@ -102,102 +60,181 @@ def folder() -> Path:
     return runs.root() / "reports" / "paper"
 
 
-def load(path: Path | None = None) -> Published:
-    """Read and validate all published numbers.
-
-    Args:
-        path: a folder with the CSV files; by default the checkout's own.
+def load() -> Published:
+    """Read all published numbers.
 
     Raises:
-        UserError: a file is missing, has other columns, or holds a value out of range.
+        UserError: a file is missing.
     """
-    place = folder() if path is None else path
-    quotes = _unique(_read(place, "text_numbers"), "key")
+    numbers, counts = _read("text_numbers"), _read("released_counts")
+    whole, with_tag = counts[counts["tag"] == ""], counts[counts["what"] == "clips with the tag"]
     return Published(
-        hyperparameters=_unique(_read(place, "table1_hyperparameters"), "hyperparameter"),
-        sft_advice=_unique(_read(place, "sft_advice"), "hyperparameter"),
-        core=_core(_read(place, "table2_core")),
-        per_tag=_per_tag(_read(place, "table3_per_tag")),
-        rl_settings=_unique(_read(place, "rl_settings"), "parameter"),
-        quotes=quotes,
-        numbers=MappingProxyType(dict(zip(quotes["key"], quotes["value"], strict=True))),
-        released=_released(_read(place, "released_counts")),
-        sources=_unique(_read(place, "sources"), "file"),
+        hyperparameters=_read("table1_hyperparameters"),
+        sft_advice=_read("sft_advice"),
+        core=_read("table2_core"),
+        per_tag=_read("table3_per_tag"),
+        rl_settings=_read("rl_settings"),
+        sources=_read("sources"),
+        numbers=dict(zip(numbers["key"], numbers["value"], strict=True)),
+        released=dict(zip(whole["what"], whole["value"], strict=True)),
+        clips_with=dict(zip(with_tag["tag"], with_tag["value"], strict=True)),
     )
 
 
-def _read(place: Path, name: str) -> pd.DataFrame:
-    path = place / f"{name}.csv"
-    expected = _COLUMNS[name]
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: restore it with git checkout reports/paper") from error
-    if list(frame.columns) != list(expected):
-        raise UserError(f"{path} must have the columns {', '.join(expected)}")
-    for column, kind in expected.items():
-        if kind == _TEXT:
-            continue
-        try:
-            frame[column] = frame[column].astype("float64" if kind == _NUMBER else "int64")
-        except ValueError as error:
-            raise UserError(f"{path}: column {column!r} must hold {kind}s ({error})") from error
-    frame.attrs["path"] = str(path)
-    return frame
+def _read(name: str) -> pd.DataFrame:
+    path = folder() / f"{name}.csv"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: restore it with git checkout reports/paper")
+    return pd.read_csv(path, keep_default_na=False)
 
 
-def _unique(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    repeated = frame.loc[frame[column].duplicated(), column]
-    if len(repeated):
-        raise UserError(f"{frame.attrs['path']}: {column} {repeated.iloc[0]!r} occurs twice")
-    return frame
+def scientific(value: float) -> str:
+    """A number as mantissa and power of ten.
+
+    >>> scientific(0.0002), scientific(2.5e-5)
+    ('2×10⁻⁴', '2.5×10⁻⁵')
+    """
+    mantissa, exponent = f"{value:e}".split("e")
+    digits = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{float(mantissa):g}×10{digits}"
 
 
-def _fractions(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
-    for column in columns:
-        if not frame[column].between(0.0, 1.0).all():
-            raise UserError(
-                f"{frame.attrs['path']}: column {column!r} must hold fractions in [0, 1], "
-                "not percentages"
-            )
+def verdict(
+    profile: str, printed: float, value: float, low: float, high: float, half: float
+) -> str:
+    """What a comparison of one number amounts to.
+
+    A run in the tiny world repeats the method, not the experiment: whatever its numbers are, the
+    verdict says just that.
+
+    Args:
+        profile: of the run; only `paper` repeats the experiment.
+        printed: the published value.
+        value: measured, with the ends `low` and `high` of its interval; NaN where there is none.
+        low: see there.
+        high: see there.
+        half: of the last printed digit, by which the published value is uncertain.
+
+    >>> verdict("paper", 0.672, 0.66, 0.61, 0.70, 0.0005)
+    'within interval'
+    """
+    if math.isnan(value):
+        return NOT_MEASURED
+    if profile != "paper":
+        return TINY_WORLD
+    if math.isnan(low):
+        return NO_INTERVAL
+    return WITHIN if low - half <= printed <= high + half else OUTSIDE
 
 
-def _one_of(frame: pd.DataFrame, column: str, allowed: tuple[str, ...]) -> None:
-    strange = frame.loc[~frame[column].isin(allowed), column]
-    if len(strange):
-        raise UserError(
-            f"{frame.attrs['path']}: {column} {strange.iloc[0]!r} is none of {', '.join(allowed)}"
-        )
+def core_compared(printed: Published, scores: pd.DataFrame, profile: str) -> pd.DataFrame:
+    """Table 2 beside measured scores under the report's protocol.
+
+    Args:
+        printed: the published numbers.
+        scores: of `bench.score_frame`; systems `base`, `SFT`, `RL`, any may be absent.
+        profile: of the run.
+
+    Returns:
+        Columns `system`, `protocol`, `key`, `metric`, fractions `paper`, `measured` and `delta`
+        (measured - paper), interval `low`, `high` of the measured value, clips `n_paper` and `n`
+        (0 if not measured), `verdict`.
+    """
+    clips = int(printed.numbers["bench_clips"])
+    rows = [
+        (name, row["key"], row["key"], row["metric"], row[column], clips)
+        for row in printed.core.to_dict("records")
+        for column, name in SYSTEMS.items()
+    ]
+    return _beside(rows, scores, profile, "n")
 
 
-def _core(frame: pd.DataFrame) -> pd.DataFrame:
-    _fractions(frame, SYSTEMS)
-    _one_of(frame, "direction", ("lower", "higher"))
-    _one_of(frame, "best", SYSTEMS)
-    return _unique(frame, "key")
+def per_tag_compared(printed: Published, scores: pd.DataFrame, profile: str) -> pd.DataFrame:
+    """Table 3 beside measured F1: as `core_compared`, `key` is a tag, `n` its occurrences."""
+    rows = [
+        (SYSTEMS[column], f"f1[{row['tag']}]", row["tag"], f"F1 [{row['tag']}]", row[column],
+         row["support"])
+        for row in printed.per_tag.to_dict("records")
+        for column in ("sft", "rl")
+    ]  # fmt: skip
+    return _beside(rows, scores[scores["support"] > 0], profile, "support")
 
 
-def _per_tag(frame: pd.DataFrame) -> pd.DataFrame:
-    _fractions(frame, ("sft", "rl"))
-    if (frame["support"] < 1).any():
-        raise UserError(f"{frame.attrs['path']}: every support must be at least 1")
-    return _unique(frame, "tag")
-
-
-def _released(frame: pd.DataFrame) -> ReleasedCounts:
-    whole = {"clips", "clips without tags", "clips without capitals"}
-    per_tag = {"occurrences", "clips with the tag"}
-    _one_of(frame, "what", tuple(sorted(whole | per_tag)))
-    values = {
-        what: dict(zip(g["tag"], g["value"], strict=True)) for what, g in frame.groupby("what")
-    }
-    missing = sorted((whole | per_tag) - set(values))
-    if missing:
-        raise UserError(f"{frame.attrs['path']} lacks the row {missing[0]!r}")
-    return ReleasedCounts(
-        clips=int(values["clips"][""]),
-        untagged=int(values["clips without tags"][""]),
-        without_capitals=int(values["clips without capitals"][""]),
-        occurrences=MappingProxyType(values["occurrences"]),
-        clips_with=MappingProxyType(values["clips with the tag"]),
+def _beside(
+    rows: Sequence[tuple[object, ...]], scores: pd.DataFrame, profile: str, count: str
+) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        rows, columns=["system", "place", "key", "metric", "paper", "n_paper"]
+    )  # fmt: skip
+    own = scores[scores["protocol"].str.startswith("paper/")].set_index(["system", "metric"])
+    found = own.reindex(pd.MultiIndex.from_frame(frame[["system", "place"]])).reset_index()
+    measured = found["value"]
+    said = [
+        verdict(profile, *numbers, _HALF.get(key, _HALF_OTHERS))
+        for key, *numbers in zip(frame["key"], frame["paper"], measured, found["low"],
+                                 found["high"], strict=True)
+    ]  # fmt: skip
+    return pd.DataFrame(
+        {
+            "system": frame["system"],
+            "protocol": own["protocol"].iloc[0],
+            "key": frame["key"],
+            "metric": frame["metric"],
+            "paper": frame["paper"],
+            "measured": measured,
+            "delta": measured - frame["paper"],
+            "low": found["low"],
+            "high": found["high"],
+            "n_paper": frame["n_paper"],
+            "n": found[count].fillna(0).astype(int),
+            "verdict": said,
+        }
     )
+
+
+def changes(printed: Published, paired: pd.DataFrame, profile: str) -> pd.DataFrame:
+    """What each stage changes, in points: printed, and measured on the same clips.
+
+    No interval of a printed change can be known, since the predictions are not published.
+
+    Args:
+        printed: the published numbers.
+        paired: of `bench.paired_frame`; a step that is absent is left empty.
+        profile: of the run.
+
+    Returns:
+        Columns `step`, `protocol`, `key`, `metric`, fractions `paper`, `measured`, `delta`,
+        `low`, `high`, clips `n`, `direction` (`same`, `opposite`, or `not shown` where the
+        measured interval holds 0) and `verdict`.
+    """
+    own = paired[paired["protocol"].str.startswith("paper/")]
+    own = own.set_index(["reference", "system", "metric"])
+    absent = {"difference": math.nan, "low": math.nan, "high": math.nan, "n": 0}
+    rows = []
+    for before, after in (("base", "sft"), ("sft", "rl")):
+        step = (SYSTEMS[before], SYSTEMS[after])
+        for row in printed.core.to_dict("records"):
+            change, place = row[after] - row[before], (*step, row["key"])
+            found = own.loc[place] if place in own.index else absent
+            value, low, high = (float(found[name]) for name in ("difference", "low", "high"))
+            # Both printed values are rounded.
+            half = 2 * _HALF.get(row["key"], _HALF_OTHERS)
+            said = verdict(profile, change, value, low, high, half)
+            rows.append(
+                (" → ".join(step), row["key"], row["metric"], change, value, value - change, low,
+                 high, int(found["n"]), _direction(change, value, low, high), said)
+            )  # fmt: skip
+    names = ["step", "key", "metric", "paper", "measured", "delta", "low", "high", "n"]
+    frame = pd.DataFrame(rows, columns=[*names, "direction", "verdict"])
+    frame.insert(1, "protocol", own["protocol"].iloc[0])
+    return frame
+
+
+def _direction(printed: float, value: float, low: float, high: float) -> str:
+    """Whether a measured change goes the way of the printed one."""
+    if math.isnan(value):
+        return NOT_MEASURED
+    # Written so that an interval of NaN shows nothing.
+    if not (low > 0 or high < 0):
+        return "not shown"
+    return "same" if (low > 0) == (printed > 0) else "opposite"

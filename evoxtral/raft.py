@@ -321,23 +321,25 @@ def _tune(recipe: Recipe, setup: Setup, adapter: Path, targets: pd.DataFrame, na
 # What 03 shows
 
 
-def facts(recipe: Recipe, last: Round) -> dict[str, Any]:
-    """What Figure 1 says of a round, named as in `figures.RaftFacts`."""
-    weights = recipe.weights
+def facts(recipe: Recipe, last: Round) -> dict[str, float]:
+    """What Figure 1 says of a round, keyed as the published numbers."""
+    sampled = last.scored["clip"].nunique()
     return {
-        "clips": last.scored["clip"].nunique(),
+        "sampled_clips": sampled,
+        "unseen_clips": 0 if recipe.prompts == TRAIN else sampled,
         "completions": recipe.k,
         "temperature": recipe.temperature,
         "top_p": recipe.top_p,
-        "weights": (weights.accuracy, weights.tags, weights.hallucination),
+        "weight_accuracy": recipe.accuracy_weight,
+        "weight_tag_f1": recipe.tag_weight,
+        "weight_hallucination": recipe.hallucination_weight,
         "filtered_share": recipe.drop_share,
-        "threshold": last.curated.threshold or 0.0,
-        "kept": last.curated.kept,
+        "reward_threshold": last.curated.threshold or 0.0,
+        "curated_clips": last.curated.kept,
         "mean_reward": last.curated.mean_after,
-        "epochs": recipe.epochs,
-        "learning_rate": recipe.learning_rate,
-        "final_loss": float(last.tuned.steps["loss"].iloc[-1]),
-        "prompts": "Training clips" if recipe.prompts == TRAIN else "Clips that SFT has not seen",
+        "rl_epochs": recipe.epochs,
+        "rl_learning_rate": recipe.learning_rate,
+        "rl_final_loss": float(last.tuned.steps["loss"].iloc[-1]),
     }
 
 

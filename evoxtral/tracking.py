@@ -17,7 +17,7 @@ from evoxtral.params import Benchmark, FineTuning
 if TYPE_CHECKING:
     from wandb import Run
 
-    from evoxtral.bench.measured import Measured
+    from evoxtral.bench import Measured
 
 PROJECT = "evoxtral"
 _SHOWN = 50  # transcripts of each system
@@ -90,7 +90,7 @@ def log_adapter(run: Run, adapter: Path, name: str, heard: Sequence[Sequence[Any
     run.log_artifact(artefact)
 
 
-def log(cfg: Benchmark, measured: Measured) -> None:
+def log(cfg: Benchmark, measured: Measured | None) -> None:
     """Log each system's scores under both protocols and some transcripts, a run for each.
 
     Nothing is logged unless `tracker` asks for it; the baseline without tags gets no run.
@@ -98,18 +98,16 @@ def log(cfg: Benchmark, measured: Measured) -> None:
     Raises:
         UserError: it is to be online and there is no key.
     """
-    if cfg.tracker == "disabled" or measured.empty or not processes.is_main():
+    if cfg.tracker == "disabled" or measured is None or not processes.is_main():
         return
     import wandb
 
-    from evoxtral.bench.scores import NO_TAGS
+    from evoxtral.bench import overall
 
     folder = runs.runs_dir() / cfg.profile / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
-    scores = measured.scores.metrics
-    for system, evaluation in measured.headline.evaluations.items():
-        if system == NO_TAGS:
-            continue
+    scores = overall(measured.scores)
+    for system, evaluation in measured.headline.models.items():
         with tracker(cfg, folder, f"{system} eval") as run:
             rows = scores[scores["system"] == system]
             names = rows["protocol"] + "/" + rows["metric"]

@@ -42,9 +42,9 @@ def released_path(shared_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def numbers(repo: Path) -> paper.Published:
+def numbers() -> paper.Published:
     """The published numbers."""
-    return paper.load(repo / "reports" / "paper")
+    return paper.load()
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ LOG = pd.DataFrame(
 
 
 def test_word_errors_are_printed_with_their_interval() -> None:
-    assert tables.transcription(WORDS).cells() == [
+    assert tables.of("transcription", WORDS).cells() == [
         ["neutral", "500", "5.0%", "4.0%", "3.0 to 5.2%", "0"],
         ["expressive", "400", "31.0%", "30.0%", "28.0 to 33.0%", "2"],
     ]

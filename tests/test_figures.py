@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import itertools
 from collections.abc import Callable
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -18,20 +17,35 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
-from evoxtral import checks, figures, paper
+from evoxtral import analyses, bench, claims, figures, metrics, paper, tags
+from evoxtral.bench import Split
 from evoxtral.figures import SYSTEMS
+
+REFERENCES = [f"[{tag}] oh no [pause] and {k}" for k, tag in enumerate(tags.TAGS)] + ["plain"] * 3
+PREDICTIONS = [text.replace("sad", "calm").replace("[laughs] ", "") for text in REFERENCES]
+PREDICTIONS[-1] = "[slams door] plain"
+SPLIT = Split("test", {
+    "SFT": metrics.evaluate(REFERENCES, PREDICTIONS),
+    "my adapter": metrics.evaluate(REFERENCES, [tags.plain_text(text) for text in REFERENCES]),
+    "RL": metrics.evaluate(REFERENCES, REFERENCES),
+})  # fmt: skip
+CONFUSED, PAIRS = analyses.confusion(SPLIT.evaluations["SFT"]), analyses.count_pairs(SPLIT)
+NOISE = analyses.noise_curve(Split("test", {"RL": SPLIT.evaluations["SFT"]}), (0.0, 0.25, 0.5))
+NOISE = NOISE[NOISE["protocol"] == bench.PAPER]
 
 DRAW: dict[str, Callable[[paper.Published], Figure]] = {
     "core": lambda p: figures.core_metrics(p.core),
     "per_tag": lambda p: figures.per_tag_dumbbell(p.per_tag),
     "plane": lambda p: figures.wer_f1_plane(p.core),
-    "uncertainty": lambda p: figures.score_uncertainty(
-        checks.standard_errors({"sft": 0.672, "rl": 0.694}, 50, 11, checks.ASSUMED_SD)
+    "uncertainty": lambda p: figures.score_uncertainty(claims.tag_f1_errors(p)),
+    "raft": lambda p: figures.raft_pipeline(p.numbers),
+    "two_stage": lambda p: figures.two_stage_pipeline(p.numbers, p.core),
+    "confusion": lambda p: figures.confusion_matrix(CONFUSED),
+    "silent": lambda p: figures.confusion_matrix(
+        analyses.confusion(SPLIT.evaluations["my adapter"])
     ),
-    "raft": lambda p: figures.raft_pipeline(figures.RaftFacts.from_numbers(p.numbers)),
-    "two_stage": lambda p: figures.two_stage_pipeline(
-        figures.PipelineFacts.from_numbers(p.numbers, p.core)
-    ),
+    "numbers": lambda p: figures.tag_numbers(PAIRS, analyses.count_bias(SPLIT)),
+    "noise": lambda p: figures.label_noise(NOISE, 0.202),
 }
 
 
@@ -51,7 +65,10 @@ def _texts(figure: Figure) -> list[Text]:
     for ax in figure.axes:
         for axis, limits in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
             low, high = sorted(limits)
-            beyond |= {t.label1 for t in axis.get_major_ticks() if not low <= t.get_loc() <= high}
+            for tick in axis.get_major_ticks():
+                outside = not low <= tick.get_loc() <= high
+                labels = (tick.label1, tick.label2)
+                beyond |= {label for label in labels if outside or not label.get_visible()}
     texts = [t for t in figure.findobj(Text) if t.get_text().strip() and t.get_visible()]
     return [t for t in texts if t not in beyond]
 
@@ -81,22 +98,8 @@ def test_core_bars_are_the_scores(numbers: paper.Published, drawn: dict[str, Fig
         assert ax.get_ylim()[0] == 0
 
 
-def test_core_groups_by_direction(drawn: dict[str, Figure]) -> None:
-    titles = [ax.get_title(loc="left") for ax in drawn["core"].axes]
-    assert titles == [
-        "WER",
-        "CER",
-        "Hallucination",
-        "",
-        "Tag F1",
-        "Tag Precision",
-        "Tag Recall",
-        "Emphasis F1",
-    ]
-
-
 def test_core_draws_intervals_where_there_are_some(numbers: paper.Published) -> None:
-    core = numbers.core.assign(sft_low=lambda f: 0.9 * f["sft"], sft_high=lambda f: 1.1 * f["sft"])
+    core = numbers.core.assign(SFT_low=lambda f: 0.9 * f["sft"], SFT_high=lambda f: 1.1 * f["sft"])
     figure = figures.core_metrics(core)
     segments = figure.axes[0].collections[0].get_segments()
     assert np.asarray(segments) == pytest.approx(np.array([[[1, 4.023], [1, 4.917]]]))
@@ -116,15 +119,6 @@ def test_dumbbell_is_the_table_by_support(
         a.get_text() for a in ax.texts if isinstance(a, Annotation) and a.get_text().isdigit()
     ]
     assert supports == [str(n) for n in rows["support"]]
-
-
-def test_dumbbell_pales_low_support(numbers: paper.Published) -> None:
-    def whole(low_support: int) -> int:
-        ax = figures.per_tag_dumbbell(numbers.per_tag, low_support=low_support).axes[0]
-        rings = [line for line in ax.lines if line.get_marker() == SYSTEMS["sft"].marker]
-        return sum(to_hex(line.get_color()) == SYSTEMS["sft"].color for line in rings)
-
-    assert [whole(n) for n in (0, 7, 100)] == [17, 8, 0]
 
 
 def test_plane_points_are_the_scores(numbers: paper.Published, drawn: dict[str, Figure]) -> None:
@@ -194,19 +188,12 @@ def test_two_stage_diagram_says_its_numbers(drawn: dict[str, Figure]) -> None:
 
 @pytest.mark.parametrize("completions", [1, 2, 6, 64])
 def test_raft_diagram_of_a_measured_run(numbers: paper.Published, completions: int) -> None:
-    facts = dataclasses.replace(
-        figures.RaftFacts.from_numbers(numbers.numbers),
-        clips=12_345,
-        kept=9_999,
-        completions=completions,
-        epochs=2,
-        final_loss=None,
-    )
-    figure = figures.raft_pipeline(facts)
+    own = {"sampled_clips": 12_345, "unseen_clips": 12_345, "curated_clips": 9_999, "rl_epochs": 2}
+    figure = figures.raft_pipeline(numbers.numbers | own | {"completions": completions})
     words = _words(figure)
     assert f"no. {completions}" in words or str(completions) in words
     assert "2,346" in words
-    assert not any("loss" in word for word in words)
+    assert "Clips that SFT has not seen" in words
     _assert_tidy(figure)
 
 
@@ -285,16 +272,59 @@ def test_every_figure_says_in_words_what_it_shows(
         assert words.encode() in saved[name]["svg"], name
 
 
-def test_a_single_system_and_metric_can_be_drawn() -> None:
-    core = pd.DataFrame(
-        {
-            "key": ["wer", "tag_f1"],
-            "metric": ["WER", "Tag F1"],
-            "direction": ["lower", "higher"],
-            "sft": [0.0, 0.0],
-        }
-    )
-    only = {"sft": SYSTEMS["sft"]}
-    _assert_tidy(figures.core_metrics(core, only))
-    with pytest.raises(KeyError):
-        figures.core_metrics(core)
+def test_cells_are_the_shares(drawn: dict[str, Figure]) -> None:
+    ax = drawn["confusion"].axes[0]
+    frame = CONFUSED
+    across = dict(zip((t.get_text() for t in ax.get_xticklabels()), ax.get_xticks(), strict=True))
+    down = dict(zip((t.get_text() for t in ax.get_yticklabels()), ax.get_yticks(), strict=True))
+    assert list(across)[-2:] == ["other", "missed"]
+    assert list(down)[-2:] == ["other", "invented"]
+    cells = {t.get_position(): t.get_text() for t in ax.texts if not isinstance(t, Annotation)}
+    expected = {
+        (across[row["predicted"]], down[row["true"]]): f"{100 * row['share']:.0f}"
+        for row in frame.to_dict("records")
+        if row["share"] >= 0.01
+    }
+    assert cells == expected
+    counts = [t.get_text() for t in ax.texts if isinstance(t, Annotation)]
+    support = frame[frame["true"] != "invented"].groupby("true", sort=False)["count"].sum()
+    assert counts == [*map(str, support), "n"]
+
+
+def test_confusion_is_said_in_words(drawn: dict[str, Figure]) -> None:
+    said = drawn["confusion"].get_label()
+    assert "sad 0% of 1 right, most often calm instead (100%)" in said
+    assert "laughs 0% of 1 right, most often missed instead (100%); sighs 100% of 1 right;" in said
+
+
+def test_points_are_the_numbers_of_tags(drawn: dict[str, Figure]) -> None:
+    axes = [ax for ax in drawn["numbers"].axes if ax.axison]
+    assert [ax.get_title(loc="left") for ax in axes] == ["SFT", "my adapter", "RL"]
+    frame, largest = PAIRS, []
+    for ax, system in zip(axes, SPLIT.evaluations, strict=True):
+        (points,) = (c for c in ax.collections if isinstance(c, PathCollection))
+        own = frame[frame["system"] == system]
+        assert (
+            np.asarray(points.get_offsets()).tolist()
+            == own[["true", "predicted"]].to_numpy(dtype=float).tolist()
+        )
+        largest.append(points.get_sizes().max() / own["clips"].max())
+    assert largest == pytest.approx([largest[0]] * 3)
+    assert "RL +0.00 [+0.00, +0.00] tags per clip, 100% equal" in drawn["numbers"].get_label()
+
+
+def test_more_tags_than_the_axis_has_are_drawn_at_its_end() -> None:
+    many = metrics.evaluate(["[sad] " * 9 + "a", "b"], ["[sad] " * 12 + "a", "b"])
+    split = Split("test", {"x": many})
+    bias = analyses.count_bias(split)
+    ax = figures.tag_numbers(analyses.count_pairs(split), bias).axes[0]
+    (points,) = (c for c in ax.collections if isinstance(c, PathCollection))
+    assert np.asarray(points.get_offsets()).tolist() == [[0, 0], [8, 8]]
+    assert ax.get_xticklabels()[-1].get_text() == "8+"
+
+
+def test_noise_line_is_the_curve(drawn: dict[str, Figure]) -> None:
+    line, printed, *_ = drawn["noise"].axes[0].lines
+    assert line.get_xdata().tolist() == [0, 25, 50]
+    assert line.get_ydata() == pytest.approx(100 * NOISE["value"].to_numpy())
+    assert printed.get_ydata() == pytest.approx([20.2, 20.2])

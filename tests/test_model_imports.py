@@ -6,7 +6,8 @@ from helpers import fresh_python
 
 HEAVY = ("torch", "transformers", "peft", "accelerate", "mistral_common", "safetensors", "wandb")
 CORE = (
-    *("bench", "checks", "cli", "clips", "figures", "metrics", "mix", "params"),
+    *("analyses", "bench", "claims", "events"),
+    *("cli", "clips", "figures", "metrics", "mix", "params"),
     *("predictions", "processes", "providers", "paper", "report", "runs", "selection"),
     *("stats", "tables", "tags", "tracking", "world.base", "world.scripts", "world.speech"),
 )

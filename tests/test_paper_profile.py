@@ -23,9 +23,7 @@ from safetensors.torch import load_file
 from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
 from evoxtral import headless, params, runs
-from evoxtral.bench import NO_TAGS, views
-from evoxtral.bench.measured import measure
-from evoxtral.bench.systems import ADAPTER, BASE, RL, SFT
+from evoxtral.bench import ADAPTER, BASE, NO_TAGS, RL, SFT, measure
 from evoxtral.model import Prompter, open_base, shape_of
 from evoxtral.transcribe import Transcript, transcribe_files
 from evoxtral.world.base.model import Architecture, build_processor, train_tokenizer
@@ -182,7 +180,7 @@ def test_the_benchmark_measures_what_the_paper_profile_names(checkout: Path) -> 
     found = measure(cfg)
     assert set(found.headline.evaluations) == {NO_TAGS, BASE, SFT, RL, ADAPTER}
     assert found.headline.clips == SIZES["01_data_mix"]["natural"]
-    assert views.systems(found)
+    assert set(found.clip_counts()["system"]) == {NO_TAGS, BASE, SFT, RL, ADAPTER}
 
 
 def test_the_adapter_transcribes(checkout: Path, model: Path) -> None:

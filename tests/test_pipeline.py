@@ -13,8 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evoxtral import UserError, metrics, model, params, pipeline, raft, runs, tags
-from evoxtral.bench import measured
+from evoxtral import UserError, bench, metrics, model, params, pipeline, raft, runs, tags
 from evoxtral.metrics import RewardWeights
 from evoxtral.mix import balance
 from evoxtral.params import Raft, Sft
@@ -252,7 +251,7 @@ def test_a_benchmark_of_no_adapter_stops_before_any_training() -> None:
     cfg = params.profile("04_benchmark", "smoke", {"adapter": "nowhere"})
     before = {stage.name for stage in runs.used_stages()}
     with pytest.raises(UserError, match="nowhere holds no adapter_model"):
-        measured.measure(cfg)
+        bench.measure(cfg)
     assert {stage.name for stage in runs.used_stages()} - before <= {"corpus"}
 
 

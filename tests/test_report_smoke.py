@@ -21,7 +21,6 @@ import nbformat
 import pytest
 
 from evoxtral import UserError, bench, params, runs
-from evoxtral.bench import measured
 from evoxtral.params import REPORT_NOTEBOOKS, Benchmark
 from evoxtral.report import example
 
@@ -275,7 +274,7 @@ def _executed() -> list[str]:
 @pytest.mark.usefixtures("_on_its_stages")
 def test_a_deleted_stage_alone_is_built_again(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same adapter comes out again, so that what was made of it is still right."""
-    first = measured.measure(_config())
+    first = bench.measure(_config())
     assert _executed() == []
     assert list(first.headline.evaluations) == [bench.NO_TAGS, "base", "SFT", "RL"]
     assert (first.headline.name, first.headline.clips) == ("natural", 12)
@@ -285,26 +284,26 @@ def test_a_deleted_stage_alone_is_built_again(made: Made, monkeypatch: pytest.Mo
         assert list(runs.read_jsonl(predictions / f"{name}.jsonl")) == rows
     shutil.rmtree(next((made.folder / "runs/smoke").glob("sft-*")))
     monkeypatch.setattr(runs, "_used", {})
-    again = measured.measure(_config())
+    again = bench.measure(_config())
     assert _executed() == ["sft"]
     assert again.prediction_rows() == first.prediction_rows()
 
 
 @pytest.mark.usefixtures("_on_its_stages")
 def test_any_adapter_and_any_file_of_predictions_can_be_added(made: Made, tmp_path: Path) -> None:
-    first = measured.measure(_config())
+    first = bench.measure(_config())
     path = made.reports / "04_benchmark/predictions/natural-sft.jsonl"
     rl = next(one.path for one in runs.used_stages() if one.name == "raft") / "adapter"
-    both = measured.measure(_config(adapter=str(rl), predictions=str(path)))
+    both = bench.measure(_config(adapter=str(rl), predictions=str(path)))
     names = [bench.NO_TAGS, "base", "SFT", "RL", "adapter", "predictions"]
     assert list(both.headline.evaluations) == names
     assert both.headline.evaluations["adapter"] == first.headline.evaluations["RL"]
     assert both.headline.evaluations["predictions"] == first.headline.evaluations["SFT"]
     assert list(both.balanced.evaluations) == names[:-1]
     assert set(both.origins) == set(names)
-    assert measured.measure(_config(split="test")).headline.clips == 8
+    assert bench.measure(_config(split="test")).headline.clips == 8
     with pytest.raises(UserError, match="holds no adapter_model"):
-        measured.measure(_config(adapter=str(tmp_path)))
+        bench.measure(_config(adapter=str(tmp_path)))
 
 
 def test_a_wrong_file_of_predictions_stops_before_any_training(
@@ -314,7 +313,7 @@ def test_a_wrong_file_of_predictions_stops_before_any_training(
     wrong = tmp_path / "wrong.jsonl"
     wrong.write_text('{"id": "nobody", "text": ""}\n')
     with pytest.raises(UserError, match="the split has no clip 'nobody'"):
-        measured.measure(_config(predictions=str(wrong)))
+        bench.measure(_config(predictions=str(wrong)))
     assert not list((tmp_path / "runs").rglob("sft-*"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -11,24 +12,61 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import UserError, checks, paper, tables
-from evoxtral.tables import Best, Format, Table, best_in_row
+from evoxtral import analyses, bench, claims, events, metrics, paper, tables
+from evoxtral.bench import Split
+from evoxtral.tables import Format, Table, best_in_row
 
 NAN = float("nan")
 
 
+REFERENCES = ["[sad] oh no", "well then", "[laughs] and so", "[sad] it IS so", "fine"]
+PREDICTIONS = ["[calm] oh no", "[pause] well then", "[laughs] and", "[sad] it IS so", "fine"]
+SPLIT = Split("test", {
+    "base": metrics.evaluate(REFERENCES, ["oh no", "well", "and so", "it is so", "fine"]),
+    "SFT": metrics.evaluate(REFERENCES, PREDICTIONS),
+    "RL": metrics.evaluate(REFERENCES, REFERENCES),
+})  # fmt: skip
+SCORES = bench.score_frame(SPLIT)
+ON = {"on": SPLIT}
+
+
 @pytest.fixture(scope="module")
 def made(numbers: paper.Published) -> dict[str, Table]:
-    errors = checks.standard_errors({"sft": 0.672}, 50, 11, checks.ASSUMED_SD)
+    steps = bench.paired_frame(SPLIT.only("base", "SFT"), "base")
+    core = paper.core_compared(numbers, SCORES, "tiny")
+    per_tag = paper.per_tag_compared(numbers, SCORES, "tiny")
+    chosen = analyses.choose(SPLIT)
+    placed = bench.score_frame(SPLIT, events.PROTOCOLS)
+    names = events.coverage(SPLIT)
+    counted = analyses.confusion(SPLIT.evaluations["SFT"])
+    noise = analyses.noise_curve(SPLIT, (0.0, 0.5))
     return {
-        "hyperparameters": tables.settings(numbers.hyperparameters, "SFT"),
-        "core": tables.core(numbers.core, "Core"),
-        "per_tag": tables.per_tag(numbers.per_tag, "Per tag"),
-        "rl": tables.settings(numbers.rl_settings, "RL"),
-        "deltas": tables.deltas(checks.deltas(numbers.per_tag), "Changes"),
-        "claims": tables.claims(checks.claims(numbers), "Claims"),
-        "uncertainty": tables.uncertainty(errors, "Spread"),
+        "table1": tables.of("table1", numbers.hyperparameters),
+        "core": tables.core(numbers.core),
+        "table3": tables.of("table3", numbers.per_tag),
+        "per_tag_changes": tables.of("per_tag_changes", claims.deltas(numbers.per_tag)),
+        "claims": tables.of("claims", claims.claims(numbers)),
+        "tag_f1_errors": tables.of("tag_f1_errors", claims.tag_f1_errors(numbers)),
+        "scores": tables.of("scores", bench.overall(SCORES), **ON),
+        "events": tables.of("events", placed, **ON),
+        "confused": tables.confused(counted, system="SFT", **ON),
+        "tag_bias": tables.of("tag_bias", analyses.count_bias(SPLIT), **ON),
+        "counterparts": tables.of("counterparts", events.mapping(), names),
+        "label_noise": tables.of("label_noise", noise, **ON),
+        "compared": tables.of("compared", core, number=2, **ON),
+        "compared_tags": tables.of("compared", per_tag, number=3, **ON),
+        "changes": tables.of("changes", paper.changes(numbers, steps, "tiny"), **ON),
+        "choices": tables.of("choices", chosen, chosen["text"], **ON),
     }
+
+
+@pytest.mark.parametrize("render", [tables.to_markdown, tables.to_html])
+def test_every_rendering_is_complete(made: dict[str, Table], render: Callable) -> None:
+    for table in made.values():
+        assert len(table.cells()) == len(table.frame) > 0
+        text = render(table)
+        assert "nan" not in text.lower()
+        assert "None" not in text
 
 
 @pytest.mark.parametrize(
@@ -67,17 +105,9 @@ def test_best_in_row(values: dict[str, float], direction: str, expected: tuple[s
     assert best_in_row(values, direction) == expected
 
 
-@given(st.dictionaries(st.sampled_from("abcdef"), st.floats(0, 1), min_size=2))
-def test_the_best_beats_every_other(values: dict[str, float]) -> None:
-    best = best_in_row(values, "higher")
-    assert best_in_row({k: -v for k, v in values.items()}, "lower") == best
-    others = [v for k, v in values.items() if k not in best]
-    assert all(values[b] > other for b in best for other in others)
-
-
 def test_core_bolds_what_is_best_and_says_where_the_report_differs(made: dict[str, Table]) -> None:
     core = made["core"]
-    assert core.bold() == {
+    assert core.bold == {
         (0, "sft"),
         (1, "sft"),
         (2, "rl"),
@@ -88,7 +118,7 @@ def test_core_bolds_what_is_best_and_says_where_the_report_differs(made: dict[st
     }
     assert list(core.frame["best_printed"]) == ["SFT", "SFT", "RL", "RL", "RL", "RL", "SFT"]
     assert list(core.frame["best_computed"]) == ["SFT", "SFT", "RL", "RL", "RL", "RL", "Base"]
-    assert core.notes == ("The printed best of Tag Hallucination is not the best of its row.",)
+    assert core.notes == ["The printed best of Tag Hallucination is not the best of its row."]
 
 
 def test_core_prints_the_reports_digits(made: dict[str, Table]) -> None:
@@ -97,17 +127,8 @@ def test_core_prints_the_reports_digits(made: dict[str, Table]) -> None:
     assert cells[6] == ["Tag Hallucination ↓", "0.0%", "19.3%", "20.2%", "SFT", "Base"]
 
 
-def test_core_takes_other_systems_and_needs_no_printed_best() -> None:
-    frame = pd.DataFrame(
-        {"key": ["wer"], "metric": ["WER"], "direction": ["lower"], "a": [0.5], "b": [0.25]}
-    )
-    table = tables.core(frame, "Two", {"a": "System A", "b": "System B"})
-    assert list(table.headers.values()) == ["Metric", "System A", "System B", "Best, computed"]
-    assert table.cells() == [["WER ↓", "50.00%", "25.00%", "b"]]
-
-
 def test_per_tag_bolds_no_tie(made: dict[str, Table]) -> None:
-    bold = made["per_tag"].bold()
+    bold = made["table3"].bold
     assert (0, "sft") not in bold
     assert (0, "rl") not in bold
     assert len(bold) == 8 + 3
@@ -118,8 +139,8 @@ def test_csv_keeps_full_precision(made: dict[str, Table]) -> None:
     core = made["core"]
     back = pd.read_csv(io.StringIO(tables.to_csv(core)))
     assert back["sft"].tolist() == core.frame["sft"].tolist()
-    deltas = made["deltas"].frame
-    back = pd.read_csv(io.StringIO(tables.to_csv(made["deltas"])))
+    deltas = made["per_tag_changes"].frame
+    back = pd.read_csv(io.StringIO(tables.to_csv(made["per_tag_changes"])))
     assert back["relative"].dropna().tolist() == deltas["relative"].dropna().tolist()
     assert "\r" not in tables.to_csv(core)
 
@@ -130,7 +151,7 @@ def test_markdown_of_a_small_table() -> None:
         {"n": "Name", "x": "X", "y": "Y"},
         "A *small* table",
         {"x": Format("percent", 1), "y": Format("percent", 1)},
-        Best(("x", "y"), ("lower", "lower")),
+        frozenset({(0, "x")}),
         ("One note.",),
     )
     assert tables.to_markdown(table) == (
@@ -145,7 +166,8 @@ def test_markdown_of_a_small_table() -> None:
 
 
 def test_latex_is_booktabs_and_plain_ascii(made: dict[str, Table]) -> None:
-    for name, table in made.items():
+    for name in ("table1", "core", "table3", "per_tag_changes", "claims", "tag_f1_errors"):
+        table = made[name]
         text = tables.to_latex(table, f"tab:{name}")
         assert text.isascii(), sorted({c for c in text if not c.isascii()})
         assert rf"\label{{tab:{name}}}" in text
@@ -159,18 +181,9 @@ def test_latex_is_booktabs_and_plain_ascii(made: dict[str, Table]) -> None:
 
 
 def test_latex_wraps_long_text_only(made: dict[str, Table]) -> None:
-    assert r"\begin{tabular}{lrrrll}" in tables.to_latex(made["core"])
+    assert r"\begin{tabular}{lrrrll}" in tables.to_latex(made["core"], "t")
     wrapped = r"p{0.3\linewidth}"
-    assert rf"\begin{{tabular}}{{{wrapped}rrl{wrapped}}}" in tables.to_latex(made["claims"])
-
-
-def test_per_tag_needs_no_printed_change(numbers: paper.Published) -> None:
-    table = tables.per_tag(numbers.per_tag.drop(columns="delta"), "Measured")
-    assert list(table.headers.values()) == ["Tag", "SFT F1", "RL F1", "Support"]
-
-
-def test_latex_label_may_be_absent(made: dict[str, Table]) -> None:
-    assert r"\label" not in tables.to_latex(made["core"])
+    assert rf"\begin{{tabular}}{{{wrapped}rrl{wrapped}}}" in tables.to_latex(made["claims"], "t")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +196,7 @@ def test_latex_label_may_be_absent(made: dict[str, Table]) -> None:
 )
 def test_latex_escapes(text: str, expected: str) -> None:
     table = Table(pd.DataFrame({"a": [text]}), {"a": "A"}, "C")
-    assert f"{expected} \\\\" in tables.to_latex(table)
+    assert f"{expected} \\\\" in tables.to_latex(table, "t")
 
 
 class _Cells(HTMLParser):
@@ -253,17 +266,42 @@ def test_html_makes_no_request_and_bolds(made: dict[str, Table]) -> None:
     assert parser.strong == ["4.47%", "1.23%", "69.4%", "68.5%", "72.7%", "86.0%", "0.0%"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"headers": {"z": "Z"}}, "no column 'z'"),
-        ({"formats": {"z": tables.TEXT}}, "no column 'z'"),
-        ({"formats": {"a": [tables.TEXT]}}, "2 rows: give one rule for each"),
-        ({"best": Best(("a",), ("lower",))}, "2 rows: give one rule for each"),
-        ({"best": Best(("z",), ("lower", "lower"))}, "no column 'z'"),
-    ],
-)
-def test_rules_that_do_not_fit_are_refused(changes: dict[str, object], message: str) -> None:
-    parts = {"frame": pd.DataFrame({"a": [1, 2]}), "headers": {"a": "A"}, "caption": "C"} | changes
-    with pytest.raises(UserError, match=message):
-        Table(**parts)
+def _rows(table: Table) -> list[list[str]]:
+    return [[cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in table.cells()]
+
+
+def test_scores_print_rates_counts_and_intervals(made: dict[str, Table]) -> None:
+    rows = {tuple(row[:3]): row[3:] for row in _rows(made["scores"])}
+    assert rows["RL", bench.PAPER, "WER"] == ["0.00%", "[0.00, 0.00]", "5"]
+    assert rows["SFT", bench.STRICT, "Tags per untagged clip"][0] == "0.500"
+    # Precision of a system that predicts no tag has no value and no interval.
+    assert rows["base", bench.STRICT, "Tag precision"] == ["—", "—", "5"]
+
+
+def test_paper_beside_measured(made: dict[str, Table]) -> None:
+    heads = list(made["compared"].headers.values())
+    assert heads[2:] == [
+        "Paper", "Measured", "Delta", "95% interval", "n, paper", "n", "Verdict",
+    ]  # fmt: skip
+    row = next(row for row in _rows(made["compared"]) if row[:2] == ["RL", "Tag F1"])
+    assert row[2:5] == ["69.4%", "100.0%", "+30.6"]
+    assert row[6:] == ["50", "5", "same method, tiny world"]
+    row = next(row for row in _rows(made["compared_tags"]) if row[:2] == ["SFT", "F1 [sad]"])
+    assert (row[2], row[3], row[4]) == ("0.667", "0.667", "−0.000")
+    row = next(row for row in _rows(made["compared_tags"]) if row[1] == "F1 [calm]")
+    assert row[3:6] == ["—", "—", "—"]
+    assert row[-1] == "not measured"
+
+
+def test_errors_are_ordered_and_limited() -> None:
+    counted = analyses.confusion(SPLIT.evaluations["SFT"])
+    table = tables.confused(counted, most=1, system="SFT", **ON)
+    assert table.cells() == [["sad", "calm", "1", "50.0%"]]
+    assert table.notes[0] == "1 of 2 kinds of error shown."
+    assert table.caption == "SFT: most frequent confusions, 5 clips of test."
+
+
+def test_mapping_names_what_is_unmapped(made: dict[str, Table]) -> None:
+    rows = {row[0]: row for row in made["counterparts"].cells()}
+    assert rows["[clears throat]"][2:] == ["throat clearing", "clear_throat", "throat clearing"]
+    assert rows["[pause]"][2:] == ["—", "—", "—"]

@@ -23,7 +23,7 @@ def test_composition_prints_each_unit_as_it_is(name: str) -> None:
     assert len(table.cells()) == len(table.frame)
     verdicts = table.frame[["own: pass", "released: pass"]]
     assert verdicts.isin(["yes", "no", "not known"]).all(axis=None)
-    for text in (tables.to_markdown(table), tables.to_latex(table), tables.to_html(table)):
+    for text in (tables.to_markdown(table), tables.to_latex(table, "t"), tables.to_html(table)):
         assert "nan" not in text.lower()
 
 

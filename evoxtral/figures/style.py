@@ -9,14 +9,15 @@ same bytes wherever matplotlib has the same version.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from types import MappingProxyType
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
@@ -68,13 +69,25 @@ class System:
     marker: str
 
 
-SYSTEMS: Mapping[str, System] = MappingProxyType(
-    {
-        "base": System("Base", "#6e7781", "s"),
-        "sft": System("SFT", "#0072b2", "o"),
-        "rl": System("RL", "#d55e00", "D"),
-    }
-)
+SYSTEMS = {
+    "base": System("Base", "#6e7781", "s"),
+    "sft": System("SFT", "#0072b2", "o"),
+    "rl": System("RL", "#d55e00", "D"),
+}
+_BASELINE = {"no tags": System("No tags", "#9aa3ad", "v")}
+_OTHERS = (("#009e73", "^"), ("#a8558c", "v"), ("#b58900", "P"), ("#56b4e9", "X"))
+
+
+def looks(names: Sequence[str]) -> dict[str, System]:
+    """How systems are drawn: the known ones as everywhere, others in colours of their own.
+
+    >>> [look.color for look in looks(["SFT", "random of 4"]).values()]
+    ['#0072b2', '#009e73']
+    """
+    known = _BASELINE | SYSTEMS
+    others = [name for name in names if name.casefold() not in known]
+    own = {name: System(name, *_OTHERS[k % len(_OTHERS)]) for k, name in enumerate(others)}
+    return {name: known.get(name.casefold()) or own[name] for name in names}
 
 
 def styled(draw: Callable[_Args, Figure]) -> Callable[_Args, Figure]:
@@ -105,6 +118,49 @@ def tint(color: str, strength: float) -> str:
     '#80b9d9'
     """
     return to_hex([strength * part + 1 - strength for part in to_rgb(color)])
+
+
+def panels(
+    count: int, columns: int, height: float, *, top: float = 0.0, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels in rows of `height` inches, and `top` inches beside them."""
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(WIDTH, top + rows * height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
+    for ax in axes[count:]:
+        ax.set_axis_off()
+    return figure, list(axes[:count])
+
+
+def forest(
+    ax: Axes,
+    rows: Iterable[tuple[float, Sequence[float], System]],
+    labels: Mapping[float, str],
+    *,
+    size: float = 6,
+    width: float = 1.8,
+    hollow: bool = False,
+) -> None:
+    """Dots with their intervals, one below the other, named down the side.
+
+    Args:
+        ax: where.
+        rows: place, (value, low, high) and look of each; without a value nothing is drawn.
+        labels: by place.
+        size: of a dot in points.
+        width: of an interval's line in points.
+        hollow: do not fill a dot whose interval is missing or holds 0.
+    """
+    for y, (value, low, high), look in rows:
+        if math.isnan(value):
+            continue
+        if not math.isnan(low):
+            ax.plot([low, high], [y, y], color=look.color, linewidth=width)
+        fill = "white" if hollow and not (low > 0 or high < 0) else look.color
+        ax.plot([value], [y], look.marker, color=look.color, markersize=size, markerfacecolor=fill)
+    ax.set_yticks(list(labels), list(labels.values()))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
 
 
 def save_figure(fig: Figure) -> dict[str, bytes]:

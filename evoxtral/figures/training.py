@@ -23,8 +23,19 @@ from matplotlib.figure import Figure
 from rapidfuzz.distance import Levenshtein
 
 from evoxtral import UserError, tags
-from evoxtral.figures.scores import looks
-from evoxtral.figures.style import GREY, INK, RULE, SYSTEMS, WIDTH, System, styled, tint
+from evoxtral.figures.style import (
+    GREY,
+    INK,
+    RULE,
+    SYSTEMS,
+    WIDTH,
+    System,
+    forest,
+    looks,
+    panels,
+    styled,
+    tint,
+)
 from evoxtral.metrics import TOLERANCE_WORDS, RewardWeights, places_in_reference
 from evoxtral.tags import Transcript
 
@@ -245,16 +256,12 @@ def raft_differences(frame: pd.DataFrame, base: str = "SFT") -> Figure:
     names = [name for name in names if f"{name}_difference_low" in frame]
     if not names:
         raise UserError("there are no differences to draw: compare at least two systems")
-    rows = math.ceil(len(frame) / 3)
-    figure = Figure(figsize=(WIDTH, rows * (0.85 + 0.27 * len(names))), layout="constrained")
-    axes = figure.subplots(rows, 3, squeeze=False, sharey=True).ravel()
+    figure, axes = panels(len(frame), 3, 0.85 + 0.27 * len(names), sharey=True)
     drawn, said = looks(names), []
     for row, ax in zip(frame.to_dict("records"), axes, strict=False):
         _forest(ax, row, drawn)
         changes = (f"{name} {row[f'{name}_difference']:+.3f}" for name in names)
         said.append(f"{row['metric']}: {', '.join(changes)}")
-    for ax in axes[len(frame) :]:
-        ax.set_axis_off()
     figure.set_label(f"Differences to {base} with 95% intervals; {'; '.join(said)}")
     figure.supxlabel(f"difference to {base}, filled where the interval leaves out 0", fontsize=9)
     return figure
@@ -262,25 +269,19 @@ def raft_differences(frame: pd.DataFrame, base: str = "SFT") -> Figure:
 
 def _forest(ax: Axes, row: dict[str, Any], drawn: dict[str, System]) -> None:
     scale = 100 if row["unit"] == "percent" else 1
-    ends = {
-        name: [scale * row[f"{name}_difference{end}"] for end in ("", "_low", "_high")]
-        for name in drawn
-    }
+    ends = [
+        [scale * row[f"{name}_difference{end}"] for end in ("", "_low", "_high")] for name in drawn
+    ]
     ax.axvline(0, color=INK, linewidth=1)
-    for y, (name, look) in enumerate(drawn.items()):
-        value, low, high = ends[name]
-        filled = look.color if low > 0 or high < 0 else "white"
-        ax.plot([low, high], [y, y], color=look.color, linewidth=1.8)
-        ax.plot([value], [y], look.marker, color=look.color, markersize=6, markerfacecolor=filled)
+    rows = zip(range(len(drawn)), ends, drawn.values(), strict=True)
+    labels = {y: look.label for y, look in enumerate(drawn.values())}
+    forest(ax, rows, labels, hollow=True)
     better = "← better" if row["direction"] == "lower" else "better →"
     lines = [*textwrap.wrap(row["metric"], 18), "points, " * (scale == 100) + better]
     ax.set_title("\n".join(lines), fontsize=8.5)
-    reach = 1.15 * np.nan_to_num(list(ends.values())).__abs__().max() or 1.0
+    reach = 1.15 * np.abs(np.nan_to_num(ends)).max() or 1.0
     ax.set(xlim=(-reach, reach), ylim=(len(drawn) - 0.4, -0.6))
-    ax.set_yticks(range(len(drawn)), [look.label for look in drawn.values()])
     ax.locator_params(axis="x", nbins=4)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x")
 
 
 def masked_example(tokens: Sequence[tuple[str, bool]]) -> HTML:

@@ -1,31 +1,29 @@
 """Data in, table out: raw values, printing rules, and renderings."""
 
-from evoxtral.tables.base import architecture, corpus, probes, transcription
 from evoxtral.tables.bench import (
-    against_paper,
-    bench_per_tag,
-    bench_scores,
-    choices,
+    MEASURES,
+    SYSTEM_LABELS,
+    Measure,
     confused,
-    counterparts,
-    label_noise,
-    stage_changes,
-    tag_bias,
+    core,
+    of,
+    scores,
+    scores_frame,
+    systems,
+    tag_scores,
 )
 from evoxtral.tables.mix import audibility, composition, data_mix, near_duplicates, targets
-from evoxtral.tables.model import COUNT, TEXT, Best, Direction, Format, Table, best_in_row
-from evoxtral.tables.paper import (
-    SYSTEM_LABELS,
-    claims,
-    core,
-    deltas,
-    per_tag,
-    settings,
-    sources,
-    uncertainty,
+from evoxtral.tables.model import (
+    COUNT,
+    TEXT,
+    Format,
+    Table,
+    best_in_row,
+    to_csv,
+    to_html,
+    to_latex,
+    to_markdown,
 )
-from evoxtral.tables.render import to_csv, to_html, to_latex, to_markdown
-from evoxtral.tables.scores import MEASURES, Measure, scores, tag_scores
 from evoxtral.tables.speed import exponents, floors, forecast, speed_conditions, speed_ups
 from evoxtral.tables.training import (
     curation,
@@ -34,5 +32,6 @@ from evoxtral.tables.training import (
     learnt,
     parameter_counts,
     recipe,
+    rl_recipe,
     takeaways,
 )

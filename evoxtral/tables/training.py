@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from evoxtral import checks
-from evoxtral.figures.canvas import scientific
+from evoxtral import claims
 from evoxtral.metrics import Evaluation, Protocol
+from evoxtral.paper import Published, scientific
+from evoxtral.tables.bench import MEASURES, PAIRED, difference, scores, with_interval
 from evoxtral.tables.model import COUNT, Format, Table
-from evoxtral.tables.scores import MEASURES, PAIRED, difference, scores, with_interval
 
 if TYPE_CHECKING:
-    from evoxtral.paper import Published
     from evoxtral.selection import Curated
 
 _SHARE, _REWARD = Format("percent", 1), Format("number", 3)
@@ -64,6 +63,16 @@ def recipe(this_run: Mapping[str, object], numbers: Published) -> Table:
     )
 
 
+def rl_recipe(this_run: Mapping[str, object], numbers: Published) -> Table:
+    """The card's settings of the second stage, and what this run did."""
+    printed = dict(numbers.rl_settings[["parameter", "value"]].to_numpy())
+    names = dict.fromkeys((*printed, *this_run))
+    rows = [(name, printed.get(name), this_run.get(name)) for name in names]
+    frame = pd.DataFrame(rows, columns=["parameter", "paper", "run"])
+    headers = ("Setting", "Model card", "This run")
+    return Table(frame, dict(zip(frame, headers, strict=True)), "Settings of the RL stage.")
+
+
 def _setting(value: object) -> str:
     """A setting in words; small numbers as Table 1 prints them."""
     if isinstance(value, float):
@@ -77,7 +86,7 @@ def parameter_counts(frame: pd.DataFrame, numbers: Published) -> Table:
     printed = (numbers.numbers[f"{name}_parameters"] for name in ("total", "trainable"))
     rows = [(f"{mini}, as printed", *printed)]
     for encoder, name in ((True, "adapted"), (False, "frozen")):
-        count = checks.lora_parameter_count(rank, encoder=encoder)
+        count = claims.lora_parameter_count(rank, encoder=encoder)
         rows.append((f"{mini}, encoder {name}", math.nan, count))
     columns = ["part", "total", "trainable"]
     shown = pd.concat([frame[columns], pd.DataFrame(rows, columns=columns)], ignore_index=True)

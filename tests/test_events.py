@@ -1,4 +1,4 @@
-"""Track 1 of the NVVSpeech challenge: hand-made cases, and exhaustive search as an oracle."""
+"""Vocal events: the mapping, hand-made cases, and exhaustive search as an oracle."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoxtral.bench import nvv
-from evoxtral.bench.nvv import COLLAR, nvv_counts, nvv_metrics
+from evoxtral import bench, events, metrics, tags
+from evoxtral.bench import Split
+from evoxtral.events import COLLAR, COUNTERPARTS, NVV, SCHEMES, WESR, nvv_counts
 
 MAPPING = {"laughs": "laugh", "sighs": "sigh", "crying": "cry"}
 NAN = float("nan")
@@ -52,14 +54,21 @@ def test_cases(
     assert (counts.errors, counts.length) == (edits, n)
 
 
+def _scores(references: list[str], **wrote: list[str]) -> pd.Series:
+    systems = {name: metrics.evaluate(references, own) for name, own in wrote.items()}
+    frame = bench.score_frame(Split("test", systems), events.PROTOCOLS)
+    return frame.set_index(["system", "protocol", "metric"])["value"]
+
+
 def test_the_score_weighs_three_rates() -> None:
-    clips = [nvv_counts(r, p, MAPPING) for r, p, *_ in CASES]
-    found = {name: metric.value for name, metric in nvv_metrics(clips).items()}
+    references, wrote = ([case[side] for case in CASES] for side in (0, 1))
+    found = _scores(references, x=wrote)["x"][NVV]
+    known = COUNTERPARTS["nvv16"]
+    clips = [nvv_counts(r, p, known) for r, p in zip(references, wrote, strict=True)]
     hits = sum(c.events.tp for c in clips)
     items = sum(c.events.predicted + c.events.support for c in clips)
-    distances = [c.distance for c in clips if not math.isnan(c.distance)]
     assert found["f1"] == pytest.approx(2 * hits / items)
-    assert found["distance"] == pytest.approx(np.mean(distances))
+    assert found["distance"] == pytest.approx(np.nanmean([c.distance for c in clips]))
     rate = sum(c.errors for c in clips) / sum(c.length for c in clips)
     assert found["tagged_wer"] == pytest.approx(rate)
     terms = 0.7 * found["f1"] + 0.2 * (1 - found["distance"]) + 0.1 * (1 - rate)
@@ -67,8 +76,8 @@ def test_the_score_weighs_three_rates() -> None:
 
 
 def test_more_errors_than_words_cost_no_more_than_all_of_them() -> None:
-    score = nvv_metrics([nvv_counts("oh", "a b c d", MAPPING)])["score"]
-    assert score.value == pytest.approx(0.2)  # no event anywhere: F1 0, distance 0
+    # No event anywhere: F1 0, distance 0.
+    assert _scores(["oh"], x=["a b c d"])["x", NVV, "score"] == pytest.approx(0.2)
 
 
 LINES = st.lists(
@@ -81,11 +90,9 @@ LINES = st.lists(
 def test_bounds_and_perfection(reference: str, prediction: str) -> None:
     counts = nvv_counts(reference, prediction, MAPPING)
     assert math.isnan(counts.distance) or 0 <= counts.distance <= 1
-    assert 0 <= nvv_metrics([counts])["score"].value <= 1
     same = nvv_counts(reference, reference, MAPPING)
     assert same.errors == same.events.fp == same.events.fn == 0
-    if same.events.support:
-        assert nvv_metrics([same])["score"].value == pytest.approx(1)
+    assert math.isnan(same.distance) or same.distance == 0
 
 
 PLACES = st.lists(st.integers(0, 9), max_size=5).map(sorted)
@@ -99,5 +106,54 @@ def test_hits_are_a_largest_matching(wanted: list[int], got: list[int]) -> None:
         sum(abs(a - b) <= COLLAR for a, b in zip(few, order, strict=True))
         for order in itertools.permutations(many, len(few))
     )
-    events = ([("laugh", place) for place in side] for side in (wanted, got))
-    assert nvv._hits("laugh", *events) == best
+    sides = ([("laugh", place) for place in side] for side in (wanted, got))
+    assert events._hits("laugh", *sides) == best
+
+
+# Valid names of each scheme, as their sources print them.
+NVV16 = {
+    "breath", "sniff", "laugh", "cry", "cough", "throat clearing", "sneeze", "sigh", "gasp",
+    "snore", "yawn", "hum", "moan", "hiss", "lipsmack", "burp",
+}  # fmt: skip
+WESR21 = {
+    "inhale", "cough", "laughs", "crowd_laughter", "chuckle", "shout", "sobbing", "cry", "giggle",
+    "exhale", "sigh", "clear_throat", "roar", "scream", "breathing", "crying", "laughing",
+    "panting", "shouting", "singing", "whispering",
+}  # fmt: skip
+
+
+def test_every_tag_has_a_row_and_every_name_exists() -> None:
+    frame = events.mapping()
+    assert sorted(frame["tag"]) == sorted(tags.TAGS)
+    assert list(frame.columns) == ["tag", "group", *SCHEMES]
+    assert set(COUNTERPARTS["nvv16"].values()) <= NVV16
+    assert set(COUNTERPARTS["wesr"].values()) <= WESR21
+    unmapped = frame[frame[list(SCHEMES)].isna().all(axis=1)]
+    assert set(unmapped["tag"]) == {"stammers", "pause", *tags.GROUPS["emotion"]}
+
+
+def test_coverage_counts_occurrences() -> None:
+    def said(*texts: str) -> list[str]:
+        return events.coverage(Split("test", {"x": metrics.evaluate(texts, texts)}))
+
+    lines = said("[laughs] a [pause] b", "[whispers] c [sniffs]")
+    assert lines[0].endswith("; 5 of 17 tags, 25.0% of 4 occurrences.")
+    assert lines[1].endswith("; 6 of 17 tags, 50.0% of 4 occurrences.")
+    assert said("a")[0].endswith("— of 0 occurrences.")
+
+
+def test_scores_of_a_perfect_and_of_a_silent_system() -> None:
+    references = ["[laughs] so it is", "[whispers] quiet now", "plain words", "[sad] oh"]
+    silent = [tags.plain_text(text) for text in references]
+    found = _scores(references, perfect=references, silent=silent)
+    assert list(found["perfect"]) == pytest.approx([1, 0, 0, 1, 1, 1])
+    assert found["silent", NVV, "f1"] == found["silent", WESR, "f1_macro"] == 0
+    assert found["silent", NVV, "score"] == pytest.approx(0.1 * (1 - 1 / 9))
+
+
+def test_wesr_wants_the_exact_place_and_averages_types() -> None:
+    references = ["[laughs] so it is", "[sighs] well then", "[whispers] a b"]
+    predictions = ["so [laughs] it is", "[sighs] well then", "[whispers] a b"]
+    found = _scores(references, x=predictions)["x"]
+    assert found[NVV, "f1"] == 1
+    assert found[WESR, "f1"] == found[WESR, "f1_macro"] == pytest.approx(2 / 3)

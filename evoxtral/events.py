@@ -1,8 +1,12 @@
-"""Track 1 of the NVVSpeech challenge (ISCSLP 2026): vocal events in a transcript, English part.
+"""Vocal events in a transcript, scored in the style of public benchmarks: where an event stands.
 
-Definitions of its evaluation protocol 1.0.0 (NVVSpeech-Challenge-Track1-Evaluation, 2026), written
-anew; on 5,000 random pairs of transcripts both give the same counts for every pair. Words are
-lowercased and bare of punctuation. Predicted places are read in the reference: the words are
+Only sounds have a counterpart there: the style and emotion tags of the report, most of its
+vocabulary, cannot be anchored outside. `COUNTERPARTS` says what becomes what; tags without one are
+left out of both sides. Brackets are read by `tags.parse`.
+
+**NVVSpeech Track 1** (ISCSLP 2026), English part: definitions of its evaluation protocol 1.0.0,
+written anew; on 5,000 random pairs of transcripts both give the same counts for every pair. Words
+are lowercased and bare of punctuation. Predicted places are read in the reference: the words are
 aligned by minimal edit distance, and a place that corresponds to several takes the first.
 
 * `f1`: micro F1 of events of the same type, one to one, at most two words apart;
@@ -12,8 +16,9 @@ aligned by minimal edit distance, and a place that corresponds to several takes 
 * `tagged_wer`: word error rate with each event counted as one word;
 * `score`: 0.7 F1 + 0.2 (1 - distance) + 0.1 (1 - min(tagged WER, 1)), here a fraction.
 
-The challenge refuses a transcript with an unknown tag or a broken bracket. Here tags without a
-counterpart are left out of both sides, and brackets are read by `tags.parse`.
+**WESR-Bench** (Yang et al., Findings of ACL 2026): an event counts if its place between the words
+is exactly the reference's; F1 of each type, averaged. Its continuous events mark every word that is
+spoken so; a tag here marks only where that begins, which is what is compared.
 """
 
 from __future__ import annotations
@@ -25,21 +30,73 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
-from evoxtral import tags
-from evoxtral.metrics import MatchCounts, Metric, mean, micro_f1, ratio
+from evoxtral import metrics, tags
+from evoxtral.bench import Protocols, Split
+from evoxtral.metrics import Evaluation, MatchCounts, Metric
 from evoxtral.stats import Ratio
+from evoxtral.tags import Tag, Transcript
+
+NVV, WESR = "nvvspeech-track1-en/1.0.0", "wesr-style/1.0.0"
+"""Names and versions of the two protocols."""
+
+SCHEMES = {
+    "nvv16": "NVVSpeech Track 1, 16 types (github.com/NVVSpeech-Challenge/"
+    "NVVSpeech-Challenge-Track1-Evaluation, protocol 1.0.0)",
+    "wesr": "WESR-Bench, 15 discrete and 6 continuous types (arXiv:2601.04508)",
+    "nvv45": "NVV-SuperBench, 45 types (arXiv:2604.16211)",
+}
+"""Public vocabularies of vocal events, with their sources."""
+
+# WESR's `inhale` is no gasp.
+COUNTERPARTS: Mapping[str, Mapping[str, str]] = {
+    "nvv16": {"laughs": "laugh", "sighs": "sigh", "gasps": "gasp",
+              "clears throat": "throat clearing", "crying": "cry"},
+    "wesr": {"laughs": "laughs", "sighs": "sigh", "clears throat": "clear_throat",
+             "crying": "cry", "whispers": "whispering", "shouts": "shouting"},
+    "nvv45": {"laughs": "laugh", "sighs": "sigh", "gasps": "gasp",
+              "clears throat": "throat clearing", "crying": "crying"},
+}  # fmt: skip
+"""Names in each scheme by tag."""
 
 COLLAR = 2
 """Largest distance of two matched events in words (English)."""
 
+_ORDER = (
+    "laughs", "sighs", "gasps", "clears throat", "crying", "whispers", "shouts", "stammers",
+    "pause", "excited", "sad", "angry", "nervous", "calm", "frustrated", "confused", "scared",
+)  # fmt: skip
 _WEIGHTS = (0.7, 0.2, 0.1)
 _APOSTROPHES = str.maketrans(dict.fromkeys("‘’‛′", "'"))
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 _Event = tuple[str, int]
 _Item = TypeVar("_Item")
+
+
+def mapping() -> pd.DataFrame:
+    """`tag`, `group`, and a column of names for each scheme, None where it has none."""
+    frame = pd.DataFrame({"tag": _ORDER, "group": [tags.group_of(tag) for tag in _ORDER]})
+    return frame.assign(
+        **{name: [known.get(tag) for tag in _ORDER] for name, known in COUNTERPARTS.items()}
+    )
+
+
+def coverage(split: Split) -> list[str]:
+    """A sentence for each scheme: its source, and how much of a test set it can score."""
+    references = [clip.reference for clip in next(iter(split.evaluations.values())).clips]
+    names = [tag.name for text in references for tag in tags.parse(text).tags]
+    said = []
+    for scheme, source in SCHEMES.items():
+        known = COUNTERPARTS[scheme]
+        share = f"{sum(n in known for n in names) / len(names):.1%}" if names else "—"
+        said.append(
+            f"{scheme}: {source}; {len(known)} of {len(_ORDER)} tags, {share} of {len(names):,} "
+            "occurrences."
+        )
+    return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +117,7 @@ class NvvCounts:
 
 
 def nvv_counts(reference: str, prediction: str, mapping: Mapping[str, str]) -> NvvCounts:
-    """Count one clip.
-
-    Args:
-        reference: Tagged text.
-        prediction: Tagged text.
-        mapping: Event type by tag; other tags are left out.
+    """Count one clip of tagged texts; `mapping` gives the event type by tag.
 
     >>> counts = nvv_counts("[laughs] so it is", "so [laughs] it is", {"laughs": "laugh"})
     >>> counts.events.tp, round(counts.distance, 3), counts.errors, counts.length
@@ -89,26 +141,22 @@ def nvv_counts(reference: str, prediction: str, mapping: Mapping[str, str]) -> N
     )
 
 
-def nvv_metrics(clips: Sequence[NvvCounts]) -> dict[str, Metric]:
-    """`f1`, `distance`, `tagged_wer` and `score` over clips, see the module."""
-    support = sum(clip.events.support for clip in clips)
-    metrics = [
-        micro_f1("f1", [clip.events for clip in clips]),
-        mean("distance", [clip.distance for clip in clips], support=support),
-        ratio(
-            "tagged_wer",
-            [clip.errors for clip in clips],
-            [clip.length for clip in clips],
-            support=sum(clip.length for clip in clips),
-            n=len(clips),
-        ),
+def _nvv(evaluation: Evaluation) -> dict[str, Metric]:
+    """`f1`, `distance`, `tagged_wer` and `score`, see the module."""
+    known = COUNTERPARTS["nvv16"]
+    clips = [nvv_counts(c.reference, c.prediction, known) for c in evaluation.clips]
+    support, lengths = sum(clip.events.support for clip in clips), [clip.length for clip in clips]
+    errors, words = [clip.errors for clip in clips], sum(lengths)
+    found = [
+        metrics.micro_f1("f1", [clip.events for clip in clips]),
+        metrics.mean("distance", [clip.distance for clip in clips], support=support),
+        metrics.ratio("tagged_wer", errors, lengths, support=words, n=len(clips)),
     ]
-    parts = [metric.ratio for metric in metrics]
     combined = _Score(
-        np.hstack([part.numerator for part in parts]),
-        np.hstack([part.denominator for part in parts]),
+        np.hstack([metric.ratio.numerator for metric in found]),
+        np.hstack([metric.ratio.denominator for metric in found]),
     )
-    return {m.name: m for m in [*metrics, Metric("score", combined, support, len(clips))]}
+    return {m.name: m for m in [*found, Metric("score", combined, support, len(clips))]}
 
 
 class _Score(Ratio):
@@ -121,6 +169,31 @@ class _Score(Ratio):
         f1, distance, errors = rates.T
         terms = (f1, 1 - distance, 1 - np.minimum(errors, 1))
         return sum(w * term for w, term in zip(_WEIGHTS, terms, strict=True))
+
+
+def _wesr(evaluation: Evaluation) -> dict[str, Metric]:
+    """`f1` and its mean over types, `f1_macro`, see the module."""
+    known = COUNTERPARTS["wesr"]
+    clips = [
+        metrics.aligned_matches(
+            _events(c.reference, known), _events(c.prediction, known), tolerance=0
+        )
+        for c in evaluation.clips
+    ]
+    types = sorted({name for clip in clips for name in clip})
+    micro = metrics.micro_f1("f1", [metrics.total(clip) for clip in clips])
+    return {"f1": micro, "f1_macro": metrics.macro_f1("f1_macro", clips, types)}
+
+
+PROTOCOLS: Protocols = {NVV: _nvv, WESR: _wesr}
+"""For `bench.score_frame`."""
+
+
+def _events(text: str, known: Mapping[str, str]) -> Transcript:
+    """The transcript with mapped tags alone, under their names in the scheme."""
+    transcript = tags.parse(text)
+    marks = [tag for tag in transcript.tags if tag.name in known]
+    return Transcript(transcript.words, tuple(Tag(known[t.name], t.word_index) for t in marks))
 
 
 def _read(text: str, mapping: Mapping[str, str]) -> tuple[list[str], list[_Event]]:
