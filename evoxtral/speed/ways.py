@@ -47,7 +47,7 @@ from evoxtral.pipeline import Setup, open_setup
 from evoxtral.report.provenance import commit
 from evoxtral.speed import OURS, PARTS, PLAIN, ROUNDS, compared
 from evoxtral.train import Examples, collate
-from evoxtral.train.trainer import FineTuner, LengthSampler
+from evoxtral.train.trainer import FineTuner, LengthSampler, Watched
 
 
 @dataclass(frozen=True)
@@ -323,11 +323,10 @@ def _steps(model: nn.Module, cfg: FineTuning, make: Callable[..., Trainer]) -> t
 
 def steps_from_cache(model: nn.Module, cfg: FineTuning, examples: Examples) -> tuple[float, list]:
     """Optimiser steps by ours."""
-    watch = {"watched": (), "limit": 0.0, "patience": 0, "max_new_tokens": 1, "batch_heard": 1}
+    unheard = [Watched("none", examples, ())]  # nothing is evaluated
     collator = partial(collate, pad=examples.prompter.pad)
-    return _steps(
-        model, cfg, partial(FineTuner, train_dataset=examples, data_collator=collator, **watch)
-    )
+    make = partial(FineTuner, cfg, unheard, train_dataset=examples, data_collator=collator)
+    return _steps(model, cfg, make)
 
 
 def _sft(subject: Subject, how: Depth) -> pd.DataFrame:
