@@ -258,8 +258,8 @@ def tune(
     inputs: Mapping[str, str],
     *,
     name: str,
-    more: Mapping[str, Any] | None = None,
-    code: Sequence[str] = (),
+    more: Mapping[str, Any],
+    code: Sequence[str],
 ) -> Tuned:
     """Build or reuse an adapter: that of SFT, or of the last step of RAFT.
 
@@ -298,7 +298,7 @@ def tune(
                 log_adapter(run, folder / ADAPTER, artefact, _heard(setup, folder / ADAPTER))
 
     names = set(FineTuning.model_fields) - _FREE
-    key = {**cfg.model_dump(include=names), "precision": precision(cfg), **(more or {})}
+    key = {**cfg.model_dump(include=names), "precision": precision(cfg), **more}
     known = {"base": setup.base.digest, **inputs}
     code = (*CODE, "evoxtral.pipeline", *code)
     made = runs.stage(kind, cfg.profile, key, make, inputs=known, code=code, together=True)
@@ -370,7 +370,7 @@ def sft_adapter(cfg: Sft, setup: Setup) -> Tuned:
     def training(_: Path) -> Examples:
         return training_examples(cfg, setup)
 
-    return tune("sft", cfg, setup, shape, training, inputs, name="SFT", more=asdict(shape))
+    return tune("sft", cfg, setup, shape, training, inputs, name="SFT", more=asdict(shape), code=())
 
 
 def settings(cfg: Sft, setup: Setup) -> dict[str, object]:

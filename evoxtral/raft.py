@@ -37,7 +37,6 @@ from evoxtral.train import Examples, Tuned
 
 COMPLETIONS, TARGETS = "completions.jsonl", "targets.jsonl"
 SFT, RL = "SFT", "RL"
-SFT_CONTINUED, RANDOM, REPORT = "SFT continued", "random of k", "report's recipe"
 
 _PARTS = "part-*.jsonl"
 _CODE = ("evoxtral.raft", "evoxtral.selection")
@@ -93,9 +92,9 @@ def others(own: Recipe, prompts: int) -> dict[str, Recipe]:
         }
     )  # fmt: skip
     controls = {
-        SFT_CONTINUED: own.model_copy(update={"select": "reference"}),
-        RANDOM: own.model_copy(update={"select": "random"}),
-        REPORT: report,
+        "SFT continued": own.model_copy(update={"select": "reference"}),
+        "random of k": own.model_copy(update={"select": "random"}),
+        "report's recipe": report,
     }
     if own.compare == "controls":
         return controls

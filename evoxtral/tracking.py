@@ -47,28 +47,20 @@ def tracker(cfg: FineTuning | Benchmark, folder: Path, name: str) -> Iterator[Ru
         raise UserError(
             "tracker is 'online' and no key was found: run `wandb login`, or set it to offline"
         )
-    own = str(folder / "wandb")
-    with _environment(WANDB_DATA_DIR=own, WANDB_ARTIFACT_DIR=own, WANDB_CACHE_DIR=own):
-        quiet = wandb.Settings(console="off", disable_git=True, silent=True, x_disable_stats=True)
-        config = cfg.model_dump(mode="json")
+    # Where sounds and artefacts wait, wandb asks nothing else.
+    names = ("WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR", "WANDB_CACHE_DIR")
+    before = dict(os.environ)
+    os.environ.update(dict.fromkeys(names, str(folder / "wandb")))
+    quiet = wandb.Settings(console="off", disable_git=True, silent=True, x_disable_stats=True)
+    config = cfg.model_dump(mode="json")
+    try:
         with wandb.init(
             project=PROJECT, name=name, dir=folder, mode=cfg.tracker, config=config, settings=quiet
         ) as run:
             yield run
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Set variables for a while: where sounds and artefacts wait, wandb asks nothing else."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def log_adapter(run: Run, adapter: Path, name: str, heard: Sequence[Sequence[Any]]) -> None:

@@ -12,6 +12,7 @@ import html
 import math
 import textwrap
 from collections.abc import Sequence
+from importlib.resources import files
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -48,43 +49,8 @@ _NAMES = {
     "tag_f1": "Tag F1 ↑",
     "hallucination": "Tag hallucination ↓",
 }
-_STYLE = """<style>
-.evx-read{max-width:1000px;line-height:1.65}
-.evx-read .tag{border-radius:.8em;padding:0 .45em;border:1.5px solid;white-space:nowrap;
-font-size:.92em}
-.evx-read .right{border-color:#009e73;background:rgba(0,158,115,.16)}
-.evx-read .wrong{border-color:#d1242f;border-style:dashed;background:rgba(209,36,47,.13)}
-.evx-read .neutral{border-color:rgba(128,128,128,.6)}
-.evx-read .missed{border-color:rgba(128,128,128,.6);border-style:dotted}
-.evx-read ins{text-decoration:underline #d1242f 2px;background:rgba(209,36,47,.13)}
-.evx-read del{text-decoration:line-through;opacity:.6}
-.evx-read small{opacity:.75}
-.evx-read .clip{border-top:1px solid rgba(128,128,128,.35);padding:.6em 0 .7em}
-.evx-read .head{display:flex;flex-wrap:wrap;align-items:center;gap:.2em 1em;margin-bottom:.3em}
-.evx-read audio{flex:1 1 240px;max-width:420px;height:34px}
-.evx-read .row{display:flex;flex-wrap:wrap;gap:0 .8em;margin:.25em 0}
-.evx-read .who{box-sizing:border-box;flex:0 0 7em;font-weight:600;overflow-wrap:anywhere;
-border-left:4px solid transparent;padding-left:.4em}
-.evx-read .said{flex:1 1 240px;min-width:0;overflow-wrap:anywhere}
-.evx-read .said small{display:block;line-height:1.3}
-.evx-read .key{font-size:.9em;margin:.2em 0 .8em}
-@media(max-width:500px){.evx-read .who{flex-basis:6.8em}}
-.evx-raft .cards{display:flex;flex-wrap:wrap;gap:.7em;margin-top:.6em}
-.evx-raft .card{flex:1 1 300px;min-width:0;border:1px solid rgba(128,128,128,.4);
-border-radius:.5em;padding:.5em .8em .6em;overflow-wrap:anywhere}
-.evx-raft .chosen{border:2px solid #d55e00}
-.evx-raft .top{display:flex;justify-content:space-between;gap:1em;font-weight:600}
-.evx-raft .bar{height:6px;border-radius:3px;background:rgba(128,128,128,.2);margin:.2em 0 .5em}
-.evx-raft .bar i{display:block;height:100%;border-radius:3px;background:#0072b2}
-.evx-raft .chosen .bar i{background:#d55e00}
-.evx-raft .sum{font-size:.88em;font-variant-numeric:tabular-nums;opacity:.85;margin-top:.4em}
-.evx-tokens{max-width:1000px;line-height:2}
-.evx-tokens span{border-radius:.25em;padding:.1em .25em;margin:0 .1em;white-space:pre-wrap;
-overflow-wrap:anywhere;font-family:ui-monospace,monospace;font-size:.9em}
-.evx-tokens .masked{background:rgba(128,128,128,.15);opacity:.65}
-.evx-tokens .label{background:rgba(0,114,178,.2);border-bottom:2px solid #0072b2}
-.evx-tokens p{margin:.2em 0 .5em;line-height:1.5}
-</style>"""
+_CSS = files("evoxtral").joinpath("report/templates/reading.css").read_text(encoding="utf-8")
+_STYLE = f"<style>{_CSS}</style>"
 _KEY = (
     '<p class="key"><span class="tag right">✓ tag</span> in the reference, within two words · '
     '<span class="tag wrong">✗ tag</span> not there · <ins>word</ins> written instead or too much '
