@@ -173,12 +173,7 @@ def listener(
 def transcripts(setup: Setup, split: str, adapter: Path | None = None) -> list[str]:
     """What a system writes for each clip of a split, in the clips' order.
 
-    Decoding is greedy, in float32 on a CPU, with the adapter merged into the weights.
-
-    Args:
-        setup: clips and base.
-        split: its name.
-        adapter: folder of an adapter; None is the base alone.
+    Decoding is greedy, in float32 on a CPU, with the adapter, if any, merged into the weights.
     """
     clips = setup.clips(split)
     limit, batch = setup.max_new_tokens, setup.cfg.decode_batch
@@ -271,8 +266,8 @@ def tune(
         training: gives the examples to learn; may leave files in the stage's folder.
         inputs: digests of what the examples are made of.
         name: shown while it trains.
-        more: parameters that decide the result besides the hyperparameters.
-        code: modules that do, besides those of fine-tuning.
+        more: what decides the result besides the hyperparameters.
+        code: modules that do besides those of fine-tuning.
 
     Raises:
         UserError: the data has no validation split, or training failed; one sentence.

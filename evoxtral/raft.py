@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 
-from evoxtral import metrics, pipeline, processes, runs
+from evoxtral import metrics, pipeline, processes, runs, selection
 from evoxtral.clips import Clip
 from evoxtral.decode import Decoding, decode, plan_batches
 from evoxtral.metrics import Evaluation, RewardWeights
@@ -23,16 +23,7 @@ from evoxtral.model import adapter_digest, check_adapter, shape_of
 from evoxtral.params import Raft, Sft, profile
 from evoxtral.pipeline import VALIDATION, Setup
 from evoxtral.processes import progress
-from evoxtral.selection import (
-    Curated,
-    best_of,
-    curate,
-    drop_flat,
-    group_table,
-    mix_untagged,
-    random_of,
-    score,
-)
+from evoxtral.selection import Curated
 from evoxtral.train import Examples, Tuned
 
 COMPLETIONS, TARGETS = "completions.jsonl", "targets.jsonl"
@@ -250,12 +241,6 @@ def start_adapter(cfg: Raft, setup: Setup) -> Path:
 def refine(recipe: Recipe, setup: Setup, start: Path, name: str) -> list[Round]:
     """Run all rounds of a recipe, each on its own part of the prompts, each from the one before.
 
-    Args:
-        recipe: how the training set is made, and what is learnt from it.
-        setup: clips and base.
-        start: SFT adapter.
-        name: shown in the progress bar.
-
     Raises:
         UserError: there is nothing to learn from: all rewards tie, or the data lacks a split.
     """
@@ -266,7 +251,7 @@ def refine(recipe: Recipe, setup: Setup, start: Path, name: str) -> list[Round]:
         part, seed = clips[number :: recipe.rounds], recipe.seed + number
         references = {clip.id: clip.tagged_text for clip in part}
         completions = sample(setup, recipe, part, adapter, seed)
-        scored = score(completions, references, recipe.weights, recipe.convention)
+        scored = selection.score(completions, references, recipe.weights, recipe.convention)
         chosen, curated = select(scored, recipe, seed)
         targets = training_set(curated, references, recipe, seed)
         tuned = _tune(recipe, setup, adapter, targets, name)
@@ -277,12 +262,12 @@ def refine(recipe: Recipe, setup: Setup, start: Path, name: str) -> list[Round]:
 def select(scored: pd.DataFrame, recipe: Recipe, seed: int) -> tuple[pd.DataFrame, Curated]:
     """One completion per clip, and of those what curation keeps."""
     if recipe.drop_flat:
-        scored = drop_flat(scored)
-    best = best_of(scored)
-    kept = curate(best, recipe.curation, recipe.drop_share)
+        scored = selection.drop_flat(scored)
+    best = selection.best_of(scored)
+    kept = selection.curate(best, recipe.curation, recipe.drop_share)
     if recipe.select != "random":
         return best, kept
-    chosen = random_of(scored, seed)
+    chosen = selection.random_of(scored, seed)
     rows = chosen[chosen["clip"].isin(set(kept.rows["clip"]))].reset_index(drop=True)
     return chosen, replace(kept, rows=rows, mean_after=float(rows["reward"].mean()))
 
@@ -293,7 +278,7 @@ def training_set(
     """What the last step learns: `clip | text | source`, in order of clip id."""
     targets = curated.rows[["clip", "text"]].assign(source="completion")
     if recipe.untagged:
-        targets = mix_untagged(targets, references, recipe.untagged, seed)
+        targets = selection.mix_untagged(targets, references, recipe.untagged, seed)
     if recipe.select == "reference":
         targets = targets.assign(text=targets["clip"].map(references), source="reference")
     return targets
@@ -344,7 +329,7 @@ def facts(recipe: Recipe, last: Round) -> dict[str, float]:
 
 def furthest_apart(setup: Setup, recipe: Recipe, last: Round) -> tuple[str, pd.DataFrame, int]:
     """The clip whose rewards differ most: reference, scored completions, index of the chosen."""
-    groups = group_table(last.scored)
+    groups = selection.group_table(last.scored)
     clip = groups.loc[groups["spread"].idxmax(), "clip"]
     reference = next(c.tagged_text for c in setup.clips(recipe.prompts) if c.id == clip)
     index = last.chosen.loc[last.chosen["clip"] == clip, "index"].item()

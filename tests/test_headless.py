@@ -105,7 +105,6 @@ def adapter(folder: Path, stage: str) -> Path:
 
 @pytest.mark.parametrize("stage", ["sft", "raft"])
 def test_two_processes_learn_what_one_learns(both_runs: tuple[Path, Path], stage: str) -> None:
-    """Same steps from the same batches, however many examples a process takes at a time."""
     first, second = (adapter(folder, stage) for folder in both_runs)
     weights = [load_file(path / "adapter_model.safetensors") for path in (first, second)]
     assert weights[0].keys() == weights[1].keys()
@@ -119,7 +118,6 @@ def test_two_processes_learn_what_one_learns(both_runs: tuple[Path, Path], stage
 
 
 def test_two_processes_sample_the_same_bytes(both_runs: tuple[Path, Path]) -> None:
-    """Of one adapter, in float32 on one thread each."""
     files = [next((f / "smoke").glob(f"completions-*/{COMPLETIONS}")) for f in both_runs]
     assert files[0].parent.name == files[1].parent.name
     assert files[0].read_bytes() == files[1].read_bytes()
@@ -128,13 +126,11 @@ def test_two_processes_sample_the_same_bytes(both_runs: tuple[Path, Path]) -> No
 
 
 def test_the_notebook_finds_what_two_processes_built(both_runs: tuple[Path, Path]) -> None:
-    """The stages' names depend neither on processes nor on examples at a time."""
     assert not any(stage.executed for stage in one(both_runs[1], "03_raft", micro_batch=1))
 
 
 @pytest.mark.check
 def test_two_processes_measure_all_systems(both_runs: tuple[Path, Path]) -> None:
-    """One process, and so the notebook, then finds every transcript."""
     assert "04_benchmark is ready" in two(both_runs[1], "04_benchmark")
     assert not any(stage.executed for stage in one(both_runs[1], "04_benchmark"))
 
@@ -151,10 +147,3 @@ def test_the_command_offers_the_notebooks_that_can_be_built(
     with pytest.raises(SystemExit):
         main(["run", "--help"])
     assert "{" + ",".join(headless.NOTEBOOKS) + "}" in capsys.readouterr().out
-
-
-def test_a_change_is_judged_like_a_parameter() -> None:
-    with pytest.raises(UserError, match="unknown parameter 'epoch' of 02_sft: did you mean"):
-        params.profile("02_sft", "smoke", {"epoch": "2"})
-    cfg = params.profile("02_sft", "smoke", {"epochs": "3", "checkpointing": "true"})
-    assert (cfg.epochs, cfg.checkpointing) == (3, True)

@@ -22,21 +22,14 @@ def _file(folder: Path, lines: list[str]) -> Path:
     return path
 
 
-def test_written_predictions_are_read_back_in_the_order_of_the_split(tmp_path: Path) -> None:
-    rows = [Prediction("b", "[sad] oh", 3, True), Prediction("a", "é\u2028x", 9, False)]
+def test_a_row_keeps_its_bytes_and_is_read_in_the_order_of_the_split(tmp_path: Path) -> None:
+    rows = [Prediction("b", "[sad] oh é\u2028", 3, True), Prediction("a", "")]
     path = write_predictions(tmp_path / "p.jsonl", rows)
-    assert read_predictions(path, ["a", "b"]) == [rows[1], rows[0]]
-
-
-def test_a_row_keeps_its_bytes(tmp_path: Path) -> None:
-    rows = [Prediction("b", "[sad] oh é", 3, True), Prediction("a", "")]
-    assert (
-        write_predictions(tmp_path / "p.jsonl", rows).read_bytes()
-        == (
-            '{"id": "b", "text": "[sad] oh é", "tokens": 3, "finished": true}\n'
-            '{"id": "a", "text": "", "tokens": null, "finished": null}\n'
-        ).encode()
+    assert path.read_text(encoding="utf-8") == (
+        '{"id": "b", "text": "[sad] oh é\u2028", "tokens": 3, "finished": true}\n'
+        '{"id": "a", "text": "", "tokens": null, "finished": null}\n'
     )
+    assert read_predictions(path, ["a", "b"]) == rows[::-1]
 
 
 def test_a_foreign_file_needs_id_and_text_only(tmp_path: Path) -> None:
@@ -66,21 +59,14 @@ def test_a_bad_line_is_named(tmp_path: Path, lines: list[str], line: int, said: 
         read_predictions(path, ["a", "b"])
 
 
-def test_a_missing_clip_is_named(tmp_path: Path) -> None:
+def test_a_missing_clip_or_file_is_named(tmp_path: Path) -> None:
     path = _file(tmp_path, GOOD)
     with pytest.raises(UserError, match=r"predictions.jsonl: 2 of 4 clips .* first is 'c'"):
         read_predictions(path, ["a", "c", "b", "d"])
-
-
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read"):
         read_predictions(tmp_path / "none.jsonl", ["a"])
-
-
-def test_bytes_that_are_no_text(tmp_path: Path) -> None:
-    path = tmp_path / "p.jsonl"
     path.write_bytes(b'{"id": "a", "text": "\xff"}\n')
-    with pytest.raises(UserError, match=r"p\.jsonl:1: Invalid JSON"):
+    with pytest.raises(UserError, match=r"jsonl:1: Invalid JSON"):
         read_predictions(path, ["a"])
 
 

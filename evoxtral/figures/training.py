@@ -206,20 +206,19 @@ def best_of_k(curve: pd.DataFrame) -> Figure:
 
 
 @styled
-def raft_differences(frame: pd.DataFrame, base: str = "SFT") -> Figure:
-    """Forest plot: paired difference of each system to `base`, a panel per metric.
+def raft_differences(frame: pd.DataFrame) -> Figure:
+    """Forest plot: paired difference of each system to SFT, a panel per metric.
 
     A mark is filled where the 95% interval leaves out zero.
 
     Args:
-        frame: of `tables.scores` with `base` as the reference.
-        base: that reference.
+        frame: of `tables.scores` with SFT as the reference.
 
     Raises:
         UserError: the frame has no difference.
     """
-    names = [str(c).removesuffix("_difference") for c in frame if str(c).endswith("_difference")]
-    names = [name for name in names if f"{name}_difference_low" in frame]
+    low = "_difference_low"
+    names = [str(c).removesuffix(low) for c in frame if str(c).endswith(low)]
     if not names:
         raise UserError("there are no differences to draw: compare at least two systems")
     figure, axes = panels(len(frame), 3, 0.85 + 0.27 * len(names), sharey=True)
@@ -228,8 +227,8 @@ def raft_differences(frame: pd.DataFrame, base: str = "SFT") -> Figure:
         _forest(ax, row, drawn)
         changes = (f"{name} {row[f'{name}_difference']:+.3f}" for name in names)
         said.append(f"{row['metric']}: {', '.join(changes)}")
-    figure.set_label(f"Differences to {base} with 95% intervals; {'; '.join(said)}")
-    figure.supxlabel(f"difference to {base}, filled where the interval leaves out 0", fontsize=9)
+    figure.set_label(f"Differences to SFT with 95% intervals; {'; '.join(said)}")
+    figure.supxlabel("difference to SFT, filled where the interval leaves out 0", fontsize=9)
     return figure
 
 
