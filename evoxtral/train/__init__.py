@@ -91,8 +91,7 @@ def finetune(
         base: the model. Its own weights stay; its encoder is replaced by the cache unless the
             adapters reach into it.
         cfg: the hyperparameters. Several processes take fewer examples at a time than
-            `micro_batch` if the batch is too small for it. No epoch beyond `plain_limit` is
-            chosen if any keeps to it: a high learning rate first hurts and then heals.
+            `micro_batch` where the batch is too small for it.
         start: the shape of fresh adapters, or the folder of those to go on from.
         training: examples to learn.
         watched: splits transcribed after every epoch: validation, whose loss chooses the epoch,
