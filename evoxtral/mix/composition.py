@@ -21,9 +21,11 @@ from evoxtral import UserError, paper, tags
 from evoxtral.mix.duplicates import THRESHOLD, keep_first, near_duplicates
 from evoxtral.mix.goals import (
     EXAMPLES_PER_TAG,
+    FAIR,
     FREQUENT,
     MINIMUMS,
     RARE,
+    SPACING_FLOOR,
     Goal,
     Item,
     Verdict,
@@ -44,6 +46,25 @@ _PLAIN = (
     ("neutral audio without tags", 0.10, 0.15),  # section 1: a plain text is spoken neutrally
     ("tagged, recommended mix", 0.60, 0.70),  # section 1
 )
+_THIRDS = f"≥ {100 * FAIR / 3:.1f} %"
+_CHECKS = {
+    "tag density varies naturally": "all four strata; tagged texts have untagged sentences",
+    "all target tags are frequent enough": f"each of {len(tags.TAGS)} tags in "
+    f"≥ {EXAMPLES_PER_TAG} examples",
+    "rare tags are oversampled in diverse contexts": "rare tags 2–5x or at their minimum share, "
+    f"in ≥ {DOMAINS} domains",
+    "plain examples against hallucination": "30–35 %",
+    "speaker diversity": f"≥ {VOICES} voices (6–8)",
+    "audio length varies": f"each category {_THIRDS}",
+    "emotional valence is balanced": f"each category {_THIRDS}",
+    "no two texts alike": f"ROUGE-L < {THRESHOLD} for every pair",
+    "tag positions vary": f"each {_THIRDS}",
+    "tags closely and widely spaced": f"each ≥ {100 * SPACING_FLOOR:g} %",
+}
+"""The note's checklist (section 6); where it names no number the target is ours. Tags outside the
+vocabulary count in density, position and spacing."""
+
+_AXES = ("emotion", "non-verbal", "valence", "length", "gender")
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+")
 _Row = tuple[str, str, str, Any, str, Verdict]
 
@@ -67,22 +88,16 @@ def judge(
         where it is `text` (the checklist), missing where it is not known.
     """
     wanted = goals(items, window_seconds)
-    alike = _alike(items, workers)
-    rows = [
-        *_tables(items, wanted),
-        *alike,
-        *(
-            ("checklist", *row[:3], "text", row[3])
-            for row in _checks(items, wanted, natural, alike)
-        ),
-    ]
+    rows = [*_tables(items, wanted), *_alike(items, workers)]
+    checks = zip(_CHECKS.items(), _checks(items, wanted, natural, rows), strict=True)
+    rows += [("checklist", *named, said, "text", passed) for named, (said, passed) in checks]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _row(table: str, goal: Goal, *, row: str = "", target: str = "") -> _Row:
+def _row(table: str, goal: Goal, *, target: str = "", prefix: bool = False) -> _Row:
     unit = "share" if goal.base is not None else "count"
-    shown = row or goal.row
-    return table, shown, target or goal.target, goal.measured(), unit, goal.verdict()
+    row = f"{goal.table}: {goal.row}" if prefix else goal.row
+    return table, row, target or goal.target, goal.measured(), unit, goal.verdict()
 
 
 def _named(wanted: Iterable[Goal], *tables: str) -> list[Goal]:
@@ -92,31 +107,25 @@ def _named(wanted: Iterable[Goal], *tables: str) -> list[Goal]:
 def _tables(items: Sequence[Item], wanted: Sequence[Goal]) -> list[_Row]:
     """Every table but that of texts alike."""
     density = _named(wanted, "density")
-    axes = _named(wanted, "emotion", "non-verbal", "valence", "length", "gender")
     unknown = [
         ("axes", row, "known for every example", None, "share", "not known")
         for row, needs in (("length: duration", "seconds"), ("gender: speaker", "gender"))
         if known(items, needs) is None
     ]
-    plain = [
-        Goal(
-            "plain", row, (1 - hits) if row.startswith("tagged") else hits, hits * 0 + 1, low, high
-        )
-        for hits in [density[0].hits]
-        for row, low, high in _PLAIN
-    ]
+    plain = density[0].hits
     return [
         *(_row("density", goal) for goal in density),
-        *(_row("plain", goal) for goal in plain),
+        *(
+            _row("plain", Goal("", row, hits, np.ones(len(items)), low, high))
+            for row, low, high in _PLAIN
+            for hits in [1 - plain if row.startswith("tagged") else plain]
+        ),
         *(_row("tags", goal, target=_band(goal.row)) for goal in _named(wanted, "tags")),
         *(_row("examples", goal) for goal in _named(wanted, "examples")),
-        *(_row("axes", goal, row=f"{goal.table}: {goal.row}") for goal in axes),
+        *(_row("axes", goal, prefix=True) for goal in _named(wanted, *_AXES)),
         *unknown,
         *_speakers(items),
-        *(
-            _row("positions", goal, row=f"{goal.table}: {goal.row}")
-            for goal in _named(wanted, "position", "spacing")
-        ),
+        *(_row("positions", goal, prefix=True) for goal in _named(wanted, "position", "spacing")),
     ]
 
 
@@ -157,31 +166,27 @@ def _alike(items: Sequence[Item], workers: int | None) -> list[_Row]:
         pairs = len(near_duplicates(texts, workers=workers))
         kept = len(keep_first(texts, workers=workers))
         verdict: Verdict = "no" if pairs else "yes"
-        rows += [
-            ("duplicates", f"pairs, {name}", f"no pair ≥ {THRESHOLD}", float(pairs), "count",
-             verdict),
-            ("duplicates", f"texts kept, {name}", f"all {len(texts):,}", float(kept), "count",
-             verdict),
-        ]  # fmt: skip
+        for row, target, value in (
+            ("pairs", f"no pair ≥ {THRESHOLD}", pairs),
+            ("texts kept", f"all {len(texts):,}", kept),
+        ):
+            rows.append(("duplicates", f"{row}, {name}", target, float(value), "count", verdict))
     return rows
 
 
 def _all(verdicts: Iterable[Verdict]) -> Verdict:
     found = set(verdicts)
-    return "no" if "no" in found else "not known" if "not known" in found else "yes"
+    return "no" if "no" in found else "yes" if found == {"yes"} else "not known"
 
 
 def _checks(
     items: Sequence[Item],
     wanted: Sequence[Goal],
     natural: Sequence[Item] | None,
-    alike: Sequence[_Row],
-) -> list[tuple[str, str, str, Verdict]]:
-    """The quality checklist (section 6) in the note's order; see `judge`.
-
-    Where the note names no number the target states our rule. Tags outside the vocabulary count
-    in density, position and spacing.
-    """
+    rows: Sequence[_Row],
+) -> list[tuple[str, Verdict]]:
+    """What is measured and the verdict of each of `_CHECKS`; `rows` are the tables."""
+    value = {row[:2]: (row[3], row[5]) for row in rows}
     density, examples = _named(wanted, "density"), _named(wanted, "examples")
     tagged = [item.tagged_text for item in items if "[" in item.tagged_text]
     sentences = [part for text in tagged for part in _SENTENCE.split(text)]
@@ -189,84 +194,51 @@ def _checks(
     filled = sum(goal.hits.any() for goal in density)
     least = min(examples, key=lambda goal: goal.measured())
     passed = [goal.verdict() for goal in examples]
-    voices = _speakers(items)[0]
-    n_voices = len({item.voice for item in items} - {None})
-    pairs, kept = alike[0], alike[1]
-    too_many = int(kept[2].split()[1].replace(",", "")) - int(kept[3])
+    voices = len({item.voice for item in items} - {None})
+    pairs, verdict = value["duplicates", "pairs, tagged text"]
+    dropped = len({item.id for item in items}) - value["duplicates", "texts kept, tagged text"][0]
     return [
-        (
-            "tag density varies naturally",
-            "all four strata; tagged texts have untagged sentences",
-            f"{filled} of 4 strata; {100 * bare:.0f} % of sentences untagged",
-            "yes" if filled == 4 and 0 < bare < 1 else "no",
-        ),
-        (
-            "all target tags are frequent enough",
-            f"each of {len(examples)} tags in ≥ {EXAMPLES_PER_TAG} examples",
-            f"{passed.count('yes')} of {len(passed)}; least {least.row} {least.measured():.0f}",
-            _all(passed),
-        ),
+        (f"{filled} of 4 strata; {100 * bare:.0f} % of sentences untagged",
+         "yes" if filled == 4 and 0 < bare < 1 else "no"),
+        (f"{passed.count('yes')} of {len(passed)}; least {least.row} {least.measured():.0f}",
+         _all(passed)),
         _rare(items, wanted, natural),
-        (
-            "plain examples against hallucination",
-            density[0].target,
-            f"{100 * density[0].measured():.1f} %",
-            density[0].verdict(),
-        ),
-        (
-            "speaker diversity",
-            f"≥ {VOICES} voices (6–8)",
-            f"{n_voices} voices" if n_voices else "no voice named",
-            voices[5],
-        ),
-        _spread("audio length varies", "each category {}", _named(wanted, "length")),
-        _spread("emotional valence is balanced", "each category {}", _named(wanted, "valence")),
-        (
-            "no two texts alike",
-            "ROUGE-L < 0.7 for every pair",
-            f"{pairs[3]:.0f} pairs; {too_many} texts too many",
-            pairs[5],
-        ),
-        _spread("tag positions vary", "each {}", _named(wanted, "position")),
-        _spread("tags closely and widely spaced", "each {}", _named(wanted, "spacing")),
-    ]
+        (f"{100 * density[0].measured():.1f} %", density[0].verdict()),
+        (f"{voices} voices" if voices else "no voice named",
+         value["speakers", "distinct voices"][1]),
+        _spread(wanted, "length"),
+        _spread(wanted, "valence"),
+        (f"{pairs:.0f} pairs; {dropped:.0f} texts too many", verdict),
+        _spread(wanted, "position"),
+        _spread(wanted, "spacing"),
+    ]  # fmt: skip
 
 
-def _spread(check: str, target: str, own: Sequence[Goal]) -> tuple[str, str, str, Verdict]:
-    """A check of the categories of an axis."""
-    if not own:
-        return check, target.format("≥ half an equal share"), "not known", "not known"
+def _spread(wanted: Sequence[Goal], axis: str) -> tuple[str, Verdict]:
+    own = _named(wanted, axis)
     parts = (f"{goal.row.split(' (')[0]} {100 * goal.measured():.1f} %" for goal in own)
-    verdict = _all(goal.verdict() for goal in own)
-    return check, target.format(own[0].target), ", ".join(parts), verdict
+    return ", ".join(parts) or "not known", _all(goal.verdict() for goal in own)
 
 
 def _rare(
     items: Sequence[Item], wanted: Sequence[Goal], natural: Sequence[Item] | None
-) -> tuple[str, str, str, Verdict]:
+) -> tuple[str, Verdict]:
     """Rare tags: oversampled or at their minimum, and met in several domains."""
-    shares = {goal.row.strip("[]"): goal for goal in _named(wanted, "tags")}
-    before = {} if natural is None else {goal.row.strip("[]"): goal for goal in goals(natural)}
-    factors, verdicts = [], []
-    for tag in RARE:
-        goal = shares[tag]
-        verdict: Verdict = goal.verdict()
-        if natural is not None:
-            was = before[tag].measured()
-            factors.append(goal.measured() / was if was else float("inf"))
-            if OVERSAMPLING[0] <= factors[-1] <= OVERSAMPLING[1]:
-                verdict = "yes"
-        elif verdict == "no":
+    before = {goal.row: goal.measured() for goal in _named(goals(natural or items), "tags")}
+    ratios, found = [], []
+    for goal in _named(wanted, "tags"):
+        if goal.row.strip("[]") not in RARE:
+            continue
+        was, verdict = before[goal.row], goal.verdict()
+        ratios.append(goal.measured() / was if was else float("inf"))
+        if natural and OVERSAMPLING[0] <= ratios[-1] <= OVERSAMPLING[1]:
+            verdict = "yes"
+        elif not natural and verdict == "no":
             verdict = "not known"
         domains = {items[i].domain for i in goal.hits.nonzero()[0]}
-        verdicts.append(verdict if len(domains) >= DOMAINS else "no")
-    spread = f"factors {min(factors):.1f}–{max(factors):.1f}" if factors else "factor not known"
-    return (
-        "rare tags are oversampled in diverse contexts",
-        f"rare tags 2–5x or at their minimum share, in ≥ {DOMAINS} domains",
-        f"{spread}; {verdicts.count('yes')} of {len(RARE)} tags pass",
-        _all(verdicts),
-    )
+        found.append(verdict if len(domains) >= DOMAINS else "no")
+    spread = f"factors {min(ratios):.1f}–{max(ratios):.1f}" if natural else "factor not known"
+    return f"{spread}; {found.count('yes')} of {len(RARE)} tags pass", _all(found)
 
 
 def factors(before: Sequence[Item], after: Sequence[Item]) -> pd.DataFrame:

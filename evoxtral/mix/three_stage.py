@@ -338,7 +338,8 @@ class _Reader:
 READERS = {
     "gsm8k": _Reader(
         "openai/gsm8k",
-        lambda row: (row["question"], row["answer"].rpartition("####")[2].strip(), "numeric"),
+        lambda row: (row["question"],
+                     row["answer"].rpartition("####")[2].strip().replace(",", ""), "numeric"),
         configs=("main",),
     ),
     "math": _Reader(
@@ -399,8 +400,7 @@ def write_raw(root: Path, dataset: str, rows: Iterable[_Row] | None = None) -> P
                 question, answer, kind = reader.convert(row)
                 record = Record(
                     id=f"{dataset}_{number}", dataset=dataset, domain=domain, question=question,
-                    reference_answer=answer.replace(",", "") if kind == "numeric" else answer,
-                    answer_type=kind,
+                    reference_answer=answer, answer_type=kind,
                     metadata={"source": dataset, "original_id": str(row.get(reader.id, number)),
                               **{name: row[name] for name in reader.kept}},
                 )  # fmt: skip
