@@ -136,16 +136,6 @@ def test_limits_quote_what_was_measured(made_up: Measured, numbers: paper.Publis
     assert "808 clips" in frame["Small dataset"]
 
 
-def test_frames_for_the_figures_of_the_report(made_up: Measured, numbers: paper.Published) -> None:
-    core = made_up.core(numbers.core)
-    assert list(core["key"]) == list(numbers.core["key"])
-    per_tag = made_up.tag_f1()
-    assert list(per_tag["tag"]) == list(tags.TAGS)
-    assert (per_tag["support"] == 4).all()
-    counts = made_up.clip_counts().set_index("system")
-    assert tuple(counts.loc["RL"]) == ("made up", 81, 40)
-
-
 def test_counts_stand_behind_the_f1_of_rare_tags(made_up: Measured) -> None:
     frame = analyses.rare_tags(made_up)
     assert len(frame) == 2 * 17

@@ -133,10 +133,6 @@ def test_printed_counts_are_among_the_attainable(support: int, data: st.DataObje
     assert all(abs(2 * h / (support + p) - printed) <= 0.0005 + 1e-9 for h, p in found)
 
 
-def test_a_score_no_counts_give() -> None:
-    assert claims.attainable_counts(0.123, 2) == []
-
-
 def test_standard_errors_of_fifty_clips(numbers: paper.Published) -> None:
     rows = claims.tag_f1_errors(numbers)
     assert list(rows["metric"]) == ["sft"] * 5 + ["rl"] * 5

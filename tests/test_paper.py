@@ -14,14 +14,6 @@ from evoxtral.bench import Split
 from evoxtral.world import scripts
 
 
-def test_shapes_and_totals(numbers: paper.Published) -> None:
-    assert len(numbers.core) == 7
-    assert len(numbers.per_tag) == numbers.numbers["tag_types"] == 17
-    assert numbers.per_tag["support"].sum() == 130
-    assert len(numbers.hyperparameters) == 13
-    assert len(numbers.rl_settings) == 9
-
-
 def _plain(text: str) -> str:
     """Source text without table and formula marks, white space collapsed."""
     for mark, sign in (

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from evoxtral import analyses, bench, claims, events, metrics, paper, tables
 from evoxtral.bench import Split
-from evoxtral.tables import Format, Table, best_in_row
+from evoxtral.tables import Format, Table
 
 NAN = float("nan")
 
@@ -89,22 +89,6 @@ def test_format(rule: Format, value: object, expected: str) -> None:
     assert rule(value) == expected
 
 
-@pytest.mark.parametrize(
-    ("values", "direction", "expected"),
-    [
-        ({"a": 1.0, "b": 2.0}, "lower", ("a",)),
-        ({"a": 1.0, "b": 2.0}, "higher", ("b",)),
-        ({"a": 2.0, "b": 2.0, "c": 1.0}, "higher", ("a", "b")),
-        ({"a": 2.0, "b": 2.0}, "higher", ()),
-        ({"a": NAN, "b": 2.0, "c": 1.0}, "lower", ("c",)),
-        ({"a": NAN, "b": 2.0}, "lower", ()),
-        ({}, "lower", ()),
-    ],
-)
-def test_best_in_row(values: dict[str, float], direction: str, expected: tuple[str, ...]) -> None:
-    assert best_in_row(values, direction) == expected
-
-
 def test_core_bolds_what_is_best_and_says_where_the_report_differs(made: dict[str, Table]) -> None:
     core = made["core"]
     assert core.bold == {
@@ -119,12 +103,6 @@ def test_core_bolds_what_is_best_and_says_where_the_report_differs(made: dict[st
     assert list(core.frame["best_printed"]) == ["SFT", "SFT", "RL", "RL", "RL", "RL", "SFT"]
     assert list(core.frame["best_computed"]) == ["SFT", "SFT", "RL", "RL", "RL", "RL", "Base"]
     assert core.notes == ["The printed best of Tag Hallucination is not the best of its row."]
-
-
-def test_core_prints_the_reports_digits(made: dict[str, Table]) -> None:
-    cells = made["core"].cells()
-    assert cells[0] == ["WER ↓", "6.64%", "4.47%", "5.12%", "SFT", "SFT"]
-    assert cells[6] == ["Tag Hallucination ↓", "0.0%", "19.3%", "20.2%", "SFT", "Base"]
 
 
 def test_per_tag_bolds_no_tie(made: dict[str, Table]) -> None:
@@ -178,12 +156,6 @@ def test_latex_is_booktabs_and_plain_ascii(made: dict[str, Table]) -> None:
         assert all(row.endswith(r" \\") for row in rows)
         assert not re.search(r"(?<!\\)[%#_]", text.replace(f"tab:{name}", ""))
         assert not re.search(r"\\\\\n\s*\[", text)
-
-
-def test_latex_wraps_long_text_only(made: dict[str, Table]) -> None:
-    assert r"\begin{tabular}{lrrrll}" in tables.to_latex(made["core"], "t")
-    wrapped = r"p{0.3\linewidth}"
-    assert rf"\begin{{tabular}}{{{wrapped}rrl{wrapped}}}" in tables.to_latex(made["claims"], "t")
 
 
 @pytest.mark.parametrize(
@@ -257,15 +229,6 @@ def test_markdown_keeps_its_columns_whatever_the_text(values: list[str]) -> None
         assert len(bars) == 3
 
 
-def test_html_makes_no_request_and_bolds(made: dict[str, Table]) -> None:
-    text = tables.to_html(made["core"])
-    assert "http" not in text
-    assert "url(" not in text
-    parser = _Cells()
-    parser.feed(text)
-    assert parser.strong == ["4.47%", "1.23%", "69.4%", "68.5%", "72.7%", "86.0%", "0.0%"]
-
-
 def _rows(table: Table) -> list[list[str]]:
     return [[cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in table.cells()]
 
@@ -299,9 +262,3 @@ def test_errors_are_ordered_and_limited() -> None:
     assert table.cells() == [["sad", "calm", "1", "50.0%"]]
     assert table.notes[0] == "1 of 2 kinds of error shown."
     assert table.caption == "SFT: most frequent confusions, 5 clips of test."
-
-
-def test_mapping_names_what_is_unmapped(made: dict[str, Table]) -> None:
-    rows = {row[0]: row for row in made["counterparts"].cells()}
-    assert rows["[clears throat]"][2:] == ["throat clearing", "clear_throat", "throat clearing"]
-    assert rows["[pause]"][2:] == ["—", "—", "—"]

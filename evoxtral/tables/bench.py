@@ -6,16 +6,18 @@ Rates are printed in percent, differences in points.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
+import yaml
 
 from evoxtral import bench, tags
 from evoxtral.bench import Split
 from evoxtral.metrics import PROTOCOL, Evaluation, Protocol
-from evoxtral.tables.model import COUNT, MISSING, TEXT, Direction, Format, Table, best_in_row
+from evoxtral.tables.model import COUNT, MISSING, Direction, Format, Table, best_in_row
 
 
 @dataclass(frozen=True)
@@ -81,17 +83,59 @@ _ARROWS = {"lower": "↓", "higher": "↑"}
 _NAMES = {"sft": "SFT", "rl": "RL", "base": "Base"}
 _SPACE = "\N{NO-BREAK SPACE}"
 _ENDS = f"[{{}},{_SPACE}{{}}]"
-_RATE, _POINTS = Format("percent", 1), Format("points", 1, signed=True)
-_NUMBER, _SIGNED, _F1 = Format("number", 2), Format("number", 2, signed=True), Format("number", 3)
-_INTERVAL = ("95% interval", TEXT)
-_N = ("n", COUNT)
-_ERROR = Format("points", 1, prefix="±", suffix=" pp")
+_NUMBER, _F1 = Format("number", 2), Format("number", 3)
 
 _Row: TypeAlias = Mapping[str, Any]
-_Rule: TypeAlias = Format | Callable[[_Row], Format]
+_LAYOUTS = yaml.safe_load(Path(__file__).with_name("layouts.yaml").read_text(encoding="utf-8"))
 
 
-def _measured(row: _Row, *, signed: bool = False, bare: bool = False) -> Format:
+def of(name: str, frame: pd.DataFrame, notes: Sequence[str] = (), **said: object) -> Table:
+    """A table of 00 or 04 by its name in `layouts.yaml`, which has its headers and formats.
+
+    Args:
+        name: of the layout.
+        frame: what it shows, see the function that makes it.
+        notes: sentences below it.
+        said: what caption and headers name, such as `on`, the clips.
+    """
+    layout, rows = _LAYOUTS[name], frame.to_dict("records")
+    headed = {c: (v, "text") if isinstance(v, str) else v for c, v in layout["columns"].items()}
+    shown = frame.copy()
+    if "shown_metric" in headed:
+        labels = {key: measure.label for key, measure in MEASURES.items()} | _NAMES
+        shown["shown_metric"] = frame["metric"].map(labels)
+    if "shown_tag" in headed:
+        shown["shown_tag"] = [f"[{tag}]" for tag in frame["tag"]]
+    ends = layout.get("ends", _ENDS)
+    for column, (prefix, rule) in layout.get("intervals", {}).items():
+        shown[column] = [_interval(row, prefix, rule, ends) for row in rows]
+    names = {"paper": bench.PAPER, "strict": bench.STRICT, **said}
+    return Table(
+        shown,
+        {column: header.format(**names) for column, (header, _) in headed.items()},
+        layout["caption"].format(**names),
+        {
+            column: [_format(rule, row) for row in rows] if "{" in rule else _format(rule, {})
+            for column, (_, rule) in headed.items()
+        },
+        _best(frame, layout["best"], ["higher"] * len(frame)) if "best" in layout else frozenset(),
+        notes,
+    )
+
+
+def _format(rule: str, row: _Row) -> Format:
+    """A rule of `layouts.yaml` for a row."""
+    if rule.startswith("{metric}"):
+        return _measured(row, signed="signed" in rule, bare="bare" in rule)
+    if rule == "{claim}":
+        return _claimed(row)
+    kind, *rest = rule.split()
+    decimals = int(rest.pop(0)) if rest else 0
+    error = "±" in rest
+    return Format(kind, decimals, "signed" in rest, "±" if error else "", " pp" if error else "")
+
+
+def _measured(row: _Row, *, signed: bool, bare: bool) -> Format:
     """How a row's metric is printed: `signed` as a difference, `bare` without a percent sign."""
     key = row.get("key", row["metric"])
     if key in tags.TAGS:
@@ -99,14 +143,6 @@ def _measured(row: _Row, *, signed: bool = False, bare: bool = False) -> Format:
     measure = MEASURES[key]
     kind = "points" if signed or bare else "percent"
     return Format(kind if measure.unit == "percent" else "number", measure.decimals, signed=signed)
-
-
-def _signed(row: _Row) -> Format:
-    return _measured(row, signed=True)
-
-
-def _bare(row: _Row) -> Format:
-    return _measured(row, bare=True)
 
 
 def _claimed(row: _Row) -> Format:
@@ -118,209 +154,11 @@ def _claimed(row: _Row) -> Format:
     return Format("points", row["decimals"], suffix=" pp", **sign)
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Caption, columns as (header, rule), columns of intervals as (prefix of the ends, rule)."""
-
-    caption: str
-    columns: Mapping[str, tuple[str, _Rule]]
-    intervals: Mapping[str, tuple[str, _Rule]] = field(default_factory=dict)
-    best: tuple[str, ...] = ()
-    ends: str = _ENDS
-
-
-_SYSTEM = {"system": ("System", TEXT), "protocol": ("Protocol", TEXT)}
-_SCORES = {
-    **_SYSTEM,
-    "shown_metric": ("Metric", TEXT),
-    "value": ("Value", _measured),
-    "interval": _INTERVAL,
-    "n": ("Clips", COUNT),
-}
-_TAGS = {"shown_tag": ("Tag", TEXT), "group": ("Group", TEXT)}
-_COMPARED = {
-    "system": ("System", TEXT),
-    "metric": ("Metric", TEXT),
-    "paper": ("Paper", _measured),
-    "measured": ("Measured", _measured),
-    "delta": ("Delta", _signed),
-    "interval": _INTERVAL,
-    "n_paper": ("n, paper", COUNT),
-    "n": _N,
-    "verdict": ("Verdict", TEXT),
-}
-_CONFUSED = {
-    "true": ("True tag", TEXT),
-    "predicted": ("Predicted tag", TEXT),
-    "count": ("Times", COUNT),
-    "share": ("Share", _RATE),
-}
-_LAYOUTS = {
-    "architecture": _Layout(
-        "The embedded model has every part of Voxtral, small.",
-        {"part": ("", TEXT), "tiny": ("Embedded model", COUNT),
-         "mini": ("Voxtral-Mini-3B-2507", COUNT)},
-    ),
-    "corpus": _Layout(
-        "What the base learns from, and what it is tested on.",
-        {"part": ("Part", TEXT), "clips": ("Clips", COUNT), "hours": ("Hours", Format("number", 1)),
-         "voices": ("Voices", COUNT), "texts": ("Distinct texts", COUNT)},
-    ),
-    "transcription": _Layout(
-        "Word error rate on unheard speech, and transcripts that hold a bracket.",
-        {"set": ("Test set", TEXT), "clips": ("Clips", COUNT), "wer": ("WER, as written", _RATE),
-         "wer_normalised": ("WER, normalised", _RATE), "interval": _INTERVAL,
-         "tagged": ("Transcripts with a tag", COUNT)},
-        {"interval": ("", Format("points", 1))},
-        ends="{} to {}%",
-    ),
-    "probes": _Layout(
-        "How well a line through the frozen encoder's features tells each tag, in unheard voices.",
-        {**_TAGS, "auc": ("AUC", _F1), "clips": ("Test clips", COUNT)},
-    ),
-    "sources": _Layout(
-        "Files of published numbers.",
-        {"file": ("File", TEXT), "source": ("Source", TEXT), "place": ("Place", TEXT),
-         "note": ("Note", TEXT)},
-    ),
-    "table1": _Layout(
-        "Table 1. Settings of supervised fine-tuning.",
-        {"hyperparameter": ("Hyperparameter", TEXT), "value": ("Value", TEXT)},
-    ),
-    "rl_settings": _Layout(
-        "Settings of the RL stage (RAFT), from the model card.",
-        {"parameter": ("Parameter", TEXT), "value": ("Value", TEXT)},
-    ),
-    "compared": _Layout(
-        f"Table {{number}} beside this run: {{on}}, {bench.PAPER}.",
-        _COMPARED,
-        {"interval": ("", _bare)},
-    ),
-    "changes": _Layout(
-        "What each stage changes, in points, {on}, paired.",
-        {"step": ("Step", TEXT), "metric": ("Metric", TEXT), "paper": ("Paper", _signed),
-         "measured": ("Measured", _signed), "delta": ("Delta", _signed), "interval": _INTERVAL,
-         "n": _N, "direction": ("Direction", TEXT), "verdict": ("Verdict", TEXT)},
-        {"interval": ("", _signed)},
-    ),
-    "scores": _Layout(
-        "All systems, both protocols, {on}.", _SCORES, {"interval": ("", _bare)}
-    ),
-    "table3": _Layout(
-        "Table 3. F1 of each tag, as published.",
-        {"shown_tag": ("Tag", TEXT), "sft": ("SFT F1", _F1), "rl": ("RL F1", _F1),
-         "delta": ("Δ, printed", TEXT), "support": ("Support", COUNT)},
-        best=("sft", "rl"),
-    ),
-    "rare_tags": _Layout(
-        f"Each tag, {{on}}, {bench.STRICT}.",
-        {**_SYSTEM, "shown_tag": ("Tag", TEXT), "precision": ("Precision", _F1),
-         "recall": ("Recall", _F1), "value": ("F1", _F1), "interval": _INTERVAL,
-         "predicted": ("Predicted", COUNT), "support": ("Support", COUNT)},
-        {"interval": ("", _F1)},
-    ),
-    "confused": _Layout("{system}: most frequent confusions, {on}.", _CONFUSED),
-    "tag_bias": _Layout(
-        "Tags per clip, predicted and true, {on}.",
-        {"system": ("System", TEXT), "true": ("True tags per clip", _NUMBER),
-         "predicted": ("Predicted", _NUMBER), "difference": ("Difference", _SIGNED),
-         "interval": _INTERVAL, "ratio": ("Predicted / true", _NUMBER),
-         "ratio_interval": _INTERVAL, "same": ("Clips with the same number", _RATE),
-         "n": ("Clips", COUNT)},
-        {"interval": ("", _SIGNED), "ratio_interval": ("ratio_", _NUMBER)},
-    ),
-    "counterparts": _Layout(
-        "Counterparts in public benchmarks.",
-        {**_TAGS, **{name: (name, TEXT) for name in ("nvv16", "wesr", "nvv45")}},
-    ),
-    "events": _Layout(
-        "Vocal events alone, in the style of public benchmarks, {on}.",
-        _SCORES, {"interval": ("", _bare)},
-    ),
-    "claims": _Layout(
-        "Published claims, recomputed.",
-        {"claim": ("Claim", TEXT), "printed": ("Printed", _claimed),
-         "recomputed": ("Recomputed", _claimed), "verdict": ("Verdict", TEXT),
-         "note": ("Note", TEXT)},
-    ),
-    "per_tag_changes": _Layout(
-        "Changes of Table 3, recomputed.",
-        {"tag": ("Tag", TEXT), "delta": ("Δ, printed", TEXT),
-         "relative": ("Relative", Format("percent", 2, signed=True)), "points": ("Points", _POINTS),
-         "counts_sft": ("SFT hits/predicted", TEXT), "counts_rl": ("RL hits/predicted", TEXT),
-         "fewest_events": ("Fewest events", COUNT), "support": ("Support", COUNT)},
-    ),
-    "tag_f1_errors": _Layout(
-        "Standard error of mean Tag F1.",
-        {"shown_metric": ("Tag F1 of", TEXT), "mean": ("Mean", _RATE),
-         "assumption": ("Per-clip spread", TEXT), "sd": ("sd", _NUMBER),
-         "se": ("Standard error", _ERROR)},
-    ),
-    "spread": _Layout(
-        "Spread of Tag F1 between clips, measured instead of assumed.",
-        {"system": ("System", TEXT), "mean": ("Mean Tag F1", _RATE), "sd": ("sd of clips", _NUMBER),
-         "se_few": ("Standard error, {few} clips", _ERROR),
-         "se": ("Standard error, {clips:,} clips", _ERROR)},
-    ),
-    "label_noise": _Layout(
-        "Hallucination with labels removed on purpose, {on}.",
-        {**_SYSTEM, "share": ("Labels missing", Format("percent")),
-         "value": ("Hallucination", _RATE), "interval": _INTERVAL,
-         "rise": ("Rise, points", _POINTS), "rise_interval": _INTERVAL, "n": ("Clips", COUNT)},
-        {"interval": ("", Format("points", 1)), "rise_interval": ("rise_", _POINTS)},
-    ),
-    "limits": _Layout(
-        "Limits of the report, section 6.",
-        {"limit": ("Limit", TEXT), "said": ("The report", TEXT),
-         "measured": ("Measured here", TEXT)},
-    ),
-    "choices": _Layout(
-        "Which model for which use, {on}.",
-        {"use": ("Use", TEXT), "protocol": ("Protocol", TEXT), "choice": ("Choice", TEXT),
-         "metric": ("By", TEXT), "best": ("Best", TEXT), "value": ("Value", _RATE),
-         "rival": ("Next", TEXT), "rival_value": ("Value", _RATE),
-         "difference": ("Difference, points", _POINTS),
-         "interval": ("95% interval, paired", TEXT), "n": _N},
-        {"interval": ("", _POINTS)},
-    ),
-}  # fmt: skip
-
-
-def of(name: str, frame: pd.DataFrame, notes: Sequence[str] = (), **said: object) -> Table:
-    """A table of 00 or 04 by its name: its headers and formats are data.
-
-    Args:
-        name: a key of the layouts, mostly the file's name.
-        frame: what it shows, see the function that makes it.
-        notes: sentences below it.
-        said: what caption and headers name, such as `on`, the clips.
-    """
-    layout = _LAYOUTS[name]
-    shown = frame.copy()
-    if "shown_metric" in layout.columns:
-        labels = {key: measure.label for key, measure in MEASURES.items()} | _NAMES
-        shown["shown_metric"] = frame["metric"].map(labels)
-    if "shown_tag" in layout.columns:
-        shown["shown_tag"] = [f"[{tag}]" for tag in frame["tag"]]
-    rows = frame.to_dict("records")
-    for column, (prefix, rule) in layout.intervals.items():
-        shown[column] = [_interval(row, prefix, rule, layout.ends) for row in rows]
-    formats = {
-        column: rule if isinstance(rule, Format) else [rule(row) for row in rows]
-        for column, (_, rule) in layout.columns.items()
-    }
-    headers = {column: header.format(**said) for column, (header, _) in layout.columns.items()}
-    bold = _best(frame, layout.best, ["higher"] * len(frame)) if layout.best else frozenset()
-    return Table(shown, headers, layout.caption.format(**said), formats, bold, notes)
-
-
-def _interval(row: _Row, prefix: str, rule: _Rule, ends: str) -> str | None:
+def _interval(row: _Row, prefix: str, rule: str, ends: str) -> str | None:
     """Both ends of an interval as text, nothing where there is none."""
     low, high = row[f"{prefix}low"], row[f"{prefix}high"]
-    if math.isnan(low) or math.isnan(high):
-        return None
-    form = rule if isinstance(rule, Format) else rule(row)
-    return ends.format(form(low), form(high))
+    form = _format(rule, row)
+    return None if math.isnan(low) or math.isnan(high) else ends.format(form(low), form(high))
 
 
 def _best(
