@@ -279,13 +279,13 @@ def measure(cfg: Benchmark) -> Measured | None:
     from evoxtral import pipeline, raft
     from evoxtral.model import check_adapter
 
-    tuning = params.profile(Sft.notebook, cfg.profile)
+    tuning = params.profile(Sft, cfg.profile)
     setup = pipeline.open_setup(tuning)
     headline = cfg.split or setup.headline
     # First, so that a wrong file or folder stops before any work.
     own = _predicted(cfg, setup, headline)
     added = {ADAPTER: check_adapter(runs.named(cfg.adapter))} if cfg.adapter else {}
-    recipe = raft.recipe_of(params.profile(Raft.notebook, cfg.profile))
+    recipe = raft.recipe_of(params.profile(Raft, cfg.profile))
     start = raft.start_adapter(recipe, setup)
     last = raft.refine(recipe, setup, start, "RAFT")[-1]
     folders: dict[str, Path | None] = {BASE: None, SFT: start, RL: last.tuned.adapter, **added}

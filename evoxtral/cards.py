@@ -120,7 +120,7 @@ def card_facts(folder: Path, profile: str, name: str) -> CardFacts:
         UserError: the folder holds no adapter.
     """
     shape = shape_of(folder)  # first: a folder that is no adapter stops before any work
-    tuning = params.profile(Sft.notebook, profile)
+    tuning = params.profile(Sft, profile)
     setup = pipeline.open_setup(tuning)
     evaluations = pipeline.evaluate(setup, setup.headline, {BASE: None, ADAPTER: folder})
     return CardFacts(

@@ -148,7 +148,7 @@ def _example(chosen: argparse.Namespace) -> str:
 def _run(chosen: argparse.Namespace) -> str:
     from evoxtral import headless, params
 
-    cfg = params.profile(chosen.notebook, chosen.profile, dict(chosen.changes))
+    cfg = params.profile(params.NOTEBOOKS[chosen.notebook], chosen.profile, dict(chosen.changes))
     made = headless.build(cfg)
     return f"{chosen.notebook} is ready: {made}" if made else ""
 

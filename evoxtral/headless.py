@@ -57,7 +57,7 @@ def build(cfg: Parameters) -> str:
     """
     if cfg.notebook not in _BUILDERS:
         raise UserError(f"{cfg.notebook} has no stages of its own: choose {' or '.join(NOTEBOOKS)}")
-    chosen = cfg if isinstance(cfg, FineTuning) else params.profile(Sft.notebook, cfg.profile)
+    chosen = cfg if isinstance(cfg, FineTuning) else params.profile(Sft, cfg.profile)
     with processes.together(cpu=device(chosen.device).type == "cpu"):
         _BUILDERS[cfg.notebook](cfg)
         used = runs.used_stages()

@@ -304,22 +304,20 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     return values
 
 
-def profile(notebook: str, name: str, changes: Mapping[str, Any] | None = None) -> Parameters:
-    """The parameters of a notebook in a profile: `params/<name>/<notebook>.yaml` over tiny's.
-
-    Args:
-        notebook: its name.
-        name: of the profile.
-        changes: values by name that differ from the file's.
+def profile(
+    model: type[AnyParameters], name: str, changes: Mapping[str, Any] | None = None
+) -> AnyParameters:
+    """The parameters of a notebook in a profile: tiny's file, under the profile's own, and changes.
 
     Raises:
         UserError: no such profile, a bad file, or a bad change.
     """
     if name not in PROFILES:
         raise UserError(f"profile {name!r} does not exist: choose one of {', '.join(PROFILES)}")
-    files = [runs.params_dir() / one / f"{notebook}.yaml" for one in dict.fromkeys(["tiny", name])]
-    values = {key: value for file in files for key, value in read_yaml(file).items()}
-    return _validated(NOTEBOOKS[notebook], {**values, **(changes or {})})
+    values: dict[str, Any] = {}
+    for one in dict.fromkeys(("tiny", name)):
+        values |= read_yaml(runs.params_dir() / one / f"{model.notebook}.yaml")
+    return _validated(model, {**values, **(changes or {})})
 
 
 def load(notebook: str, namespace: MutableMapping[str, Any]) -> Parameters:

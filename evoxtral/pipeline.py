@@ -151,8 +151,7 @@ def open_setup(cfg: FineTuning) -> Setup:
     Raises:
         UserError: the profile's data has no sound, or the base cannot be loaded.
     """
-    mix_cfg = params.profile(DataMix.notebook, cfg.profile)
-    assert isinstance(mix_cfg, DataMix)
+    mix_cfg = params.profile(DataMix, cfg.profile)
     return Setup(cfg, mix_cfg, open_clips(mix_cfg))
 
 

@@ -81,7 +81,7 @@ def test_the_architecture_is_counted() -> None:
 
 @pytest.mark.parametrize("profile", ["smoke", "tiny"])
 def test_the_card_quotes_the_run(profile: str) -> None:
-    cfg = params.profile("00_tiny_base", profile)
+    cfg = params.profile(params.TinyBase, profile)
     text = cards.base_card(cfg, 3_496_704, WORDS, PROBES)
     assert "3.5 million parameters" in text
     assert f"{cfg.steps:,} steps of {cfg.batch} utterances" in text

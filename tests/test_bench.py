@@ -30,7 +30,7 @@ SPLIT = Split(
 
 
 def config(**changes: object) -> Benchmark:
-    return params.profile("04_benchmark", "smoke").model_copy(update=changes)
+    return params.profile(params.Benchmark, "smoke").model_copy(update=changes)
 
 
 def test_every_number_is_the_metrics_own() -> None:
@@ -171,7 +171,7 @@ def test_published_numbers_need_no_deep_learning_framework() -> None:
         "from evoxtral import analyses, bench, claims, events, figures, paper, params, tables\n"
         "from evoxtral import tracking\n"
         "from evoxtral.report import Report\n"
-        "cfg = params.profile('04_benchmark', 'tiny').model_copy(update={'source': 'paper'})\n"
+        "cfg = params.profile(params.Benchmark, 'tiny').model_copy(update={'source': 'paper'})\n"
         "found = bench.measure(cfg)\n"
         "tracking.log(cfg, found)\n"
         "print(found, {'torch', 'transformers', 'peft'} & set(sys.modules))\n"

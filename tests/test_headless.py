@@ -44,11 +44,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, repo: Path) -> Iterator[P
     """A checkout with such parameter files."""
     folder = tmp_path_factory.mktemp("checkout")
     (folder / "pyproject.toml").touch()
+    shutil.copytree(repo / "params", folder / "params")
     for name, changes in SIZES.items():
-        values = yaml.safe_load((repo / "params" / "smoke" / f"{name}.yaml").read_text())
         file = folder / "params" / "smoke" / f"{name}.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(yaml.safe_dump({**values, **changes}))
+        file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOXTRAL_ROOT", str(folder))
         yield folder
@@ -59,7 +58,7 @@ def one(folder: Path, notebook: str, **changes: object) -> list[runs.StageResult
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOXTRAL_RUNS", str(folder))
         patch.setattr(runs, "_used", {})
-        headless.build(params.profile(notebook, "smoke", changes))
+        headless.build(params.profile(params.NOTEBOOKS[notebook], "smoke", changes))
         return runs.used_stages()
 
 

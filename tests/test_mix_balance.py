@@ -152,7 +152,7 @@ def source(own_runs: None) -> Source:
 
 
 def config(**changes: object) -> DataMix:
-    return DataMix(**{**params.profile("01_data_mix", "smoke").model_dump(), **changes})
+    return DataMix(**{**params.profile(params.DataMix, "smoke").model_dump(), **changes})
 
 
 @pytest.mark.parametrize("mix", ["written", "targets", "1:1", "3:1", "7:1", "15:1"])

@@ -17,7 +17,7 @@ from evoxtral.mix.goals import RARE, Item
 from evoxtral.mix.source import Source
 from evoxtral.world import scripts
 
-CFG = params.profile("01_data_mix", "smoke")
+CFG = params.profile(params.DataMix, "smoke")
 NO_FINDINGS = pd.DataFrame(columns=["kind", "file", "line", "reason"])
 
 

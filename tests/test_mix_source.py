@@ -23,7 +23,7 @@ SIZES = dict.fromkeys(
 
 def config(**changes: object) -> DataMix:
     small = {**SIZES, "train": 3, "natural": 2, "workers": 1, **changes}
-    return params.profile("01_data_mix", "smoke", small)
+    return params.profile(params.DataMix, "smoke", small)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_a_processor_that_is_slower_in_bfloat16_trains_in_float32(monkeypatch, k
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
     assert arithmetic("auto", CPU) == precision
     assert arithmetic("float32", CPU) == "float32"
-    assert pipeline.precision(params.profile("02_sft", "tiny", {"device": "cpu"})) == precision
+    assert pipeline.precision(params.profile(params.Sft, "tiny", {"device": "cpu"})) == precision
 
 
 @pytest.mark.parametrize(("native", "precision"), [(False, "float32"), (True, "bfloat16")])

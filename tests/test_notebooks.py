@@ -146,7 +146,7 @@ def smoke_copy(path: Path, folder: Path) -> Place:
     """The notebook with the smoke parameters injected, as nbval and nbconvert can run it."""
     folder.mkdir(parents=True)
     copy = folder / path.name
-    values = params.profile(path.stem, "smoke").model_dump()
+    values = params.profile(params.NOTEBOOKS[path.stem], "smoke").model_dump()
     papermill.execute_notebook(path, copy, parameters=values, prepare_only=True)
     return Place(copy, folder)
 

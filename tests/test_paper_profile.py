@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -83,13 +84,12 @@ def checkout(model: Path, tmp_path_factory: pytest.TempPathFactory, repo: Path) 
     """A checkout whose paper profile names that model and few clips; runs of its own."""
     folder = tmp_path_factory.mktemp("checkout")
     (folder / "pyproject.toml").touch()
+    shutil.copytree(repo / "params", folder / "params")
     for name, sizes in SIZES.items():
-        values = yaml.safe_load((repo / "params" / "paper" / f"{name}.yaml").read_text())
-        assert set(sizes) <= set(values)
+        file = folder / "params" / "paper" / f"{name}.yaml"
+        values = yaml.safe_load(file.read_text())
         if "base" in values:
             sizes = {**sizes, "base": str(model)}
-        file = folder / "params" / "paper" / f"{name}.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(yaml.safe_dump({**values, **sizes}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOXTRAL_ROOT", str(folder))
@@ -99,7 +99,7 @@ def checkout(model: Path, tmp_path_factory: pytest.TempPathFactory, repo: Path) 
 
 
 def build(notebook: str, **changes: object) -> None:
-    headless.build(params.profile(notebook, "paper", changes))
+    headless.build(params.profile(params.NOTEBOOKS[notebook], "paper", changes))
 
 
 def adapter(checkout: Path, stage: str, *, encoder: bool) -> Path:
@@ -134,7 +134,7 @@ def test_the_small_model_is_the_real_one_but_for_sizes(model: Path) -> None:
 @pytest.mark.parametrize("encoder", [False, True], ids=["frozen", "encoder-lora"])
 def test_sft_and_raft_run_as_the_paper_profile_says(checkout: Path, encoder: bool) -> None:
     """With activation checkpointing, NEFTune, dropout, bfloat16 and accumulation, as written."""
-    cfg = params.profile("02_sft", "paper")
+    cfg = params.profile(params.Sft, "paper")
     assert cfg.checkpointing
     assert (cfg.neftune_alpha, cfg.precision, cfg.lora_dropout) == (5.0, "bfloat16", 0.05)
     build("02_sft", encoder_lora=encoder)
@@ -155,7 +155,7 @@ def then_die(self, *args, **options):
     save(self, *args, **options)
     os._exit(9)
 EveryStep.on_save = then_die
-headless.build(params.profile("02_sft", "paper", {"seed": "1"}))
+headless.build(params.profile(params.Sft, "paper", {"seed": "1"}))
 """
 
 
@@ -176,7 +176,7 @@ def test_a_killed_run_resumes(checkout: Path, capsys: pytest.CaptureFixture[str]
 def test_the_benchmark_measures_what_the_paper_profile_names(checkout: Path) -> None:
     """SFT and RL of 02's and 03's own files, and one more adapter, on the real window."""
     added = adapter(checkout, "sft", encoder=True)
-    cfg = params.profile("04_benchmark", "paper", {"adapter": str(added)})
+    cfg = params.profile(params.Benchmark, "paper", {"adapter": str(added)})
     found = measure(cfg)
     assert set(found.headline.evaluations) == {NO_TAGS, BASE, SFT, RL, ADAPTER}
     assert found.headline.clips == SIZES["01_data_mix"]["natural"]

@@ -115,10 +115,10 @@ def test_no_key_that_is_no_identifier_passes(tmp_path_factory: Any, key: str) ->
 
 @pytest.mark.parametrize("path", sorted(runs.params_dir().glob("*/*.yaml")), ids=str)
 def test_every_parameter_file_is_valid(path: Path) -> None:
-    cfg = params.profile(path.stem, path.parent.name)
+    cfg = params.profile(params.NOTEBOOKS[path.stem], path.parent.name)
     assert cfg.profile == path.parent.name
 
 
 def test_an_unknown_profile_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match="choose one of smoke, tiny, paper"):
-        params.profile("04_benchmark", "huge")
+        params.profile(params.Benchmark, "huge")

@@ -41,11 +41,11 @@ def setup(shared_runs: Path) -> Setup:
 
 
 def _sft(**changed: object) -> Sft:
-    return params.profile("02_sft", "smoke").model_copy(update=changed)
+    return params.profile(params.Sft, "smoke").model_copy(update=changed)
 
 
 def _raft(**changed: object) -> Raft:
-    return params.profile("03_raft", "smoke").model_copy(update=changed)
+    return params.profile(params.Raft, "smoke").model_copy(update=changed)
 
 
 def test_examples_are_drawn_as_often_as_the_mix_says(setup: Setup) -> None:
@@ -224,7 +224,7 @@ def test_reward_weights_are_checked_before_any_work() -> None:
 
 @pytest.mark.usefixtures("setup")
 def test_a_benchmark_of_no_adapter_stops_before_any_training() -> None:
-    cfg = params.profile("04_benchmark", "smoke", {"adapter": "nowhere"})
+    cfg = params.profile(params.Benchmark, "smoke", {"adapter": "nowhere"})
     before = {stage.name for stage in runs.used_stages()}
     with pytest.raises(UserError, match="nowhere holds no adapter_model"):
         bench.measure(cfg)
@@ -236,7 +236,7 @@ import sys
 from pathlib import Path
 from evoxtral import params, pipeline, raft
 changes = {"k": "4", "temperature": "1.0", "top_p": "0.9", "sample_batch": "2"}
-recipe = raft.recipe_of(params.profile("03_raft", "smoke", changes))
+recipe = raft.recipe_of(params.profile(params.Raft, "smoke", changes))
 setup = pipeline.open_setup(recipe)
 print("ready", flush=True)
 raft.sample(setup, recipe, setup.clips("raft_prompts"), Path(sys.argv[1]), 7)

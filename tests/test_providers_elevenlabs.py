@@ -108,7 +108,9 @@ def order(tmp_path: Path, speaker: Speaker):
         rows = [{"tagged_text": text, "domain": "podcast", "slice_type": "light"} for text in texts]
         path.write_text(json.dumps(rows))
         own = {"source": "elevenlabs", "scripts": str(path), "speech_url": speaker.url}
-        return params.profile("01_data_mix", "paper", {**own, "allow_characters": 10_000} | changes)
+        return params.profile(
+            params.DataMix, "paper", {**own, "allow_characters": 10_000} | changes
+        )
 
     return parameters
 
@@ -333,7 +335,7 @@ from evoxtral import params
 from evoxtral.mix import source
 own = {"source": "elevenlabs", "scripts": sys.argv[1], "speech_url": sys.argv[2],
        "allow_characters": 10_000}
-source.open_clips(params.profile("01_data_mix", "paper", own))
+source.open_clips(params.profile(params.DataMix, "paper", own))
 """
 
 

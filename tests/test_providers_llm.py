@@ -146,7 +146,7 @@ def order(writer: Writer):
     def parameters(count: int = 12, **changes: object) -> DataMix:
         own = {"source": "llm", "script_model": "m", "script_url": writer.url, "concurrency": 2,
                "train": count - 2, "validation": 1, "test": 1, "allow_requests": 1000}  # fmt: skip
-        return params.profile("01_data_mix", "paper", own | changes)
+        return params.profile(params.DataMix, "paper", own | changes)
 
     return parameters
 
@@ -369,7 +369,7 @@ from evoxtral import params
 from evoxtral.mix import source
 from evoxtral.world import scripts
 scripts.fetch_released = lambda _: Path(sys.argv[2])
-source.open_source(params.profile("01_data_mix", "paper", json.loads(sys.argv[1])))
+source.open_source(params.profile(params.DataMix, "paper", json.loads(sys.argv[1])))
 """
 
 

@@ -17,7 +17,7 @@ from evoxtral import UserError, params, runs, tables
 from evoxtral.params import REPORT_NOTEBOOKS
 from evoxtral.report import Report
 
-CFG = params.profile("04_benchmark", "smoke")
+CFG = params.profile(params.Benchmark, "smoke")
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +124,7 @@ def test_a_cell_run_again_starts_over(folder: Path) -> None:
 def test_another_process_is_refused_while_a_report_is_open(folder: Path) -> None:
     script = (
         "from evoxtral import params; from evoxtral.report import Report\n"
-        "Report(params.profile('04_benchmark', 'smoke'))\n"
+        "Report(params.profile(params.Benchmark, 'smoke'))\n"
     )
     report = Report(CFG)
     done = subprocess.run(

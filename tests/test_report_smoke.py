@@ -264,7 +264,7 @@ def _on_its_stages(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _config(**changes: object) -> Benchmark:
-    return params.profile("04_benchmark", "smoke").model_copy(update=changes)
+    return params.profile(params.Benchmark, "smoke").model_copy(update=changes)
 
 
 def _executed() -> list[str]:
@@ -326,7 +326,7 @@ from evoxtral import params
 from evoxtral import UserError
 from evoxtral.report.page import run_notebook
 
-cfg = params.profile("04_benchmark", "smoke").model_copy(update={"source": "paper"})
+cfg = params.profile(params.Benchmark, "smoke").model_copy(update={"source": "paper"})
 params.profile = lambda notebook, name: cfg
 try:
     run_notebook("04_benchmark", "smoke", Path(sys.argv[1]))

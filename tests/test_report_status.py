@@ -22,7 +22,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(runs, "_used", {})
     runs.stage("made", "smoke", {"k": 1}, lambda folder: _write(folder))
-    report = Report(params.profile(NAME, "smoke"))
+    report = Report(params.profile(params.NOTEBOOKS[NAME], "smoke"))
     report.finish()
     return report.folder / "provenance.json"
 

@@ -137,5 +137,5 @@ def test_more_memory_never_costs_time_and_too_little_is_said() -> None:
     assert tiny.loc["SFT", "setting"] == "does not fit"
     shown = tables.to_markdown(tables.forecast(cost.forecasts()))
     assert "| A10G, 24 GB | SFT | 2 at a time | 22.3 | 3 min | 9 min |" in shown
-    assert params.profile("05_speed", "tiny").results == "tiny"
+    assert params.profile(params.Speed, "tiny").results == "tiny"
     assert runs.root()

@@ -51,7 +51,7 @@ def recipe(**changes):
            "neftune_alpha": 5.0, "precision": "float32", "plain_limit": 5.0, "plain_patience": 0,
            "label_smoothing": 0.0, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0,
            "checkpointing": False}  # fmt: skip
-    return params.profile("02_sft", "tiny").model_copy(update=own | changes)
+    return params.profile(params.Sft, "tiny").model_copy(update=own | changes)
 
 
 def quiet(**changes):
@@ -426,7 +426,7 @@ def run(base, folder):
     examples = Examples(heard, texts, range(8), prompter, [1.0] * 8)
     few = Examples(Heard(heard[:2]), texts[:2], range(2), prompter, [1.0] * 2)
     watched = [Watched("validation", few, [4.0] * 2)]
-    cfg = params.profile("02_sft", "tiny", {
+    cfg = params.profile(params.Sft, "tiny", {
         "learning_rate": 5e-3, "epochs": 4, "batch": 4, "micro_batch": 2, "neftune_alpha": 5.0,
         "precision": "float32",
     })

@@ -44,7 +44,7 @@ def run_report(profile: str) -> Path:
         The page, `reports/<profile>/index.html`.
     """
     for notebook in REPORT_NOTEBOOKS:
-        params.profile(notebook, profile)
+        params.profile(params.NOTEBOOKS[notebook], profile)
     folder = runs.reports_dir() / profile
     made_from = {"profile": profile, "parts": stamp(profile)}
     for notebook in REPORT_NOTEBOOKS:
@@ -63,7 +63,7 @@ def run_notebook(notebook: str, profile: str, output: Path) -> Path:
         UserError: a parameter file is wrong, the notebook failed (names the executed copy), or
             the disk is full (names the file).
     """
-    cfg = params.profile(notebook, profile)
+    cfg = params.profile(params.NOTEBOOKS[notebook], profile)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.stem}.partial.ipynb")
     try:

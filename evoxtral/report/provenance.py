@@ -70,7 +70,9 @@ def stamp(profile: str) -> dict[str, str]:
     parts = _parts(names - _DRAWING - {"__pycache__"})
     for name in REPORT_NOTEBOOKS:
         parts[f"notebooks/{name}.ipynb"] = cells_digest(name)
-        parts[f"params/{profile}/{name}.yaml"] = params.profile(name, profile).digest()
+        parts[f"params/{profile}/{name}.yaml"] = params.profile(
+            params.NOTEBOOKS[name], profile
+        ).digest()
     return parts | files_digests()
 
 
@@ -171,7 +173,10 @@ def _notebook(profile: str, name: str) -> Status:
     if not {"cells_sha256", "modules", "files"} <= said.keys():
         return Status(name, "stale", "run by an earlier version")
     used = tuple(f"{stage['name']}-{stage['digest'][:12]}" for stage in said["stages"])
-    run, now = said["parameters"], params.profile(name, profile).model_dump(mode="json")
+    run, now = (
+        said["parameters"],
+        params.profile(params.NOTEBOOKS[name], profile).model_dump(mode="json"),
+    )
     changed = [f"{key} was {run.get(key)!r}, is {now[key]!r}" for key in _differ(run, now)]
     modules = {module: _part(module) for module in said["modules"]}
     damaged = [stage for stage in used if runs.why_build(runs.runs_dir() / profile / stage)]

@@ -112,7 +112,7 @@ def real_size(
         wait()
 
     def train(_: int) -> float:
-        cfg = params.profile(Sft.notebook, "paper").model_copy(
+        cfg = params.profile(Sft, "paper").model_copy(
             update={"micro_batch": work.batch, "batch": work.batch, "precision": precision}
         )
         shape = LoraShape(sizes.rank, 2 * sizes.rank, 0.0)

@@ -119,10 +119,8 @@ class Subject:
     """Clips and models of a profile; adapters are loaded or merged before any clock starts."""
 
     def __init__(self, profile: str) -> None:
-        self.cfg = params.profile(Sft.notebook, profile)
-        raft = params.profile(Raft.notebook, profile)
-        assert isinstance(raft, Raft)
-        self.raft = raft
+        self.cfg = params.profile(Sft, profile)
+        self.raft = params.profile(Raft, profile)
 
     @cached_property
     def setup(self) -> Setup:
