@@ -15,10 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from transformers import (
-    VoxtralForConditionalGeneration,
-    VoxtralProcessor,
-)
+from transformers import VoxtralForConditionalGeneration, VoxtralProcessor
 
 from evoxtral import metrics, runs
 from evoxtral.model import device
@@ -50,20 +47,14 @@ LOG = "log.csv"
 
 def make_corpus(cfg: TinyBase) -> runs.StageResult:
     """The stage that synthesises what the base learns from and is tested on."""
-    names = {field.name for field in dataclasses.fields(corpus.CorpusSizes)}
-    sizes = corpus.CorpusSizes(**cfg.model_dump(include=names))
+    sizes = cfg.model_dump(include={*corpus.KINDS, "probe"})
     workers = cfg.workers or len(os.sched_getaffinity(0))
 
     def make(folder: Path) -> None:
-        corpus.make(folder, corpus.plan(sizes, cfg.seed), SHAPE, workers)
+        corpus.make(folder, corpus.plan(sizes, cfg.seed), workers)
 
-    params = cfg.model_dump(include={*names, "seed"})
+    params = {**sizes, "seed": cfg.seed}
     return runs.stage("base-corpus", cfg.profile, params, make, code=CORPUS_CODE)
-
-
-def read_corpus(stage: runs.StageResult) -> tuple[dict[str, corpus.Utterances], list[str]]:
-    """Utterances of each kind and the phoneme symbols of a corpus stage."""
-    return corpus.load(stage.path, SHAPE)
 
 
 def train_base(cfg: TinyBase, source: runs.StageResult) -> runs.StageResult:
@@ -73,31 +64,11 @@ def train_base(cfg: TinyBase, source: runs.StageResult) -> runs.StageResult:
     read-outs and its optimiser begun afresh, the same speech with voices and tempo perturbed,
     for speakers that it has never heard.
     """
-    first = _cycle("base-listening", cfg, source, "neutral", _learn(cfg), None)
-    return _cycle("base-model", cfg, source, "refine", _refine(cfg), first)
-
-
-def _learn(cfg: TinyBase) -> train.Recipe:
-    return train.Recipe(
-        cfg.steps, cfg.batch, cfg.learning_rate, seed=cfg.seed, log_every=_rows(cfg.steps)
-    )
-
-
-def _refine(cfg: TinyBase) -> train.Recipe:
-    return train.Recipe(
-        cfg.refine_steps,
-        cfg.batch,
-        cfg.refine_learning_rate,
-        alone=0.0,
-        shortest=1.0,
-        perturb=cfg.perturb,
-        seed=cfg.seed + 1,
-        log_every=_rows(cfg.refine_steps),
-    )
-
-
-def _rows(steps: int) -> int:
-    return max(1, min(50, steps // 10))
+    learn = train.Recipe(cfg.steps, cfg.batch, cfg.learning_rate, seed=cfg.seed)
+    later = {"alone": 0.0, "shortest": 1.0, "perturb": cfg.perturb, "seed": cfg.seed + 1}
+    refine = train.Recipe(cfg.refine_steps, cfg.batch, cfg.refine_learning_rate, **later)
+    first = _cycle("base-listening", cfg, source, "neutral", learn, None)
+    return _cycle("base-model", cfg, source, "refine", refine, first)
 
 
 def _cycle(
@@ -109,55 +80,38 @@ def _cycle(
     start: runs.StageResult | None,
 ) -> runs.StageResult:
     """The stage of one cycle, from a random model or from where `start` ended."""
+
+    def make(folder: Path) -> None:
+        kinds, phonemes = corpus.load(source.path)
+        lines = corpus.read_lines(cfg.lines, cfg.seed)
+        if start:
+            model, processor = load_model(start.path)
+            earlier = pd.read_csv(start.path / LOG)
+        else:
+            texts = [clip.text for clip in kinds["neutral"]]
+            model, processor = _random_model(folder, [*texts, *lines], cfg)
+            earlier = pd.DataFrame()
+        model.to(device(cfg.device))
+
+        def evaluate() -> dict[str, float]:
+            heard = transcribe(model, processor.tokenizer, kinds["dev"])
+            scores = metrics.evaluate([clip.text for clip in kinds["dev"]], heard).strict()
+            return {"dev_wer": scores["wer"].value}
+
+        material = kinds[kind], kinds["expressive"], lines, len(phonemes)
+        trainer = train.Trainer(model, processor.tokenizer, recipe, *material)
+        log = pd.DataFrame(trainer.run(folder, evaluate))
+        if start:
+            log["step"] += earlier["step"].iloc[-1]
+        runs.write_text(folder / LOG, pd.concat([earlier, log]).to_csv(index=False))
+        model.to("cpu").save_pretrained(folder)
+        processor.save_pretrained(folder)
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+    own = cfg.model_dump(include={"lines", "merges", "seed"})
+    params = own | dataclasses.asdict(recipe) | {"kind": kind}
     inputs = {"corpus": source.digest} | ({"start": start.digest} if start else {})
-    params = (
-        cfg.model_dump(include={"lines", "merges", "seed"})
-        | dataclasses.asdict(recipe)
-        | {"kind": kind}
-    )
-    return runs.stage(
-        name,
-        cfg.profile,
-        params,
-        lambda folder: _train(folder, cfg, source, kind, recipe, start),
-        inputs=inputs,
-        code=MODEL_CODE,
-    )
-
-
-def _train(
-    folder: Path,
-    cfg: TinyBase,
-    source: runs.StageResult,
-    kind: str,
-    recipe: train.Recipe,
-    start: runs.StageResult | None,
-) -> None:
-    kinds, phonemes = read_corpus(source)
-    lines = corpus.read_lines(cfg.lines, cfg.seed)
-    if start:
-        model, processor = load_model(start.path)
-        earlier = pd.read_csv(start.path / LOG)
-    else:
-        model, processor = _random_model(folder, [*kinds["neutral"].texts, *lines], cfg)
-        earlier = pd.DataFrame()
-    model.to(device(cfg.device))
-
-    def evaluate(_: int) -> dict[str, float]:
-        heard = transcribe(model, processor.tokenizer, kinds["dev"], SHAPE)
-        scores = metrics.evaluate(kinds["dev"].texts, heard).strict()
-        return {"dev_wer": scores["wer"].value}
-
-    material = train.Material(kinds[kind], kinds["expressive"], lines, len(phonemes))
-    log = pd.DataFrame(
-        train.train(folder, model, processor.tokenizer, material, recipe, SHAPE, evaluate)
-    )
-    if start:
-        log["step"] += earlier["step"].iloc[-1]
-    runs.write_text(folder / LOG, pd.concat([earlier, log]).to_csv(index=False))
-    model.to("cpu").save_pretrained(folder)
-    processor.save_pretrained(folder)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return runs.stage(name, cfg.profile, params, make, inputs=inputs, code=MODEL_CODE)
 
 
 def _random_model(
@@ -166,28 +120,22 @@ def _random_model(
     """An untrained model, and the processor around a tokenizer trained on the texts."""
     tekken = folder / "tekken.json"
     if not tekken.exists():
-        described = train_tokenizer(texts, cfg.merges, SHAPE)
-        runs.write_text(tekken, json.dumps(described))
+        runs.write_text(tekken, json.dumps(train_tokenizer(texts, cfg.merges, SHAPE)))
     torch.manual_seed(cfg.seed)
     vocabulary = json.loads(tekken.read_text())["config"]["default_vocab_size"]
     return build_model(SHAPE, vocabulary), build_processor(tekken, SHAPE)
 
 
-def ship(source: runs.StageResult, card: str, kinds: dict[str, corpus.Utterances]) -> Path:
+def ship(source: runs.StageResult, card: str, kinds: corpus.Kinds) -> None:
     """Make a model stage the checkpoint that ships with the package.
 
-    Args:
-        source: the model stage.
-        card: its README.
-        kinds: the corpus; fingerprints of what was trained on go with the model .
+    Its card and the fingerprints of what it was trained on go beside it.
     """
     target = checkpoint_dir()
     target.mkdir(exist_ok=True)
     for file in sorted(source.path.iterdir()):
         runs.write_bytes(target / file.name, file.read_bytes())
-    trained_on = [t for kind in TRAINED_ON for t in kinds[kind].texts]
     buffer = io.BytesIO()
-    np.save(buffer, fingerprints(trained_on))
+    np.save(buffer, fingerprints(clip.text for kind in TRAINED_ON for clip in kinds[kind]))
     runs.write_bytes(target / TEXTS, buffer.getvalue())
     runs.write_text(target / "README.md", card)
-    return target

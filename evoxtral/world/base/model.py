@@ -2,66 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import AutoProcessor, VoxtralProcessor
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+from torch import Tensor, nn
+from transformers import (
+    AutoProcessor,
+    MistralCommonBackend,
+    VoxtralConfig,
+    VoxtralForConditionalGeneration,
+    VoxtralProcessor,
+    WhisperFeatureExtractor,
+)
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+from transformers.models.whisper.modeling_whisper import sinusoids
 
 from evoxtral.model import quiet
 
 if TYPE_CHECKING:
-    from evoxtral.world.base.corpus import Utterances
-
-import base64
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any
-
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
-from torch import Tensor, nn
-from transformers import (
-    MistralCommonBackend,
-    VoxtralConfig,
-    VoxtralForConditionalGeneration,
-    WhisperFeatureExtractor,
-)
-from transformers.models.whisper.modeling_whisper import sinusoids
+    from evoxtral.world.base.corpus import Clip
 
 SAMPLE_RATE = 16_000
 FRAME_RATE = 50
 """Encoder frames per second: a 10 ms mel hop and one convolution of stride 2."""
+BOS, EOS, PAD, AUDIO = 1, 2, 11, 24
+"""Voxtral's token ids."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of the embedded model.
+    """Sizes of the embedded model; beside them those of Voxtral-Mini."""
 
-    Attributes:
-        window_seconds: length of the audio window; Voxtral-Mini has 30 s.
-        mel_bins: mel bands of the feature extractor; Voxtral-Mini has 128.
-        encoder_width: model dimension of the Whisper encoder (1280 in Voxtral-Mini).
-        encoder_layers: its layers (32 in Voxtral-Mini).
-        encoder_heads: its attention heads (20 in Voxtral-Mini).
-        lm_width: hidden size of the Llama language model (3072 in Voxtral-Mini).
-        lm_layers: its layers (30 in Voxtral-Mini).
-        lm_heads: its query heads (32 in Voxtral-Mini).
-        lm_kv_heads: its key and value heads (8 in Voxtral-Mini).
-    """
-
-    window_seconds: int = 8
-    mel_bins: int = 80
-    encoder_width: int = 144
-    encoder_layers: int = 4
-    encoder_heads: int = 4
-    lm_width: int = 192
-    lm_layers: int = 4
-    lm_heads: int = 4
-    lm_kv_heads: int = 2
+    window_seconds: int = 8  # 30
+    mel_bins: int = 80  # 128
+    encoder_width: int = 144  # 1280
+    encoder_layers: int = 4  # 32
+    encoder_heads: int = 4  # 20
+    lm_width: int = 192  # 3072
+    lm_layers: int = 4  # 30
+    lm_heads: int = 4  # 32
+    lm_kv_heads: int = 2  # 8
 
     @property
     def frames(self) -> int:
@@ -72,6 +60,10 @@ class Architecture:
     def audio_tokens(self) -> int:
         """Audio positions the language model sees per window: four frames make one."""
         return self.frames // 4
+
+
+SHAPE = Architecture()
+"""Of the base that ships."""
 
 
 def build_model(shape: Architecture, vocabulary: int) -> VoxtralForConditionalGeneration:
@@ -102,19 +94,17 @@ def build_model(shape: Architecture, vocabulary: int) -> VoxtralForConditionalGe
             "max_position_embeddings": 1024,
             "rope_theta": 10_000.0,
             "tie_word_embeddings": False,
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-            "pad_token_id": 11,
+            "bos_token_id": BOS,
+            "eos_token_id": EOS,
+            "pad_token_id": PAD,
         },
-        audio_token_id=24,
+        audio_token_id=AUDIO,
     )
     model = VoxtralForConditionalGeneration(config)
     positions = model.model.audio_tower.embed_positions.weight
     with torch.no_grad():  # Whisper's fixed sinusoids; Voxtral's class leaves them random
         positions.copy_(sinusoids(*positions.shape))
-    model.generation_config.bos_token_id = 1
-    model.generation_config.eos_token_id = 2
-    model.generation_config.pad_token_id = 11
+    model.generation_config.update(bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD)
     return model
 
 
@@ -126,10 +116,6 @@ def build_processor(tekken: Path, shape: Architecture) -> VoxtralProcessor:
     )
 
 
-SHAPE = Architecture()
-"""Of the base that ships."""
-
-
 def window_arguments(shape: Architecture) -> dict[str, int]:
     """The `audio_kwargs` that tell Voxtral's processor of a window other than 30 s."""
     return {
@@ -138,47 +124,25 @@ def window_arguments(shape: Architecture) -> dict[str, int]:
     }
 
 
-_NAMED = {
-    **dict(enumerate(["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]"])),
-    **dict(enumerate(["[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"], start=6)),
-    **dict(enumerate(["[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]", "[IMG_END]"], start=9)),
-    **dict(enumerate(["[PREFIX]", "[MIDDLE]", "[SUFFIX]", "[SYSTEM_PROMPT]"], start=14)),
-    **dict(enumerate(["[/SYSTEM_PROMPT]", "[TOOL_CONTENT]"], start=18)),
-    24: "[AUDIO]",
-    25: "[BEGIN_AUDIO]",
-    34: "[TRANSCRIBE]",
-}
-SPECIAL_TOKENS = tuple(_NAMED.get(rank, f"<SPECIAL_{rank}>") for rank in range(40))
+_NAMED = (
+    "<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]",
+    "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]",
+    "[IMG_END]", "[PREFIX]", "[MIDDLE]", "[SUFFIX]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]",
+    "[TOOL_CONTENT]", *(f"<SPECIAL_{rank}>" for rank in range(20, 40)),
+)  # fmt: skip
+_FOR_AUDIO = {AUDIO: "[AUDIO]", 25: "[BEGIN_AUDIO]", 34: "[TRANSCRIBE]"}
+SPECIAL_TOKENS = tuple(_FOR_AUDIO.get(rank, name) for rank, name in enumerate(_NAMED))
 """Control tokens; the named ones have the ids of Voxtral-Mini-3B-2507."""
 
 
-def _byte_of_character() -> dict[str, int]:
-    """Inverse of the printable alphabet in which byte-level BPE writes raw bytes."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    table = {chr(byte): byte for byte in printable}
-    hidden = (byte for byte in range(256) if byte not in set(printable))
-    table.update({chr(256 + offset): byte for offset, byte in enumerate(hidden)})
-    return table
-
-
-def _tekken_pattern() -> str:
-    """The pre-tokenisation pattern of Mistral's released tekken tokenizers."""
-    released = files("mistral_common") / "data" / "tekken_240911.json"
-    return json.loads(released.read_text(encoding="utf-8"))["config"]["pattern"]
-
-
 def train_tokenizer(texts: Iterable[str], merges: int, shape: Architecture) -> dict[str, Any]:
-    """Learn a byte-level BPE and describe it in the tekken format.
+    """Learn a byte-level BPE; returns the content of a `tekken.json` for `mistral_common`.
 
-    Args:
-        texts: training text.
-        merges: merges to learn; the vocabulary is 40 control tokens + 256 bytes + merges.
-        shape: gives the `audio` section its window length.
-
-    Returns:
-        The content of a `tekken.json`, as `mistral_common` reads it.
+    The vocabulary is 40 control tokens, 256 bytes and the merges. Text is split as by Mistral's
+    released tokenizers.
     """
-    pattern = _tekken_pattern()
+    released = files("mistral_common") / "data" / "tekken_240911.json"
+    pattern = json.loads(released.read_text(encoding="utf-8"))["config"]["pattern"]
     split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     raw_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     bpe = Tokenizer(models.BPE())
@@ -189,10 +153,11 @@ def train_tokenizer(texts: Iterable[str], merges: int, shape: Architecture) -> d
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
-    byte_of = _byte_of_character()
+    byte_of = {character: byte for byte, character in bytes_to_unicode().items()}
     learnt = sorted(bpe.get_vocab().items(), key=lambda item: item[1])
     pieces = [bytes(byte_of[character] for character in text) for text, _ in learnt]
     tokens = [bytes([byte]) for byte in range(256)] + [p for p in pieces if len(p) > 1]
+    mel = {"num_mel_bins": shape.mel_bins, "hop_length": 160, "window_size": 400}
     return {
         "config": {
             "pattern": pattern,
@@ -216,38 +181,23 @@ def train_tokenizer(texts: Iterable[str], merges: int, shape: Architecture) -> d
         "audio": {
             "sampling_rate": SAMPLE_RATE,
             "frame_rate": 12.5,
-            "audio_encoding_config": {
-                "num_mel_bins": shape.mel_bins,
-                "hop_length": 160,
-                "window_size": 400,
-            },
+            "audio_encoding_config": mel,
             "chunk_length_s": float(shape.window_seconds),
         },
     }
 
 
-AUDIO, EOS, PAD = 24, 2, 11
-"""Voxtral's ids."""
-
-
 def prompt_ids(tokenizer: MistralCommonBackend, audio_tokens: int) -> list[int]:
     """The transcription request Voxtral's processor writes, for a given number of audio tokens."""
     language = tokenizer("lang:en", add_special_tokens=False)["input_ids"]
-    return [1, 3, 25, *[AUDIO] * audio_tokens, 4, *language, 34]
+    return [BOS, 3, 25, *[AUDIO] * audio_tokens, 4, *language, 34]
 
 
 def encode(model: VoxtralForConditionalGeneration, mels: Tensor) -> Tensor:
-    """Encoder features for windows of any length.
+    """Encoder features, shape (batch, mel frames / 2, width), of windows of any length.
 
     Voxtral's own forward insists on the full window; this is the same computation with as many
-    position embeddings as there are frames.
-
-    Args:
-        model: a Voxtral model.
-        mels: log-mel features, shape (batch, bands, mel frames).
-
-    Returns:
-        Shape (batch, mel frames / 2, encoder width).
+    position embeddings as `mels`, shape (batch, bands, mel frames), has frames.
     """
     tower = model.model.audio_tower
     hidden = nn.functional.gelu(tower.conv1(mels))
@@ -265,42 +215,39 @@ def load_model(folder: Path) -> tuple[VoxtralForConditionalGeneration, VoxtralPr
     return model.eval(), AutoProcessor.from_pretrained(folder)
 
 
-BATCH = 64
+_BATCH = 64
 
 
 def windows(
-    rows: Utterances, bands: int, full: int, device: torch.device
+    model: VoxtralForConditionalGeneration, clips: Sequence[Clip]
 ) -> Iterator[tuple[Tensor, list[int]]]:
     """Batches of full windows, shape (batch, bands, mel frames), and the clips' mel frames."""
-    for start in range(0, len(rows), BATCH):
-        chosen = range(start, min(start + BATCH, len(rows)))
-        mels = np.empty((len(chosen), full, bands), np.float32)
-        for row, i in enumerate(chosen):
-            n = len(rows.mels[i])
-            mels[row, :n], mels[row, n:] = rows.mels[i], rows.floors[i]
-        lengths = [len(rows.mels[i]) for i in chosen]
-        yield torch.from_numpy(mels).transpose(1, 2).to(device), lengths
+    config = model.config.audio_config
+    for start in range(0, len(clips), _BATCH):
+        batch = clips[start : start + _BATCH]
+        shape = (len(batch), 2 * config.max_source_positions, config.num_mel_bins)
+        mels = np.empty(shape, np.float32)
+        for row, clip in zip(mels, batch, strict=True):
+            row[: len(clip.mel)], row[len(clip.mel) :] = clip.mel, clip.floor
+        features = torch.from_numpy(mels).transpose(1, 2).to(model.device)
+        yield features, [len(clip.mel) for clip in batch]
 
 
 @torch.inference_mode()
 def transcribe(
-    model: VoxtralForConditionalGeneration,
-    tokenizer: MistralCommonBackend,
-    rows: Utterances,
-    shape: Architecture,
-    *,
-    max_new_tokens: int = 48,
+    model: VoxtralForConditionalGeneration, tokenizer: MistralCommonBackend, clips: Sequence[Clip]
 ) -> list[str]:
-    """Greedy transcripts of all utterances, through Voxtral's own `generate`."""
-    prompt = torch.tensor(prompt_ids(tokenizer, shape.audio_tokens), device=model.device)
+    """Greedy transcripts of all clips, through Voxtral's own `generate`."""
+    audio_tokens = model.config.audio_config.max_source_positions // 4
+    prompt = torch.tensor(prompt_ids(tokenizer, audio_tokens), device=model.device)
     texts = []
-    for mels, _ in windows(rows, shape.mel_bins, 2 * shape.frames, model.device):
+    for mels, _ in windows(model, clips):
         ids = prompt.expand(len(mels), -1)
         out = model.generate(
             input_ids=ids,
             input_features=mels,
             attention_mask=torch.ones_like(ids),
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=48,
             do_sample=False,
         )
         texts += [tokenizer.decode(row, skip_special_tokens=True) for row in out[:, len(prompt) :]]

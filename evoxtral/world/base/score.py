@@ -1,49 +1,21 @@
-"""How well a base model hears: word errors, linear probes."""
+"""How well a base model hears: word errors, linear probes; and how large it and its corpus are."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain, groupby
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from transformers import (
-    VoxtralConfig,
-    VoxtralForConditionalGeneration,
-    VoxtralProcessor,
-)
+from transformers import VoxtralConfig, VoxtralForConditionalGeneration, VoxtralProcessor
 
 from evoxtral import metrics, tags
-from evoxtral.world.base.corpus import Utterances
-from evoxtral.world.base.model import (
-    SPECIAL_TOKENS,
-    Architecture,
-    build_model,
-    transcribe,
-    windows,
-)
+from evoxtral.world.base.corpus import Clip, Kinds
+from evoxtral.world.base.model import SHAPE, SPECIAL_TOKENS, build_model, transcribe, windows
 from evoxtral.world.speech.audibility import linear_probe
-
-
-@torch.inference_mode()
-def pooled_features(
-    model: VoxtralForConditionalGeneration, rows: Utterances, shape: Architecture
-) -> NDArray[np.float32]:
-    """Frozen-encoder features of each clip: mean, deviation and maximum over its frames.
-
-    Returns:
-        Shape (n, 3 * encoder width).
-    """
-    pooled = []
-    for mels, lengths in windows(rows, shape.mel_bins, 2 * shape.frames, model.device):
-        features = model.model.audio_tower(mels).last_hidden_state.float()
-        for clip, length in zip(features, lengths, strict=True):
-            heard = clip[: max(2, length // 2)]
-            parts = [heard.mean(0), heard.std(0), heard.amax(0)]
-            pooled.append(torch.cat(parts).cpu().numpy())
-    return np.stack(pooled)
-
 
 TEST_SETS = {
     "test": "neutral, training voices",
@@ -55,8 +27,7 @@ TEST_SETS = {
 def transcription_scores(
     model: VoxtralForConditionalGeneration,
     processor: VoxtralProcessor,
-    kinds: dict[str, Utterances],
-    shape: Architecture,
+    kinds: Kinds,
 ) -> pd.DataFrame:
     """Corpus word error rate on each test set, with 95 % bootstrap intervals over clips.
 
@@ -67,27 +38,18 @@ def transcription_scores(
     normalise = metrics.english_normaliser()
     rows = []
     for kind, label in TEST_SETS.items():
-        heard = transcribe(model, processor.tokenizer, kinds[kind], shape)
-        spoken = [tags.plain_text(text) for text in kinds[kind].texts]
+        heard = transcribe(model, processor.tokenizer, kinds[kind])
+        spoken = [tags.plain_text(clip.text) for clip in kinds[kind]]
         scores = metrics.evaluate(spoken, heard, normalise=normalise)
         interval = scores.intervals("strict")["wer_normalised"]
-        rows.append(
-            {
-                "set": label,
-                "clips": len(heard),
-                "wer": scores.strict()["wer"].value,
-                "wer_normalised": interval.value,
-                "low": interval.low,
-                "high": interval.high,
-                "tagged": sum("[" in text for text in heard),
-            }
-        )
-    return pd.DataFrame(rows)
+        wer = scores.strict()["wer"].value
+        tagged = sum("[" in text for text in heard)
+        rows.append((label, len(heard), wer, interval.value, interval.low, interval.high, tagged))
+    columns = ["set", "clips", "wer", "wer_normalised", "low", "high", "tagged"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def probe_scores(
-    model: VoxtralForConditionalGeneration, kinds: dict[str, Utterances], shape: Architecture
-) -> pd.DataFrame:
+def probe_scores(model: VoxtralForConditionalGeneration, kinds: Kinds) -> pd.DataFrame:
     """How well a line through the frozen encoder's features tells each tag from plain speech.
 
     Logistic regression on pooled features, trained on clips of the same sentences and voices with
@@ -97,18 +59,28 @@ def probe_scores(
     Returns:
         One row per tag: `tag`, `group`, `auc` (area under the ROC curve, chance 0.5), `clips`.
     """
-
-    def pooled(kind: str) -> NDArray[np.float32]:
-        return pooled_features(model, kinds[kind], shape)
-
-    plain_train, plain_test = pooled("probe_train:plain"), pooled("probe_test:plain")
     rows = []
+    parts = ("probe_train", "probe_test")
+    plain = [_pooled(model, kinds[f"{part}:plain"]) for part in parts]
     for tag in tags.TAGS:
-        train, test = pooled(f"probe_train:{tag}"), pooled(f"probe_test:{tag}")
-        auc = linear_probe((train, plain_train), (test, plain_test), 0.05)
-        clips = len(test) + len(plain_test)
-        rows.append({"tag": tag, "group": tags.group_of(tag), "auc": auc, "clips": clips})
-    return pd.DataFrame(rows)
+        tagged = [_pooled(model, kinds[f"{part}:{tag}"]) for part in parts]
+        train, test = zip(tagged, plain, strict=True)
+        auc = linear_probe(train, test, 0.05)
+        rows.append((tag, tags.group_of(tag), auc, sum(map(len, test))))
+    return pd.DataFrame(rows, columns=["tag", "group", "auc", "clips"])
+
+
+@torch.inference_mode()
+def _pooled(model: VoxtralForConditionalGeneration, clips: Sequence[Clip]) -> NDArray[np.float32]:
+    """Mean, deviation and maximum of each clip's encoder features, shape (n, 3 * width)."""
+    pooled = []
+    for mels, lengths in windows(model, clips):
+        features = model.model.audio_tower(mels).last_hidden_state.float()
+        for frames, length in zip(features, lengths, strict=True):
+            heard = frames[: max(2, length // 2)]
+            parts = [heard.mean(0), heard.std(0), heard.amax(0)]
+            pooled.append(torch.cat(parts).cpu().numpy())
+    return np.stack(pooled)
 
 
 _PARTS = {
@@ -116,67 +88,43 @@ _PARTS = {
     "projector": "model.multi_modal_projector.",
     "language model": "model.language_model.",
     "output layer": "lm_head.",
+    "all parameters": "",
 }
 
 
-def _sizes(model: VoxtralForConditionalGeneration) -> dict[str, int]:
-    named = list(model.named_parameters())
-    sizes = {
-        part: sum(p.numel() for name, p in named if name.startswith(prefix))
-        for part, prefix in _PARTS.items()
-    }
-    return {**sizes, "all parameters": sum(p.numel() for _, p in named)}
-
-
-def architecture_sizes(shape: Architecture, merges: int) -> pd.DataFrame:
+def architecture_sizes(merges: int) -> pd.DataFrame:
     """Parameters of every part, beside those of Voxtral-Mini-3B (built without memory)."""
-    config = VoxtralConfig()
     with torch.device("meta"):
-        tiny = _sizes(build_model(shape, 256 + merges + len(SPECIAL_TOKENS)))
-        mini = _sizes(VoxtralForConditionalGeneration(config))
-    rows = [{"part": part, "tiny": tiny[part], "mini": mini[part]} for part in tiny]
-    rows.append(
-        {
-            "part": "audio positions per window",
-            "tiny": shape.audio_tokens,
-            "mini": config.audio_config.max_source_positions // 4,
+        models = {
+            "tiny": build_model(SHAPE, 256 + merges + len(SPECIAL_TOKENS)),
+            "mini": VoxtralForConditionalGeneration(VoxtralConfig()),
         }
-    )
-    return pd.DataFrame(rows)
+    sizes = {"part": [*_PARTS, "audio positions per window"]}
+    for name, model in models.items():
+        sizes[name] = [
+            sum(p.numel() for owner, p in model.named_parameters() if owner.startswith(prefix))
+            for prefix in _PARTS.values()
+        ]
+        sizes[name].append(model.config.audio_config.max_source_positions // 4)
+    return pd.DataFrame(sizes)
 
 
-def _hours(rows: Utterances) -> float:
-    return sum(len(mel) for mel in rows.mels) / 100 / 3600
-
-
-def _grouped(kinds: dict[str, Utterances]) -> dict[str, list[Utterances]]:
-    groups: dict[str, list[Utterances]] = {}
-    for kind, rows in kinds.items():
-        groups.setdefault(kind.split(":")[0], []).append(rows)
-    return groups
-
-
-def corpus_sizes(kinds: dict[str, Utterances]) -> pd.DataFrame:
+def corpus_sizes(kinds: Kinds) -> pd.DataFrame:
     """Clips, hours, voices and distinct texts of each part of the corpus."""
-    rows = [
-        {
-            "part": name,
-            "clips": sum(map(len, group)),
-            "hours": sum(map(_hours, group)),
-            "voices": len({voice for member in group for voice in member.voices}),
-            "texts": len({text for member in group for text in member.texts}),
-        }
-        for name, group in _grouped(kinds).items()
-    ]
-    return pd.DataFrame(rows)
+    rows = []
+    for part, group in groupby(kinds, lambda kind: kind.split(":")[0]):
+        members = [kinds[kind] for kind in group]
+        hours = sum(sum(len(clip.mel) for clip in member) / 100 / 3600 for member in members)
+        clips = list(chain.from_iterable(members))
+        voices, texts = {clip.voice for clip in clips}, {clip.text for clip in clips}
+        rows.append((part, len(clips), hours, len(voices), len(texts)))
+    return pd.DataFrame(rows, columns=["part", "clips", "hours", "voices", "texts"])
 
 
-def results(
-    kinds: dict[str, Utterances], words: pd.DataFrame, audible: pd.DataFrame
-) -> dict[str, Any]:
+def results(kinds: Kinds, words: pd.DataFrame, audible: pd.DataFrame) -> dict[str, Any]:
     """What `results.json` of the base notebook holds."""
     return {
-        "clips": {name: sum(map(len, group)) for name, group in _grouped(kinds).items()},
+        "clips": corpus_sizes(kinds).set_index("part")["clips"].to_dict(),
         "transcription": words.set_index("set").to_dict("index"),
-        "probe_auc": dict(zip(audible["tag"], audible["auc"], strict=True)),
+        "probe_auc": audible.set_index("tag")["auc"].to_dict(),
     }

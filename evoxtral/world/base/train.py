@@ -6,7 +6,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -14,54 +14,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import (
-    MistralCommonBackend,
-    VoxtralForConditionalGeneration,
-)
+from transformers import MistralCommonBackend, VoxtralForConditionalGeneration
 from transformers.audio_utils import hertz_to_mel, mel_to_hertz
 
 from evoxtral import UserError, runs
 from evoxtral.model import arithmetic
 from evoxtral.processes import progress
-from evoxtral.world.base import corpus
-from evoxtral.world.base.corpus import Utterances
-from evoxtral.world.base.model import (
-    AUDIO,
-    EOS,
-    FRAME_RATE,
-    PAD,
-    SAMPLE_RATE,
-    Architecture,
-    encode,
-    prompt_ids,
-)
+from evoxtral.world.base.corpus import SOUNDS, Clip
+from evoxtral.world.base.model import AUDIO, BOS, EOS, PAD, SAMPLE_RATE, encode, prompt_ids
 
 _MULTIPLE = 4 * 2 * 5  # mel frames: 4 encoder frames per audio token, stride 2, 5 tokens
+_EVALUATE_EVERY = 1000
 
-
-@dataclass(frozen=True)
-class Labels:
-    """Frame targets of a batch.
-
-    Attributes:
-        phonemes: classes, shape (batch, frames).
-        sounds: classes, shape (batch, frames).
-        prosody: pitch, voicing and loudness, shape (batch, frames, 3).
-    """
-
-    phonemes: Tensor
-    sounds: Tensor
-    prosody: Tensor
-
-
-@dataclass(frozen=True)
-class Take:
-    """One utterance as a batch shows it; fields as in `Utterances`."""
-
-    mel: NDArray[np.floating]
-    phonemes: NDArray[np.uint8]
-    sounds: NDArray[np.uint8]
-    prosody: NDArray[np.floating]
+Labels = tuple[Tensor, Tensor, Tensor]
+"""Targets of each frame of a batch: phoneme and sound classes, and (pitch, voicing, loudness)."""
+Batch = tuple[list[Clip], Tensor, Labels]
+"""Clips, their features of shape (batch, bands, mel frames), and the targets."""
 
 
 @cache
@@ -71,24 +39,25 @@ def _bands_hz(bands: int) -> NDArray[np.float64]:
     return mel_to_hertz(np.linspace(0.0, highest, bands + 2)[1:-1], mel_scale="slaney")
 
 
-def perturbed(take: Take, tract: float, tempo: float, longest: int) -> Take:
+def perturbed(clip: Clip, tract: float, tempo: float, longest: int) -> Clip:
     """The same words from a smaller or larger person, quicker or slower.
 
     Args:
-        take: the utterance.
+        clip: the utterance.
         tract: factor on all frequencies; the pitch target follows.
         tempo: factor on the length.
         longest: most mel frames that may come out.
     """
-    hz = _bands_hz(take.mel.shape[1])
+    hz = _bands_hz(clip.mel.shape[1])
     band = np.interp(hz / tract, hz, np.arange(len(hz)))
-    frames = min(longest, 2 * round(len(take.mel) * tempo / 2))
-    when = np.linspace(0, len(take.mel) - 1, frames)
-    mel = _between(_between(take.mel.astype(np.float32), when).T, band).T
-    nearest = np.linspace(0, len(take.phonemes) - 1, frames // 2).round().astype(int)
-    prosody = take.prosody[nearest].astype(np.float32)
+    frames = min(longest, 2 * round(len(clip.mel) * tempo / 2))
+    when = np.linspace(0, len(clip.mel) - 1, frames)
+    mel = _between(_between(clip.mel.astype(np.float32), when).T, band).T
+    nearest = np.linspace(0, len(clip.phonemes) - 1, frames // 2).round().astype(int)
+    prosody = clip.prosody[nearest].astype(np.float32)
     prosody[:, 0] += np.log2(tract) * (prosody[:, 0] != 0)
-    return Take(mel, take.phonemes[nearest], take.sounds[nearest], prosody)
+    phonemes, sounds = clip.phonemes[nearest], clip.sounds[nearest]
+    return replace(clip, mel=mel, phonemes=phonemes, sounds=sounds, prosody=prosody)
 
 
 def _between(rows: NDArray[np.float32], where: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -98,67 +67,44 @@ def _between(rows: NDArray[np.float32], where: NDArray[np.float64]) -> NDArray[n
     return rows[low] * (1 - part) + rows[low + 1] * part
 
 
-class Pool:
-    """Utterances sorted by length, from which batches of like length are drawn."""
+def draw(clips: Sequence[Clip], rng: np.random.Generator, size: int, share: float) -> list[Clip]:
+    """Clips of like length from the shortest `share` of clips that are sorted by length."""
+    reach = max(size, int(len(clips) * share))
+    span = min(reach, max(4 * size, len(clips) // 20))
+    start = int(rng.integers(0, reach - span + 1))
+    return [clips[start + i] for i in rng.choice(span, size, replace=False)]
 
-    def __init__(self, rows: Utterances, shape: Architecture) -> None:
-        self.rows = rows
-        self.full = shape.window_seconds * FRAME_RATE * 2
-        self.order = np.argsort([len(mel) for mel in rows.mels], kind="stable")
 
-    def draw(self, rng: np.random.Generator, size: int, share: float) -> list[int]:
-        """Row numbers of a batch from the shortest `share` of the pool."""
-        reach = max(size, int(len(self.order) * share))
-        span = min(reach, max(4 * size, len(self.order) // 20))
-        start = int(rng.integers(0, reach - span + 1))
-        return self.order[start + rng.choice(span, size, replace=False)].tolist()
+def tensors(
+    clips: Sequence[Clip], rng: np.random.Generator, room: float, full: int
+) -> tuple[Tensor, Labels]:
+    """Features with SpecAugment, shape (batch, bands, mel frames), and frame targets.
 
-    def tensors(
-        self,
-        index: Sequence[int],
-        rng: np.random.Generator,
-        room: float,
-        device: torch.device,
-        perturb: float = 0.0,
-    ) -> tuple[Tensor, Labels]:
-        """Features with SpecAugment, shape (batch, bands, mel frames), and frame targets.
-
-        Args:
-            index: row numbers.
-            rng: source of the masks.
-            room: length of the window between that of the longest utterance (0) and the window
-                of inference (1).
-            device: where the tensors go.
-            perturb: largest relative change of vocal tract and of tempo, drawn per utterance.
-        """
-        takes = [self._take(i, rng, perturb) for i in index]
-        floors, longest = self.rows.floors, max(len(take.mel) for take in takes)
-        wanted = longest + room * (self.full - longest)
-        length = min(self.full, math.ceil(wanted / _MULTIPLE) * _MULTIPLE)
-        bands = takes[0].mel.shape[1]
-        mels = np.empty((len(index), length, bands), np.float32)
-        phonemes = np.zeros((len(index), length // 2), np.int64)
-        sounds = np.zeros_like(phonemes)
-        prosody = np.zeros((len(index), length // 2, 3), np.float32)
-        for row, (i, take) in enumerate(zip(index, takes, strict=True)):
-            n, floor = len(take.mel), floors[i]
-            mels[row, :n], mels[row, n:] = take.mel, floor
-            low, start = rng.integers(0, bands - 10), rng.integers(0, max(1, n - 30))
-            mels[row, :, low : low + rng.integers(0, 10)] = floor
-            mels[row, start : start + rng.integers(0, 25)] = floor
-            phonemes[row, : n // 2] = take.phonemes
-            sounds[row, : n // 2] = take.sounds
-            prosody[row, : n // 2] = take.prosody
-        move = [torch.from_numpy(a).to(device) for a in (mels, phonemes, sounds, prosody)]
-        return move[0].transpose(1, 2), Labels(*move[1:])
-
-    def _take(self, i: int, rng: np.random.Generator, perturb: float) -> Take:
-        rows = self.rows
-        take = Take(rows.mels[i], rows.phonemes[i], rows.sounds[i], rows.prosody[i])
-        if not perturb:
-            return take
-        tract, tempo = rng.uniform(1 - perturb, 1 + perturb, size=2)
-        return perturbed(take, tract, tempo, self.full)
+    Args:
+        clips: what is shown.
+        rng: source of the masks.
+        room: length of the window between that of the longest clip (0) and `full` (1).
+        full: mel frames in the window of inference.
+    """
+    longest = max(len(clip.mel) for clip in clips)
+    wanted = longest + room * (full - longest)
+    length = min(full, math.ceil(wanted / _MULTIPLE) * _MULTIPLE)
+    bands = clips[0].mel.shape[1]
+    mels = np.empty((len(clips), length, bands), np.float32)
+    phonemes = np.zeros((len(clips), length // 2), np.int64)
+    sounds = np.zeros_like(phonemes)
+    prosody = np.zeros((len(clips), length // 2, 3), np.float32)
+    for row, clip in enumerate(clips):
+        n, floor = len(clip.mel), clip.floor
+        mels[row, :n], mels[row, n:] = clip.mel, floor
+        low, start = rng.integers(0, bands - 10), rng.integers(0, max(1, n - 30))
+        mels[row, :, low : low + rng.integers(0, 10)] = floor
+        mels[row, start : start + rng.integers(0, 25)] = floor
+        phonemes[row, : n // 2] = clip.phonemes
+        sounds[row, : n // 2] = clip.sounds
+        prosody[row, : n // 2] = clip.prosody
+    features, *labels = map(torch.from_numpy, (mels, phonemes, sounds, prosody))
+    return features.transpose(1, 2), tuple(labels)
 
 
 class Heads(nn.Module):
@@ -167,134 +113,141 @@ class Heads(nn.Module):
     def __init__(self, width: int, phonemes: int) -> None:
         super().__init__()
         self.phoneme = nn.Linear(width, phonemes)
-        self.sound = nn.Linear(width, len(corpus.SOUNDS))
+        self.sound = nn.Linear(width, len(SOUNDS))
         self.prosody = nn.Linear(width, 3)
 
     def loss(self, features: Tensor, labels: Labels) -> Tensor:
-        """Sum of the three framewise losses.
-
-        Args:
-            features: encoder features, shape (batch, frames, width), float32.
-            labels: targets of the same frames.
-        """
+        """Sum of the three framewise losses of features, shape (batch, frames, width), float32."""
         cross_entropy = nn.functional.cross_entropy
-        phoneme = cross_entropy(self.phoneme(features).flatten(0, 1), labels.phonemes.flatten())
-        sound = cross_entropy(self.sound(features).flatten(0, 1), labels.sounds.flatten())
-        prosody = nn.functional.smooth_l1_loss(self.prosody(features), labels.prosody, beta=0.1)
-        return phoneme + sound + 2.0 * prosody
+        phonemes, sounds, prosody = labels
+        return (
+            cross_entropy(self.phoneme(features).flatten(0, 1), phonemes.flatten())
+            + cross_entropy(self.sound(features).flatten(0, 1), sounds.flatten())
+            + 2.0 * nn.functional.smooth_l1_loss(self.prosody(features), prosody, beta=0.1)
+        )
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the base is trained.
-
-    Attributes:
-        steps: optimiser steps.
-        batch: utterances per step.
-        learning_rate: peak of the one-cycle schedule.
-        expressive_every: every n-th step the encoder also hears an expressive batch.
-        text_every: every n-th step the language model also reads a batch of text.
-        text_batch: lines per batch of text.
-        alone: share of steps in which the encoder is trained without transcription.
-        loose_window: share of steps whose window ends at a random point between the longest
-            utterance and the full window; the others end with the longest utterance.
-        full_window: share of training after which all windows are full.
-        shortest: share of the utterances, shortest first, that is drawn from at the start.
-        perturb: largest relative change of an utterance's vocal tract and tempo.
-        seed: all randomness derives from it.
-        checkpoint_seconds: time between checkpoints.
-        log_every: steps between rows of the log.
-    """
+    """How the base is trained."""
 
     steps: int
-    batch: int
-    learning_rate: float
-    expressive_every: int = 2
-    text_every: int = 4
+    batch: int  # utterances per step
+    learning_rate: float  # peak of the one-cycle schedule
+    expressive_every: int = 2  # steps between expressive batches, which the encoder alone hears
+    text_every: int = 4  # steps between batches of text, which the language model alone reads
     text_batch: int = 32
-    alone: float = 0.12
-    loose_window: float = 0.3
-    full_window: float = 0.88
-    shortest: float = 0.25
-    perturb: float = 0.0
+    alone: float = 0.12  # share of steps in which the encoder learns without transcription
+    loose_window: float = 0.3  # share of steps whose window ends anywhere after the longest clip
+    full_window: float = 0.88  # share of training after which all windows are full
+    shortest: float = 0.25  # share of the clips, shortest first, that is drawn from at the start
+    perturb: float = 0.0  # largest relative change of a clip's vocal tract and tempo
     seed: int = 0
-    checkpoint_seconds: float = 180.0
-    log_every: int = 50
+    checkpoint_seconds: float = 180.0  # between checkpoints
+
+    @property
+    def log_every(self) -> int:
+        """Steps between rows of the log."""
+        return max(1, min(50, self.steps // 10))
 
 
-@dataclass(frozen=True, eq=False)
-class Material:
-    """What is learnt from.
+class Trainer:
+    """State of one training run; `run` trains the model in place, on its device.
 
-    Attributes:
-        neutral: utterances to transcribe.
-        expressive: utterances that only the encoder hears.
-        lines: text read without audio.
-        phonemes: phoneme classes.
+    `neutral` clips are transcribed, `expressive` ones only heard by the encoder, `lines` read
+    without audio; there are `phonemes` classes of phoneme.
     """
-
-    neutral: Utterances
-    expressive: Utterances
-    lines: Sequence[str]
-    phonemes: int
-
-
-class _Trainer:
-    """State of one training run."""
 
     def __init__(
         self,
         model: VoxtralForConditionalGeneration,
         tokenizer: MistralCommonBackend,
-        material: Material,
         recipe: Recipe,
-        shape: Architecture,
+        neutral: Sequence[Clip],
+        expressive: Sequence[Clip],
+        lines: Sequence[str],
+        phonemes: int,
     ) -> None:
-        self.model, self.recipe, self.tokenizer, self.shape = model, recipe, tokenizer, shape
-        self.device = model.device
+        torch.manual_seed(recipe.seed)
+        self.model, self.recipe, self.tokenizer, self.lines = model, recipe, tokenizer, lines
+        self.neutral, self.expressive = (
+            sorted(clips, key=lambda clip: len(clip.mel)) for clips in (neutral, expressive)
+        )
+        self.device, encoder = model.device, model.config.audio_config
         self.bfloat16 = arithmetic("auto", self.device) == "bfloat16"
-        self.heads = Heads(shape.encoder_width, material.phonemes).to(self.device)
-        self.neutral = Pool(material.neutral, shape)
-        self.expressive = Pool(material.expressive, shape)
-        self.targets = [self._ids(text) for text in material.neutral.texts]
-        self.lines = [self._ids(line) for line in material.lines]
+        self.frames = encoder.max_source_positions
+        self.heads = Heads(encoder.hidden_size, phonemes).to(self.device)
         parameters = [p for p in model.parameters() if p.requires_grad]
         self.parameters = [*parameters, *self.heads.parameters()]
+        rate = recipe.learning_rate
         self.optimiser = torch.optim.AdamW(
-            self.parameters,
-            lr=recipe.learning_rate,
-            betas=(0.9, 0.98),
-            weight_decay=0.01,
-            fused=True,
+            self.parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.1
+            self.optimiser, rate, total_steps=recipe.steps, pct_start=0.1
         )
         self.step = 0
         self.log: list[dict[str, float]] = []
 
+    def run(self, folder: Path, evaluate: Callable[[], dict[str, float]]) -> list[dict[str, float]]:
+        """Train, resuming from `folder/checkpoint.pt` if a killed run left one.
+
+        What `evaluate` returns enters the log every thousand steps and at the end.
+
+        Returns:
+            The log: one row per `log_every` steps, losses averaged.
+
+        Raises:
+            UserError: the loss is not finite.
+        """
+        checkpoint, recipe = folder / "checkpoint.pt", self.recipe
+        if checkpoint.exists():
+            self._restore(checkpoint)
+        saved, recent = time.monotonic(), []
+        attention = self.model.config._attn_implementation
+        self.model.set_attn_implementation("eager")  # twice as quick here as the fused CPU kernel
+        self.model.train()
+        with progress(recipe.steps, "base model", unit="step", done=self.step) as bar:
+            while self.step < recipe.steps:
+                recent.append(self._advance())
+                bar.update()
+                last = self.step == recipe.steps
+                if self.step % recipe.log_every and not last:
+                    continue
+                names = sorted({name for row in recent for name in row})
+                row = {n: float(np.mean([r[n] for r in recent if n in r])) for n in names}
+                recent = []
+                if self.step % _EVALUATE_EVERY == 0 or last:
+                    self.model.eval()
+                    row |= evaluate()
+                    self.model.train()
+                self.log.append({"step": self.step, **row})
+                bar.set_postfix({n: f"{row[n]:.2f}" for n in row}, refresh=False)
+                if time.monotonic() - saved > recipe.checkpoint_seconds:
+                    self._save(checkpoint)
+                    saved = time.monotonic()
+        self.model.eval()
+        self.model.set_attn_implementation(attention)
+        return self.log
+
+    _PARTS = ("model", "heads", "optimiser", "schedule")
+
+    def _save(self, path: Path) -> None:
+        state = {part: getattr(self, part).state_dict() for part in self._PARTS}
+        buffer = io.BytesIO()
+        torch.save({**state, "step": self.step, "log": self.log}, buffer)
+        runs.write_bytes(path, buffer.getvalue())
+
+    def _restore(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        for part in self._PARTS:
+            getattr(self, part).load_state_dict(state[part])
+        self.step, self.log = state["step"], state["log"]
+
     def _ids(self, text: str) -> list[int]:
         return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], EOS]
 
-    def state(self) -> dict[str, object]:
-        return {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "heads": self.heads.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "log": self.log,
-        }
-
-    def restore(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.heads.load_state_dict(state["heads"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.step, self.log = state["step"], state["log"]
-
-    def advance(self) -> dict[str, float]:
+    def _advance(self) -> dict[str, float]:
         """One optimiser step; returns its losses."""
         recipe, done = self.recipe, self.step / self.recipe.steps
         rng = np.random.default_rng([recipe.seed, self.step])
@@ -303,11 +256,15 @@ class _Trainer:
         share = min(1.0, recipe.shortest + 1.5 * done)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             alone = done < recipe.alone
-            losses = self._hear(rng, share, room) if alone else self._transcribe(rng, share, room)
+            heard = self._batch(self.neutral, rng, share, room)
+            losses = {"frames": self._framewise(heard)} if alone else self._transcribe(heard)
             if alone or self.step % recipe.expressive_every == 0:
-                losses["expressive"] = self._framewise(self.expressive, rng, share, room)
+                heard = self._batch(self.expressive, rng, share, room)
+                losses["expressive"] = self._framewise(heard)
             if self.step % recipe.text_every == 0:
-                losses["text"] = self._read(rng)
+                chosen = rng.choice(len(self.lines), recipe.text_batch, replace=False)
+                read = [[BOS, *self._ids(self.lines[i])] for i in chosen]
+                losses["text"] = self._language_loss(read, skip=1)
         total = sum(losses.values())
         if not torch.isfinite(total):
             raise UserError(
@@ -322,34 +279,32 @@ class _Trainer:
         self.step += 1
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def _transcribe(self, rng: np.random.Generator, share: float, room: float) -> dict[str, Tensor]:
-        index = self.neutral.draw(rng, self.recipe.batch, share)
-        mels, labels = self._batch(self.neutral, index, rng, room)
-        features = encode(self.model, mels)
-        frames = self.heads.loss(features.float(), labels)
-        stacked = features.reshape(len(index), -1, 4 * features.shape[-1])
-        audio = self.model.model.multi_modal_projector(stacked)
-        prompt = prompt_ids(self.tokenizer, audio.shape[1])
-        ids = [[*prompt, *self.targets[i]] for i in index]
-        loss = self._language_loss(ids, skip=len(prompt), audio=audio)
-        return {"transcription": loss, "frames": frames}
+    def _batch(
+        self, clips: Sequence[Clip], rng: np.random.Generator, share: float, room: float
+    ) -> Batch:
+        drawn, full = draw(clips, rng, self.recipe.batch, share), 2 * self.frames
+        if change := self.recipe.perturb:
+            drawn = [
+                perturbed(clip, *rng.uniform(1 - change, 1 + change, size=2), full)
+                for clip in drawn
+            ]
+        mels, labels = tensors(drawn, rng, room, full)
+        return drawn, mels.to(self.device), tuple(label.to(self.device) for label in labels)
 
-    def _hear(self, rng: np.random.Generator, share: float, room: float) -> dict[str, Tensor]:
-        return {"frames": self._framewise(self.neutral, rng, share, room)}
-
-    def _framewise(self, pool: Pool, rng: np.random.Generator, share: float, room: float) -> Tensor:
-        index = pool.draw(rng, self.recipe.batch, share)
-        mels, labels = self._batch(pool, index, rng, room)
+    def _framewise(self, batch: Batch) -> Tensor:
+        _, mels, labels = batch
         return self.heads.loss(encode(self.model, mels).float(), labels)
 
-    def _batch(
-        self, pool: Pool, index: Sequence[int], rng: np.random.Generator, room: float
-    ) -> tuple[Tensor, Labels]:
-        return pool.tensors(index, rng, room, self.device, self.recipe.perturb)
-
-    def _read(self, rng: np.random.Generator) -> Tensor:
-        chosen = rng.choice(len(self.lines), self.recipe.text_batch, replace=False)
-        return self._language_loss([[1, *self.lines[i]] for i in chosen], skip=1)
+    def _transcribe(self, batch: Batch) -> dict[str, Tensor]:
+        clips, mels, labels = batch
+        features = encode(self.model, mels)
+        frames = self.heads.loss(features.float(), labels)
+        stacked = features.reshape(len(clips), -1, 4 * features.shape[-1])
+        audio = self.model.model.multi_modal_projector(stacked)
+        prompt = prompt_ids(self.tokenizer, audio.shape[1])
+        ids = [[*prompt, *self._ids(clip.text)] for clip in clips]
+        loss = self._language_loss(ids, skip=len(prompt), audio=audio)
+        return {"transcription": loss, "frames": frames}
 
     def _language_loss(
         self, rows: Sequence[list[int]], skip: int, audio: Tensor | None = None
@@ -363,11 +318,10 @@ class _Trainer:
         positions = torch.arange(longest, device=self.device)
         if audio is not None:
             heard = audio.shape[1]
-            positions[rows[0].index(AUDIO) + heard :] += self.shape.audio_tokens - heard
+            positions[rows[0].index(AUDIO) + heard :] += self.frames // 4 - heard
             where = (ids == AUDIO)[..., None].expand_as(embedded)
             embedded = embedded.masked_scatter(where, audio.to(embedded.dtype))
-        language_model = self.model.model.language_model
-        hidden = language_model(
+        hidden = self.model.model.language_model(
             inputs_embeds=embedded,
             # Without a mask, transformers takes the step in positions for a second sequence.
             attention_mask=torch.ones_like(ids),
@@ -378,68 +332,3 @@ class _Trainer:
         return nn.functional.cross_entropy(
             logits.float().flatten(0, 1), wanted.flatten(), ignore_index=PAD
         )
-
-
-def train(
-    folder: Path,
-    model: VoxtralForConditionalGeneration,
-    tokenizer: MistralCommonBackend,
-    material: Material,
-    recipe: Recipe,
-    shape: Architecture,
-    evaluate: Callable[[int], dict[str, float]] | None = None,
-    evaluate_every: int = 1000,
-) -> list[dict[str, float]]:
-    """Train in place, resuming from `folder/checkpoint.pt` if a killed run left one.
-
-    Args:
-        folder: where the checkpoint is kept.
-        model: the model, on its device.
-        tokenizer: its tokenizer.
-        material: what is learnt from.
-        recipe: the hyperparameters.
-        shape: the architecture.
-        evaluate: called with the step; its numbers enter the log.
-        evaluate_every: steps between evaluations.
-
-    Returns:
-        The log: one row per `recipe.log_every` steps, losses averaged.
-
-    Raises:
-        UserError: the loss is not finite.
-    """
-    torch.manual_seed(recipe.seed)
-    run = _Trainer(model, tokenizer, material, recipe, shape)
-    checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists():
-        run.restore(checkpoint)
-    saved, recent = time.monotonic(), []
-    attention = model.config._attn_implementation
-    model.set_attn_implementation("eager")  # twice as quick here as the fused CPU kernel
-    model.train()
-    with progress(recipe.steps, "base model", unit="step", done=run.step) as bar:
-        while run.step < recipe.steps:
-            recent.append(run.advance())
-            bar.update()
-            if run.step % recipe.log_every == 0 or run.step == recipe.steps:
-                names = sorted({name for row in recent for name in row})
-                row = {n: float(np.mean([r[n] for r in recent if n in r])) for n in names}
-                recent = []
-                if evaluate and (run.step % evaluate_every == 0 or run.step == recipe.steps):
-                    model.eval()
-                    row |= evaluate(run.step)
-                    model.train()
-                run.log.append({"step": run.step, **row})
-                bar.set_postfix({n: f"{row[n]:.2f}" for n in row if n != "step"}, refresh=False)
-                if time.monotonic() - saved > recipe.checkpoint_seconds:
-                    _save(checkpoint, run)
-                    saved = time.monotonic()
-    model.eval()
-    model.set_attn_implementation(attention)
-    return run.log
-
-
-def _save(path: Path, run: _Trainer) -> None:
-    buffer = io.BytesIO()
-    torch.save(run.state(), buffer)
-    runs.write_bytes(path, buffer.getvalue())
