@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
@@ -37,80 +38,19 @@ _NOTES = {
     "paper": "own synthetic test set",
 }
 _METHODS = {"sft": "supervised fine-tuning", "raft": "rejection-sampling fine-tuning (RAFT)"}
-_TEXT = """\
----
-{metadata}
----
-
-# {name}
-
-A LoRA adapter for {base} that writes words with inline expression tags such as `[sighs]` or \
-`[nervous]`. {warning}
-
-## How it was made
-
-{method}. Rank {rank}, alpha {alpha}, dropout {dropout:g}; the audio encoder is {encoder}.
-
-{training}
-
-## Scores
-
-Split `{split}`; the base without the adapter beside it. The report's protocol averages over clips \
-and accepts a tag anywhere; the strict one pools counts and wants a tag within two words of its \
-place.
-
-{paper}
-
-{strict}
-
-## Tag by tag
-
-{tags}
-
-## Use
-
-```sh
-python -m evoxtral transcribe recording.wav --base {base_argument} --adapter .
-```
-
-or with PEFT, on a base model that is loaded already:
-
-```python
-from peft import PeftModel
-
-model = PeftModel.from_pretrained(base_model, "path/to/this/folder")
-```
-
-## Limits
-
-- Trained and tested on synthetic speech; natural speech was not measured.
-- English only.
-- A tag is a model's reading of a voice, not a fact about the speaker.
-"""
 
 
 @dataclass(frozen=True, eq=False)
 class CardFacts:
-    """What a card says.
+    """What a card says."""
 
-    Attributes:
-        name: of the model.
-        base: the base model as `open_base` takes it.
-        shape: of the adapter.
-        training: name of the stage that made it (`sft`, `raft`), empty if not known, and its
-            parameters.
-        profile: whose clips it was tested on.
-        split: of these clips.
-        evaluations: of `base` and `adapter` on that split.
-    """
-
-    name: str
-    base: str
+    name: str  # of the model
+    base: str  # as `open_base` takes it
     shape: LoraShape
-    training: tuple[str, Mapping[str, object]]
-    profile: str
-    split: str
-    evaluations: Mapping[str, Evaluation]
+    training: tuple[str, Mapping[str, object]]  # stage (empty if not known) and its parameters
+    profile: str  # whose clips it was tested on
+    split: str  # of these clips
+    evaluations: Mapping[str, Evaluation]  # of `base` and `adapter` on that split
 
 
 def card_facts(folder: Path, profile: str, name: str) -> CardFacts:
@@ -129,11 +69,7 @@ def card_facts(folder: Path, profile: str, name: str) -> CardFacts:
 
 
 def training_of(folder: Path) -> tuple[str, dict[str, object]]:
-    """Name and parameters of the stage that made an adapter; nothing if none is known.
-
-    Args:
-        folder: of the adapter, inside its stage's folder.
-    """
+    """Name and parameters of the stage around an adapter's folder; nothing where there is none."""
     path = folder.resolve().parent / "stage.json"
     if not path.is_file():
         return "", {}
@@ -143,20 +79,18 @@ def training_of(folder: Path) -> tuple[str, dict[str, object]]:
 
 def write_card(folder: Path, facts: CardFacts) -> Path:
     """Write `README.md` and `.eval_results/` into an adapter's folder; returns the card's path."""
-    entries = eval_result_entries_to_yaml(list(eval_results(facts)))
-    runs.write_text(folder / RESULTS, yaml.safe_dump(entries, sort_keys=False))
-    return runs.write_text(folder / "README.md", card(facts))
-
-
-def eval_results(facts: CardFacts) -> Iterator[EvalResultEntry]:
-    """The adapter's scores under both protocols, for `.eval_results/`."""
-    for protocol, key, value in _scores(facts):
-        yield EvalResultEntry(
+    entries = [
+        EvalResultEntry(
             dataset_id=f"evoxtral/evoxtral-bench-{facts.profile}",
             task_id=f"{facts.split}/{protocol.partition('/')[0]}/{key}",
             value=value,
             notes=f"{protocol}; {_NOTES[facts.profile]}",
         )
+        for protocol, key, value in _scores(facts)
+    ]
+    said = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
+    runs.write_text(folder / RESULTS, said)
+    return runs.write_text(folder / "README.md", card(facts))
 
 
 def card(facts: CardFacts) -> str:
@@ -164,7 +98,7 @@ def card(facts: CardFacts) -> str:
     method, parameters = facts.training
     rows = "\n".join(f"| {name} | {value} |" for name, value in sorted(parameters.items()))
     made = f"Made by {_METHODS.get(method, method)}" if method else "Its training is not known"
-    content = _TEXT.format(
+    content = _template("adapter").format(
         metadata=_metadata(facts).to_yaml().strip(),
         name=facts.name,
         base="the embedded tiny Voxtral" if facts.base == TINY else f"`{facts.base}`",
@@ -216,85 +150,24 @@ def _scores(facts: CardFacts) -> Iterator[tuple[str, str, float]]:
         yield row["protocol"], row["metric"], round(float(row["value"]), 6)
 
 
+def _template(kind: str) -> str:
+    folder = files("evoxtral.report") / "templates"
+    return (folder / f"{kind}_card.md").read_text(encoding="utf-8")
+
+
 def _table(table: tables.Table) -> str:
     return tables.to_markdown(table).strip()
-
-
-# ---- the embedded base model ----
-
-_BASE_TEXT = """\
----
-library_name: transformers
-pipeline_tag: automatic-speech-recognition
-language: [en]
-license: apache-2.0
-tags: [voxtral, tiny, synthetic-speech]
----
-
-# The embedded base model
-
-A `VoxtralForConditionalGeneration` of {parameters} parameters, trained from nothing on synthetic \
-speech by `notebooks/00_tiny_base.ipynb`. It exists so that the method of this repository can be \
-run for real on a laptop. It knows {lexicon} words and espeak-ng's voices; it is of no use for \
-natural speech.
-
-## Use
-
-Its audio window is {window} s, not Voxtral's 30 s; the processor has to be told:
-
-```python
-from transformers import AutoProcessor, VoxtralForConditionalGeneration
-
-from evoxtral.world.base import checkpoint_dir
-
-model = VoxtralForConditionalGeneration.from_pretrained(checkpoint_dir())
-processor = AutoProcessor.from_pretrained(checkpoint_dir())
-inputs = processor.apply_transcription_request(
-    language="en",
-    audio="clip.wav",
-    model_id="tiny",
-    audio_kwargs={audio_kwargs},
-)
-tokens = model.generate(**inputs, max_new_tokens=48)
-print(processor.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
-```
-
-## What it has heard
-
-{neutral} neutral utterances in every training voice, with background noises, transcribed; and \
-{expressive} expressive ones that only the encoder heard, framewise (phonemes, kinds of \
-non-speech sound, pitch, voicing, loudness), without transcript or tag. The language model also \
-read {lines} lines of text with capitals and with stage directions that are none of the 17 tags.
-
-{steps} steps of {batch} utterances, AdamW, one-cycle learning rate with peak {learning_rate}; \
-then {refine_steps} steps with peak {refine_learning_rate} on {refine} other neutral utterances, \
-vocal tract and tempo of each changed by up to {perturb}.
-
-## Scores
-
-{transcription}
-
-## What its encoder holds
-
-The encoder stays frozen in fine-tuning, so these linear probes are the ceiling of what \
-fine-tuning can learn.
-
-{probes}
-"""
 
 
 def base_card(cfg: TinyBase, parameters: int, words: pd.DataFrame, audible: pd.DataFrame) -> str:
     """The card of the embedded base, as Markdown; its numbers come from the run that made it.
 
-    Args:
-        cfg: the parameters of the run.
-        parameters: number of weights.
-        words: `score.transcription_scores` of the model.
-        audible: `score.probe_scores` of the model.
+    `parameters` counts the weights; `words` and `audible` are `score.transcription_scores` and
+    `score.probe_scores` of the model.
     """
     counts = ("neutral", "expressive", "lines", "steps", "refine_steps", "refine")
     rates = ("learning_rate", "refine_learning_rate")
-    return _BASE_TEXT.format(
+    return _template("base").format(
         parameters=f"{parameters / 1e6:.1f} million",
         lexicon=len(LEXICON),
         window=SHAPE.window_seconds,

@@ -1,0 +1,346 @@
+"""The embedded base: its corpus leaks nothing, training repeats and resumes, the model works."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import (
+    AutoProcessor,
+    VoxtralForConditionalGeneration,
+    VoxtralProcessor,
+    WhisperFeatureExtractor,
+)
+
+from evoxtral import UserError, figures, metrics, tags
+from evoxtral.mix.duplicates import rouge_l
+from evoxtral.world import base, scripts, speech
+from evoxtral.world.base import checkpoint_dir, corpus, model, score, train
+from evoxtral.world.base.corpus import Clip
+from evoxtral.world.base.model import SHAPE, build_model, load_model, window_arguments
+from evoxtral.world.speech import RenderJob, render_many
+from small_models import SMALL
+
+SIZES = {"neutral": 60, "refine": 30, "expressive": 20, "dev": 4, "test": 12, "test_voices": 6}
+SIZES |= {"expressive_test": 6, "probe": 4}
+TINY = replace(SMALL, lm_layers=1)
+RECIPE = train.Recipe(steps=8, batch=4, learning_rate=3e-3, checkpoint_seconds=0)
+WORDS = ("we could go", "the car is red", "she laughs", "stop now")
+MERGES = 40
+MOST_WER = 0.3
+"""Far above the card's score, so that a few clips decide; a broken model writes nonsense."""
+
+
+# ---- the corpus ----
+
+
+@pytest.fixture(scope="module")
+def planned() -> corpus.Plan:
+    return corpus.plan(SIZES, seed=3)
+
+
+def test_the_plan_has_every_kind_in_the_sizes_asked_for(planned: corpus.Plan) -> None:
+    for tag in ("plain", *tags.TAGS):
+        assert len(planned[f"probe_train:{tag}"]) == SIZES["probe"]
+        assert len(planned[f"probe_test:{tag}"]) == SIZES["probe"] // 2
+    assert {kind: len(planned[kind]) for kind in corpus.KINDS} | {"probe": 4} == SIZES
+    keys = [job.key for jobs in planned.values() for job in jobs]
+    assert len(set(keys)) == len(keys)
+    assert planned == corpus.plan(SIZES, seed=3) != corpus.plan(SIZES, seed=4)
+
+
+def test_no_test_sentence_or_voice_leaks_into_training(planned: corpus.Plan) -> None:
+    trained = [job.tagged_text for kind in ("neutral", "refine") for job in planned[kind]]
+    for job in (job for kind in ("dev", "test", "test_voices") for job in planned[kind]):
+        assert max(rouge_l(job.tagged_text, text) for text in trained) < corpus.MIN_DISTANCE
+    heard, unseen = (
+        {tags.plain_text(job.tagged_text) for job in planned[kind]}
+        for kind in ("expressive", "expressive_test")
+    )
+    assert not heard & unseen
+    held_out = {voice.id for voice in speech.HELD_OUT_VOICES}
+    kinds = ("neutral", "refine", "expressive", "dev", "test")
+    assert not held_out & {job.voice_id for kind in kinds for job in planned[kind]}
+    assert {job.voice_id for job in planned["test_voices"]} == held_out
+
+
+def test_the_language_model_reads_no_tag(planned: corpus.Plan) -> None:
+    assert not any("[" in job.tagged_text for k in ("neutral", "refine") for job in planned[k])
+    lines = corpus.read_lines(400, seed=0)
+    assert lines == corpus.read_lines(400, seed=0)
+    directions = {name for line in lines for name in tags.find_tags(line)}
+    assert directions
+    assert directions <= set(corpus.STAGE_DIRECTIONS)
+    assert not set(corpus.STAGE_DIRECTIONS) & set(tags.TAGS)
+    words = {word for name in corpus.STAGE_DIRECTIONS for word in name.split()}
+    assert {word for tag in tags.TAGS for word in tag.split()} <= words
+    assert any(tags.emphasis_words(line) for line in lines)
+
+
+def test_a_corpus_is_resumed_and_read_back(
+    planned: corpus.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "SHARD", 8)
+    rows = {"neutral": planned["neutral"][:10], "expressive": planned["expressive"][:4]}
+    corpus.make(tmp_path, rows, workers=1)
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert sorted(files) == ["expressive-0000.npz", "neutral-0000.npz", "neutral-0001.npz"]
+    (tmp_path / "neutral-0000.npz").unlink()
+    corpus.make(tmp_path, rows, workers=2)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
+    kinds, phonemes = corpus.load(tmp_path)
+    spoken = kinds["neutral"]
+    assert [clip.text for clip in spoken] == [job.tagged_text for job in rows["neutral"]]
+    assert phonemes[0] == ""
+    for clip in [*spoken, *kinds["expressive"]]:
+        frames = len(clip.mel) // 2
+        assert clip.mel.shape[1] == SHAPE.mel_bins
+        assert len(clip.phonemes) == len(clip.sounds) == len(clip.prosody) == frames
+        assert frames <= SHAPE.frames
+        assert (clip.phonemes > 0).any(), "speech"
+    voicing = np.concatenate([clip.prosody[:, 1] for clip in spoken]).astype(float)
+    speaking = np.concatenate([clip.phonemes for clip in spoken]) > 0
+    assert voicing[speaking].mean() > 1.5 * voicing[~speaking].mean()
+    sizes = score.corpus_sizes(kinds).set_index("part")
+    assert sizes["clips"].to_dict() == {"expressive": 4, "neutral": 10}
+
+
+def test_background_noise_is_laid_over_some_clips_within_bounds() -> None:
+    audio = np.full(16_000, 0.1, np.float32)
+    made = [corpus.add_background(audio, np.random.default_rng(seed)) for seed in range(200)]
+    marked = [(sound, spans[0]) for sound, spans in made if spans]
+    assert 0.2 < len(marked) / len(made) < 0.4
+    for sound, (start, end, name) in marked:
+        assert name in corpus.SOUNDS
+        assert 0 <= start < end <= 1
+        assert np.abs(sound).max() <= 1
+        changed = np.flatnonzero(sound != audio) / 16_000
+        assert start - 1e-4 <= changed.min() <= changed.max() <= end
+
+
+def test_prosody_targets_hear_pitch_and_silence() -> None:
+    time = np.arange(16_000) / 16_000
+    tone = (0.3 * np.sign(np.sin(2 * np.pi * 150 * time))).astype(np.float32)
+    frames = corpus.prosody_frames(np.concatenate([tone, np.zeros(16_000, np.float32)]), 100)
+    assert frames.shape == (100, 3)
+    assert np.abs(frames[5:45, 0]).max() < 0.05, "150 Hz is the unit of pitch"
+    assert frames[5:45, 1].min() > 0.8
+    assert frames[55:, 0].max() == 0
+    assert frames[5:45, 2].min() > frames[55:, 2].max()
+    octave = corpus.prosody_frames(np.interp(time * 2, time, tone, period=1.0), 40)
+    assert np.abs(octave[5:20, 0] - 1).max() < 0.1
+
+
+# ---- training ----
+
+
+@pytest.fixture(scope="module")
+def processor(tmp_path_factory: pytest.TempPathFactory) -> VoxtralProcessor:
+    path = tmp_path_factory.mktemp("tekken") / "tekken.json"
+    path.write_text(json.dumps(model.train_tokenizer(WORDS * 20, MERGES, TINY)))
+    return model.build_processor(path, TINY)
+
+
+def clips(seed: int) -> list[Clip]:
+    """Noise whose loudest band says which sentence it is: learnable, and no speech needed."""
+    rng, made = np.random.default_rng(seed), []
+    for kind, n in zip(rng.integers(4, size=24), 2 * rng.integers(30, 90, size=24), strict=True):
+        mel = rng.normal(0, 0.1, (n, 80)).astype(np.float16)
+        mel[:, 20 * kind : 20 * kind + 10] += 1.0
+        still = np.zeros(n // 2, np.uint8)
+        made.append(Clip(WORDS[kind], "v", mel, -1.0, still + kind, still, np.zeros((n // 2, 3))))
+    return made
+
+
+def run(
+    folder: Path, processor: VoxtralProcessor, recipe: train.Recipe
+) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
+    torch.manual_seed(0)
+    made = build_model(TINY, 256 + MERGES + len(model.SPECIAL_TOKENS))
+    lines = ["[rain] " + text for text in WORDS] * 8
+    material = clips(0), clips(1), lines, len(WORDS)
+    log = train.Trainer(made, processor.tokenizer, recipe, *material).run(folder, dict)
+    return made.state_dict(), log
+
+
+def test_training_repeats_bit_for_bit_and_the_loss_falls(
+    tmp_path: Path, processor: VoxtralProcessor
+) -> None:
+    longer = replace(RECIPE, steps=30)
+    first, log = run(tmp_path / "a", processor, longer)
+    second, again = run(tmp_path / "b", processor, longer)
+    assert log == again
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    heard = [row["transcription"] for row in log if "transcription" in row]
+    assert heard[-1] < 0.8 * heard[0]
+    assert log[-1]["frames"] < 0.8 * log[0]["frames"]
+
+
+def test_a_killed_run_resumes_to_the_same_model(
+    tmp_path: Path, processor: VoxtralProcessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, log = run(tmp_path / "whole", processor, RECIPE)
+    advance: Callable[[train.Trainer], dict[str, float]] = train.Trainer._advance
+
+    def die(self: train.Trainer) -> dict[str, float]:
+        if self.step == 5:
+            raise KeyboardInterrupt
+        return advance(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Trainer, "_advance", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "killed", processor, RECIPE)
+    resumed, resumed_log = run(tmp_path / "killed", processor, RECIPE)
+    assert resumed_log == log
+    torch.testing.assert_close(whole, resumed, rtol=0, atol=0)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(
+    tmp_path: Path, processor: VoxtralProcessor
+) -> None:
+    with pytest.raises(UserError, match=r"loss is not finite at step \d+: lower learning_rate"):
+        run(tmp_path, processor, replace(RECIPE, steps=300, learning_rate=1e30))
+
+
+def tone(hz: float) -> np.ndarray:
+    """Log-mel frames of a pure tone, as the model hears it, shape (frames, bands)."""
+    audio = np.sin(2 * np.pi * hz * np.arange(16_000) / 16_000).astype(np.float32)
+    extractor = WhisperFeatureExtractor(feature_size=SHAPE.mel_bins, chunk_length=1)
+    heard = extractor(audio, sampling_rate=16_000, return_tensors="np").input_features[0].T
+    return heard.astype(np.float16)
+
+
+@pytest.mark.parametrize("tract", [0.88, 1.12])
+def test_a_perturbed_tract_moves_all_frequencies_and_the_pitch_target(tract: float) -> None:
+    mel = tone(1000)
+    prosody = np.tile(np.float16([0.5, 1.0, 0.7]), (len(mel) // 2, 1))
+    prosody[:3, 0] = 0  # unvoiced
+    still = np.zeros(len(mel) // 2, np.uint8)
+    taken = train.perturbed(Clip("", "", mel, 0, still, still, prosody), tract, 1.0, len(mel))
+    wanted = tone(1000 * tract)[40:60].mean(axis=0).argmax()
+    assert abs(taken.mel[40:60].mean(axis=0).argmax() - wanted) <= 1
+    np.testing.assert_allclose(taken.prosody[3:, 0], 0.5 + np.log2(tract), atol=1e-3)
+    assert not taken.prosody[:3, 0].any()
+    np.testing.assert_array_equal(taken.prosody[:, 1:], prosody[:, 1:].astype(np.float32))
+
+
+def test_a_perturbed_tempo_keeps_frames_and_targets_together() -> None:
+    marks = np.arange(40, dtype=np.uint8)
+    mel = np.repeat(np.arange(80, dtype=np.float16)[:, None], 80, axis=1)
+    clip = Clip("", "", mel, 0, marks, marks[::-1], np.zeros((40, 3), np.float16))
+    slower = train.perturbed(clip, 1.0, 1.25, 1000)
+    assert len(slower.mel) == 100
+    assert len(slower.phonemes) == len(slower.sounds) == len(slower.prosody) == 50
+    assert np.abs(slower.mel[::2, 0] / 2 - slower.phonemes).max() <= 1
+    assert len(train.perturbed(clip, 1.0, 1.25, 90).mel) == 90, "no longer than the window"
+    np.testing.assert_allclose(train.perturbed(clip, 1.0, 1.0, 1000).mel, mel)
+
+
+# ---- the model ----
+
+
+def test_encoder_and_prompt_are_voxtrals_own(processor: VoxtralProcessor) -> None:
+    torch.manual_seed(0)
+    made = build_model(TINY, 400).eval()
+    mels = torch.randn(2, TINY.mel_bins, 2 * TINY.frames)
+    with torch.no_grad():
+        theirs = made.model.audio_tower(mels).last_hidden_state
+        torch.testing.assert_close(model.encode(made, mels), theirs)
+    request = processor.apply_transcription_request(
+        audio=[np.zeros(16_000, np.float32)],
+        model_id="tiny",
+        language="en",
+        sampling_rate=16_000,
+        format=["WAV"],
+        audio_kwargs=window_arguments(TINY),
+    )
+    ours = model.prompt_ids(processor.tokenizer, TINY.audio_tokens)
+    assert request["input_ids"][0].tolist() == ours
+
+
+def test_the_architecture_is_counted() -> None:
+    frame = score.architecture_sizes(merges=800).set_index("part")
+    assert frame.loc["all parameters", "mini"] == 4_676_271_104
+    assert frame.loc["audio positions per window"].tolist() == [100, 375]
+    parts = ["audio encoder", "projector", "language model", "output layer"]
+    assert (frame.loc[parts].sum() == frame.loc["all parameters"]).all()
+
+
+def test_the_shipped_checkpoint_is_small_and_loads_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [path for path in checkpoint_dir().iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 25_000_000
+    assert {path.suffix for path in files} <= {".json", ".safetensors", ".csv", ".npy", ".md"}
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    processor = AutoProcessor.from_pretrained(checkpoint_dir())
+    config = VoxtralForConditionalGeneration.from_pretrained(checkpoint_dir()).config
+    assert processor.feature_extractor.chunk_length == SHAPE.window_seconds
+    assert (config.audio_config.max_source_positions, config.audio_token_id) == (SHAPE.frames, 24)
+
+
+def test_it_transcribes_unheard_sentences_and_writes_no_tag() -> None:
+    """By the call that its card documents."""
+    call = json.dumps(window_arguments(SHAPE))
+    assert call in (checkpoint_dir() / "README.md").read_text(encoding="utf-8")
+    drawn = scripts.plain_sentences(96, seed=90_001)
+    texts = [text for text in drawn if 4 <= len(text.split()) <= 10][:24]
+    voices = [voice.id for voice in speech.TRAINING_VOICES]
+    jobs = [RenderJob(str(i), t, voices[i % len(voices)], i) for i, t in enumerate(texts)]
+    loaded, processor = load_model(checkpoint_dir())
+    inputs = processor.apply_transcription_request(
+        language="en",
+        audio=[clip.audio for _, clip in render_many(jobs, workers=1)],
+        format=["WAV"] * len(texts),
+        sampling_rate=speech.SAMPLE_RATE,
+        model_id="tiny",
+        audio_kwargs=json.loads(call),
+    )
+    with torch.inference_mode():
+        tokens = loaded.generate(**inputs, max_new_tokens=48, do_sample=False)
+    tokens = tokens[:, inputs["input_ids"].shape[1] :]
+    heard = processor.batch_decode(tokens, skip_special_tokens=True)
+    scores = metrics.evaluate(texts, heard, normalise=metrics.english_normaliser()).strict()
+    assert scores["wer_normalised"].value < MOST_WER, list(zip(texts, heard, strict=True))[:5]
+    assert not any("[" in text for text in heard)
+
+
+# ---- what it was trained on, and what is shown of it ----
+
+
+def test_what_the_base_was_trained_on_is_known_by_its_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tags, capitals and punctuation are how, not what; the order counts."""
+    assert len(base._known()) > 1000
+    assert base.heard_by_base(["Colourless green ideas sleep furiously."]) == [False]
+    trained = base.fingerprints(["It is late.", "[sad] it is LATE", "it is not late"])
+    assert (len(trained), trained.dtype) == (2, np.uint64)
+    monkeypatch.setattr(base, "_known", lambda: frozenset(trained.tolist()))
+    texts = ["[sighs] It is LATE.", "Late it is.", "Something else."]
+    assert base.heard_by_base(texts) == [True, False, False]
+
+
+def test_the_curve_marks_the_last_word_error_rate() -> None:
+    log = {"step": [50, 100], "frames": [3.0, 1.0], "transcription": [5.0, 2.0]}
+    log |= {"text": [6.0, 4.0], "dev_wer": [0.9, 0.25]}
+    losses, errors = figures.pretraining_curve(pd.DataFrame(log)).axes
+    labels = [line.get_label() for line in losses.lines]
+    assert labels == ["frames heard", "words written", "text read"]
+    assert losses.lines[1].get_ydata().tolist() == [5.0, 2.0]
+    assert errors.lines[0].get_ydata().tolist() == [90.0, 25.0]
+    assert [text.get_text() for text in errors.texts] == ["25.0%"]
+
+
+def test_every_probe_is_inside_the_figure_best_on_top() -> None:
+    probes = {"tag": ["laughs", "calm", "pause"], "group": ["nonverbal", "emotion", "pause"]}
+    figure = figures.probe_ceiling(pd.DataFrame({**probes, "auc": [0.99, 0.41, 0.95]}))
+    (axes,) = figure.axes
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert shown == ["[calm]", "[pause]", "[laughs]"]
+    assert axes.get_xlim()[0] < 0.41
