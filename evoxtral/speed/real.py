@@ -54,6 +54,67 @@ class _Drawn:
         return self.pool[clip % len(self.pool)]
 
 
+class _Real:
+    """A model with random weights, and what the method's steps do with it."""
+
+    def __init__(
+        self,
+        config: VoxtralConfig,
+        lengths: Sequence[int],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        torch.manual_seed(0)
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        try:
+            with device:
+                made = VoxtralForConditionalGeneration(config)
+        finally:
+            torch.set_default_dtype(default)
+        self.model = made.requires_grad_(False).eval()
+        self.lengths, self.device, self.dtype = lengths, device, dtype
+        mean = round(sum(lengths) / len(lengths))
+        self.sizes = cost.Recipe(config, cost.Workload(clips=len(lengths), transcript=mean))
+        self.prompter = _Lengths(config, self.sizes.work.request)
+        self.features = _Drawn(config, len(lengths), dtype)
+
+    def hear(self, _: int) -> None:
+        """Encoder features of all clips."""
+        shape = (16, self.sizes.audio.num_mel_bins, 2 * self.sizes.frames)
+        mels = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        for first in range(0, len(self.lengths), len(mels)):
+            encode(self.model, mels[: len(self.lengths) - first]).cpu()
+
+    def write(self, k: int, temperature: float, at_once: int) -> None:
+        """Completions of all clips, of the given lengths."""
+        seconds = [float(n) for n in self.lengths]
+        for rows in plan_batches(self.features.windows, seconds, at_once):
+            longest = max(self.lengths[i] for i in rows)
+            how = Decoding(longest, temperature, 0.9 if temperature else 1.0)
+            seeds = [[(0, i, index) for index in range(k)] for i in rows]
+            heard = torch.cat([self.features[i] for i in rows])
+            prompt = self.prompter.prompt(1)
+            decode(self.model, prompt, heard, how, self.prompter.eos, seeds, k)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def train(self, _: int) -> float:
+        """One epoch of optimiser steps over all clips; returns its seconds."""
+        batch, clips = self.sizes.work.batch, len(self.lengths)
+        precision = "bfloat16" if self.dtype == torch.bfloat16 else "float32"
+        cfg = params.profile(Sft, "paper").model_copy(
+            update={"micro_batch": batch, "batch": batch, "precision": precision}
+        )
+        adapted = attach(self.model, LoraShape(self.sizes.rank, 2 * self.sizes.rank, 0.0), 0)
+        texts = [str(n) for n in self.lengths]
+        examples = Examples(self.features, texts, range(clips), self.prompter, [1.0] * clips)
+        try:
+            return steps_from_cache(adapted, cfg, examples)[0]
+        finally:
+            adapted.unload()
+
+
 def real_size(
     config: VoxtralConfig,
     lengths: Sequence[int],
@@ -62,7 +123,7 @@ def real_size(
     rounds: int = ROUNDS,
     at_once: int = 256,
 ) -> pd.DataFrame:
-    """The method's steps at real size on random weights: what a GPU takes, without a download.
+    """The method's steps at real size on random weights.
 
     Nothing timed depends on the values of weights, except where a transcript ends; its length is
     therefore given. Floors are arithmetic over what a matrix product reached just before.
@@ -78,66 +139,25 @@ def real_size(
     Returns:
         `work | way | round | seconds | floor`, seconds of the whole work.
     """
-    torch.manual_seed(0)
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with device:
-            model = VoxtralForConditionalGeneration(config).requires_grad_(False).eval()
-    finally:
-        torch.set_default_dtype(default)
-    clips, tokens = len(lengths), sum(lengths)
-    work = cost.Workload(clips=clips, transcript=round(tokens / clips))
-    sizes = cost.Recipe(config, work)
-    prompter, features = _Lengths(config, work.request), _Drawn(config, clips, dtype)
-    precision = "bfloat16" if dtype == torch.bfloat16 else "float32"
-
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    def hear(_: int) -> None:
-        shape = (16, config.audio_config.num_mel_bins, 2 * sizes.frames)
-        mels = torch.zeros(shape, dtype=dtype, device=device)
-        for first in range(0, clips, len(mels)):
-            encode(model, mels[: clips - first]).cpu()
-
-    def write(k: int, temperature: float) -> None:
-        for rows in plan_batches(features.windows, [float(n) for n in lengths], at_once):
-            longest = max(lengths[i] for i in rows)
-            how = Decoding(longest, temperature, 0.9 if temperature else 1.0)
-            seeds = [[(0, i, index) for index in range(k)] for i in rows]
-            heard = torch.cat([features[i] for i in rows])
-            decode(model, prompter.prompt(1), heard, how, prompter.eos, seeds, k)
-        wait()
-
-    def train(_: int) -> float:
-        cfg = params.profile(Sft, "paper").model_copy(
-            update={"micro_batch": work.batch, "batch": work.batch, "precision": precision}
-        )
-        shape = LoraShape(sizes.rank, 2 * sizes.rank, 0.0)
-        adapted = attach(model, shape, 0)
-        texts = [str(n) for n in lengths]
-        examples = Examples(features, texts, range(clips), prompter, [1.0] * clips)
-        try:
-            return steps_from_cache(adapted, cfg, examples)[0]
-        finally:
-            adapted.unload()
-
+    real = _Real(config, lengths, device, dtype)
+    sizes, clips, tokens = real.sizes, len(lengths), sum(lengths)
     per_token = 2.0 * (sizes.language_weights + sizes.head_weights)
     prefill = clips * (sizes.language_flops(sizes.prompt) + sizes.project_flops())
-    peak = _peak(device, dtype)
+    peak, k = _peak(device, dtype), sizes.work.k
     plan: list[tuple[str, Callable[[int], Any], float]] = [
-        ("encode", hear, clips * sizes.encode_flops()),
-        ("SFT", train, clips * sizes.train_flops(checkpointing=False)),
-        (f"sampling, k = {work.k}", lambda _: write(work.k, 0.7),
-         prefill + work.k * tokens * per_token),
-        ("evaluation", lambda _: write(1, 0.0), prefill + tokens * per_token),
-    ]  # fmt: skip
+        ("encode", real.hear, clips * sizes.encode_flops()),
+        ("SFT", real.train, clips * sizes.train_flops(checkpointing=False)),
+        (
+            f"sampling, k = {k}",
+            lambda _: real.write(k, 0.7, at_once),
+            prefill + k * tokens * per_token,
+        ),
+        ("evaluation", lambda _: real.write(1, 0.0, at_once), prefill + tokens * per_token),
+    ]
     made = []
     for name, way, flops in plan:
         if name == "SFT":
-            read_cached(model)
+            read_cached(real.model)
         made.append(compared(name, {OURS: way}, rounds).assign(floor=flops / peak))
     return pd.concat(made, ignore_index=True)
 
