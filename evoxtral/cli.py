@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from evoxtral.transcribe import Transcript
 
 _SUFFIXES = {"json": ".json", "text": ".txt", "srt": ".srt"}
+_PROCESSES = (
+    "Build the stages of a notebook, which finds them in runs/ afterwards. Under `accelerate "
+    "launch -m evoxtral run …` all processes share the work; `--multi_gpu` is accelerate's "
+    "word for several processes, also where there is no GPU."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,73 +47,48 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     def command(
-        name: str, run: Callable[[argparse.Namespace], str], does: str, more: str | None = None
-    ) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=does, description=more)
+        run: Callable[[argparse.Namespace], str],
+        does: str,
+        profile: str | None = None,
+        more: str | None = None,
+    ) -> Callable[..., argparse.Action]:
+        """Add a command, of a profile unless that is None; returns what adds its arguments."""
+        one = commands.add_parser(run.__name__.strip("_"), help=does, description=more)
         one.set_defaults(run=run)
-        return one
+        if profile is not None:
+            told = f"{profile} (default: tiny)".strip()
+            one.add_argument("--profile", choices=PROFILES, default="tiny", help=told)
+        return one.add_argument
 
-    def of_profile(one: argparse.ArgumentParser, does: str = "") -> None:
-        one.add_argument(
-            "--profile", choices=PROFILES, default="tiny", help=f"{does} (default: tiny)".strip()
-        )
-
-    of_profile(
-        command("report", _report, "run the notebooks in order"),
-        "smoke: seconds, numbers mean nothing; tiny: a laptop; paper: a GPU",
+    sizes = "smoke: seconds, numbers mean nothing; tiny: a laptop; paper: a GPU"
+    command(_report, "run the notebooks in order", sizes)
+    command(_status, "what is fresh, stale or missing, and why", "")
+    add = command(_card, "write an adapter's README.md and .eval_results", "base and clips")
+    add("adapter", type=Path, help="folder of a LoRA adapter")
+    add("--name", help="of the model (default: evoxtral-<profile>)")
+    command(_example, "make reports/example and the README's numbers from a finished report", "")
+    add = command(
+        _run, "build a notebook's stages without the notebook", "of the parameters", _PROCESSES
     )
-    of_profile(command("status", _status, "what is fresh, stale or missing, and why"))
-    one = command("card", _card, "write an adapter's README.md and .eval_results")
-    one.add_argument("adapter", type=Path, help="folder of a LoRA adapter")
-    of_profile(one, "base and clips")
-    one.add_argument("--name", help="of the model (default: evoxtral-<profile>)")
-    of_profile(
-        command(
-            "example",
-            _example,
-            "make reports/example and the README's numbers from a finished report",
-        )
-    )
-    one = command(
-        "run",
-        _run,
-        "build a notebook's stages without the notebook",
-        "Build the stages of a notebook, which finds them in runs/ afterwards. Under `accelerate "
-        "launch -m evoxtral run …` all processes share the work; `--multi_gpu` is accelerate's "
-        "word for several processes, also where there is no GPU.",
-    )
-    one.add_argument("notebook", choices=("02_sft", "03_raft", "04_benchmark"), help="whose stages")
-    of_profile(one, "of the parameters")
-    one.add_argument(
-        "-p",
-        dest="changes",
-        metavar=("NAME", "VALUE"),
-        nargs=2,
-        action="append",
-        default=[],
-        help="a parameter that differs from the profile's, as for papermill; may be repeated",
-    )
-    one = command("transcribe", _transcribe, "transcribe recordings of any length")
-    one.add_argument("files", nargs="+", type=Path, help="WAV, FLAC, MP3 or OGG")
-    one.add_argument("--adapter", type=Path, help="folder of a LoRA adapter (default: none)")
-    one.add_argument(
-        "--base", default="tiny", help="tiny, a folder, or an id on the hub (default: tiny)"
-    )
-    one.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    one.add_argument(
-        "--format", choices=tuple(_SUFFIXES), default="text", help="of the result (default: text)"
-    )
-    one.add_argument("--out", type=Path, help="folder for one result per file (default: print)")
-    one.add_argument("--batch", type=int, default=16, help="chunks at once (default: 16)")
-    one = command("speed", _speed, "measure speed beside the straightforward way, in parts")
-    one.add_argument(
-        "what", choices=("all", "real"), help="all: a profile's steps; real: Voxtral's size, a GPU"
-    )
-    of_profile(one, "whose clips, base and recipes")
-    one.add_argument("--only", nargs="+", default=[], metavar="PART", help="parts to measure")
-    one.add_argument("--quick", action="store_true", help="few clips, one round")
-    one.add_argument("--again", action="store_true", help="also what is measured already")
-    one.add_argument("--clips", type=int, default=160, help="of the real size (default: 160)")
+    add("notebook", choices=("02_sft", "03_raft", "04_benchmark"), help="whose stages")
+    change = "a parameter that differs from the profile's, as for papermill; may be repeated"
+    add("-p", dest="changes", metavar=("NAME", "VALUE"), nargs=2, action="append", default=[],
+        help=change)  # fmt: skip
+    add = command(_transcribe, "transcribe recordings of any length")
+    add("files", nargs="+", type=Path, help="WAV, FLAC, MP3 or OGG")
+    add("--adapter", type=Path, help="folder of a LoRA adapter (default: none)")
+    add("--base", default="tiny", help="tiny, a folder, or an id on the hub (default: tiny)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--format", choices=[*_SUFFIXES], default="text", help="of the result (default: text)")
+    add("--out", type=Path, help="folder for one result per file (default: print)")
+    add("--batch", type=int, default=16, help="chunks at once (default: 16)")
+    about = "measure speed beside the straightforward way, in parts"
+    add = command(_speed, about, "whose clips, base and recipes")
+    add("what", choices=("all", "real"), help="all: a profile's steps; real: Voxtral's size, a GPU")
+    add("--only", nargs="+", default=[], metavar="PART", help="parts to measure")
+    add("--quick", action="store_true", help="few clips, one round")
+    add("--again", action="store_true", help="also what is measured already")
+    add("--clips", type=int, default=160, help="of the real size (default: 160)")
     return parser
 
 
@@ -148,7 +128,8 @@ def _example(chosen: argparse.Namespace) -> str:
 def _run(chosen: argparse.Namespace) -> str:
     from evoxtral import headless, params
 
-    cfg = params.profile(params.NOTEBOOKS[chosen.notebook], chosen.profile, dict(chosen.changes))
+    model = params.NOTEBOOKS[chosen.notebook]
+    cfg = params.profile(model, chosen.profile, dict(chosen.changes))
     made = headless.build(cfg)
     return f"{chosen.notebook} is ready: {made}" if made else ""
 
@@ -173,14 +154,8 @@ def _transcribe(chosen: argparse.Namespace) -> str:
     from evoxtral import runs
     from evoxtral.transcribe import Failure, Transcript, render, transcribe_files
 
-    results = transcribe_files(
-        chosen.files,
-        chosen.adapter,
-        chosen.base,
-        device=chosen.device,
-        batch=chosen.batch,
-        shown=chosen.out is not None,
-    )
+    how = {"device": chosen.device, "batch": chosen.batch, "shown": chosen.out is not None}
+    results = transcribe_files(chosen.files, chosen.adapter, chosen.base, **how)
     done = [one for one in results if isinstance(one, Transcript)]
     failed = [one for one in results if isinstance(one, Failure)]
     if chosen.out:

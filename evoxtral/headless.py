@@ -49,8 +49,7 @@ NOTEBOOKS = tuple(_BUILDERS)
 def build(cfg: Parameters) -> str:
     """Build the stages of a notebook, together with the other processes of the launch.
 
-    Returns:
-        How many were built; nothing in a process that is not the main one.
+    Returns how many were built; nothing in a process that is not the main one.
 
     Raises:
         UserError: there is nothing to build for it, or a stage fails; one sentence.

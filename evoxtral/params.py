@@ -22,14 +22,19 @@ Profile = Literal["smoke", "tiny", "paper"]
 PROFILES: tuple[str, ...] = get_args(Profile)
 
 
+def _says(meaning: str, **limits: Any) -> Any:
+    """A field with its meaning, which notebooks show, and the limits of its values."""
+    return Field(description=meaning, **limits)
+
+
 class Parameters(BaseModel):
     """What every notebook takes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     notebook: ClassVar[str]
 
-    profile: Profile = Field(description="names the files that describe the stages before this one")
-    seed: int = Field(ge=0, lt=2**31, description="all randomness derives from it")
+    profile: Profile = _says("names the files that describe the stages before this one")
+    seed: int = _says("all randomness derives from it", ge=0, lt=2**31)
 
     def digest(self) -> str:
         """SHA-256 of the resolved values."""
@@ -49,22 +54,17 @@ class Benchmark(Parameters):
 
     notebook: ClassVar[str] = "04_benchmark"
 
-    source: Literal["measured", "paper"] = Field(
-        description="measured runs the systems, and trains what is missing; paper only draws the "
-        "published numbers"
+    source: Literal["measured", "paper"] = _says(
+        "measured runs the systems, and trains what is missing; paper only draws "
+        "the published numbers"
     )
-    split: str = Field(
-        description="test split of the headline numbers; empty takes natural, or test"
+    split: str = _says("test split of the headline numbers; empty takes natural, or test")
+    adapter: str = _says("folder of one more adapter to measure, from the checkout; empty for none")
+    predictions: str = _says(
+        "JSON lines (id, text) of one more system on that split; empty for none"
     )
-    adapter: str = Field(
-        description="folder of one more adapter to measure, from the checkout; empty for none"
-    )
-    predictions: str = Field(
-        description="JSON lines (id, text) of one more system on that split; empty for none"
-    )
-    tracker: Literal["disabled", "offline", "online"] = Field(
-        description="Weights & Biases, one run for each system; online needs its key in the "
-        "environment"
+    tracker: Literal["disabled", "offline", "online"] = _says(
+        "Weights & Biases, one run for each system; online needs its key in the environment"
     )
 
 
@@ -73,27 +73,25 @@ class TinyBase(Parameters):
 
     notebook: ClassVar[str] = "00_tiny_base"
 
-    neutral: int = Field(ge=64, description="plain utterances to learn from")
-    refine: int = Field(ge=64, description="plain utterances for the second cycle")
-    expressive: int = Field(ge=64, description="tagged utterances that the encoder hears framewise")
-    dev: int = Field(ge=1, description="plain utterances to watch progress on")
-    test: int = Field(ge=2, description="unseen plain utterances in training voices")
-    test_voices: int = Field(ge=2, description="unseen plain utterances in held-out voices")
-    expressive_test: int = Field(ge=2, description="unseen tagged utterances")
-    probe: int = Field(ge=16, description="clips of each tag for the linear probes")
-    lines: int = Field(ge=32, description="lines of text read without audio")
-    merges: int = Field(ge=1, le=850, description="merges of the byte-level tokenizer")
-    steps: int = Field(ge=1, description="optimiser steps")
-    batch: int = Field(ge=1, description="utterances per step")
-    learning_rate: float = Field(gt=0, le=0.1, description="peak of the one-cycle schedule")
-    refine_steps: int = Field(ge=1, description="optimiser steps of the second cycle")
-    refine_learning_rate: float = Field(gt=0, le=0.1, description="peak of the second cycle")
-    perturb: float = Field(
-        ge=0, le=0.3, description="second cycle: largest change of vocal tract and of tempo"
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(description="auto takes a GPU if there is one")
-    workers: int = Field(ge=0, description="synthesis processes; 0 takes one per processor")
-    ship: bool = Field(description="replace the checkpoint that ships with the package")
+    neutral: int = _says("plain utterances to learn from", ge=64)
+    refine: int = _says("plain utterances for the second cycle", ge=64)
+    expressive: int = _says("tagged utterances that the encoder hears framewise", ge=64)
+    dev: int = _says("plain utterances to watch progress on", ge=1)
+    test: int = _says("unseen plain utterances in training voices", ge=2)
+    test_voices: int = _says("unseen plain utterances in held-out voices", ge=2)
+    expressive_test: int = _says("unseen tagged utterances", ge=2)
+    probe: int = _says("clips of each tag for the linear probes", ge=16)
+    lines: int = _says("lines of text read without audio", ge=32)
+    merges: int = _says("merges of the byte-level tokenizer", ge=1, le=850)
+    steps: int = _says("optimiser steps", ge=1)
+    batch: int = _says("utterances per step", ge=1)
+    learning_rate: float = _says("peak of the one-cycle schedule", gt=0, le=0.1)
+    refine_steps: int = _says("optimiser steps of the second cycle", ge=1)
+    refine_learning_rate: float = _says("peak of the second cycle", gt=0, le=0.1)
+    perturb: float = _says("second cycle: largest change of vocal tract and of tempo", ge=0, le=0.3)
+    device: Literal["auto", "cpu", "cuda"] = _says("auto takes a GPU if there is one")
+    workers: int = _says("synthesis processes; 0 takes one per processor", ge=0)
+    ship: bool = _says("replace the checkpoint that ships with the package")
 
 
 class DataMix(Parameters):
@@ -101,101 +99,94 @@ class DataMix(Parameters):
 
     notebook: ClassVar[str] = "01_data_mix"
 
-    source: str = Field(
-        min_length=1,
-        description="generated, released, llm, elevenlabs, hub:owner/name, or a path: scripts as "
+    source: str = _says(
+        "generated, released, llm, elevenlabs, hub:owner/name, or a path: scripts as "
         "JSON, a folder or manifest of clips; a relative one starts at the checkout",
-    )
-    train: int = Field(ge=1, description="generated clips for fine-tuning")
-    validation: int = Field(ge=0, description="generated clips to watch fine-tuning on")
-    test: int = Field(ge=0, description="generated test clips, as many as the report has")
-    natural: int = Field(ge=0, description="generated test clips for the headline numbers")
-    balanced: int = Field(ge=0, description="generated test clips with all tags about as often")
-    raft_prompts: int = Field(ge=0, description="generated clips for rejection sampling")
-    plain_val: int = Field(ge=0, description="generated plain clips to watch forgetting on")
-    base_test: int = Field(ge=0, description="generated neutral clips the base is measured on")
-    unknown_tags: Literal["keep", "warn", "reject"] = Field(
-        description="what to do with clips that carry a tag outside the vocabulary"
-    )
-    train_pairs: int = Field(ge=2, description="pairs of clips that each audibility probe learns")
-    test_pairs: int = Field(ge=2, description="pairs of clips it is tested on, in unheard voices")
-    threshold: float = Field(gt=0, le=1, description="ROUGE-L from which texts are alike")
-    mix: Literal["written", "targets", "1:1", "3:1", "7:1", "15:1"] = Field(
-        description="draws: each clip once, what meets the targets, or tagged : plain"
-    )
-    class_balance: Literal["none", "oversample", "weighted"] = Field(
-        description="rare tags on top of that: as drawn, drawn more often, or weighted in the loss"
-    )
-    beta: float = Field(ge=0, lt=1, description="of class balance; towards 1 rare tags weigh more")
-    workers: int = Field(ge=0, description="synthesis processes; 0 takes one per processor")
-    real: str = Field(
-        description="recordings to test on beside the source, as split real; empty for none"
-    )
-    columns: str = Field(
-        description="their columns and ours, for recordings and hub: transcript:tagged_text, ..."
-    )
-    tag_names: str = Field(
-        description="their notation and ours, in their texts: <laughter>:[laughs], ..."
-    )
-    scripts: str = Field(
         min_length=1,
-        description="what elevenlabs speaks: released, generated, llm, or a path: scripts as JSON",
     )
-    voices: str = Field(
+    train: int = _says("generated clips for fine-tuning", ge=1)
+    validation: int = _says("generated clips to watch fine-tuning on", ge=0)
+    test: int = _says("generated test clips, as many as the report has", ge=0)
+    natural: int = _says("generated test clips for the headline numbers", ge=0)
+    balanced: int = _says("generated test clips with all tags about as often", ge=0)
+    raft_prompts: int = _says("generated clips for rejection sampling", ge=0)
+    plain_val: int = _says("generated plain clips to watch forgetting on", ge=0)
+    base_test: int = _says("generated neutral clips the base is measured on", ge=0)
+    unknown_tags: Literal["keep", "warn", "reject"] = _says(
+        "what to do with clips that carry a tag outside the vocabulary"
+    )
+    train_pairs: int = _says("pairs of clips that each audibility probe learns", ge=2)
+    test_pairs: int = _says("pairs of clips it is tested on, in unheard voices", ge=2)
+    threshold: float = _says("ROUGE-L from which texts are alike", gt=0, le=1)
+    mix: Literal["written", "targets", "1:1", "3:1", "7:1", "15:1"] = _says(
+        "draws: each clip once, what meets the targets, or tagged : plain"
+    )
+    class_balance: Literal["none", "oversample", "weighted"] = _says(
+        "rare tags on top of that: as drawn, drawn more often, or weighted in the loss"
+    )
+    beta: float = _says("of class balance; towards 1 rare tags weigh more", ge=0, lt=1)
+    workers: int = _says("synthesis processes; 0 takes one per processor", ge=0)
+    real: str = _says("recordings to test on beside the source, as split real; empty for none")
+    columns: str = _says(
+        "their columns and ours, for recordings and hub: transcript:tagged_text, ..."
+    )
+    tag_names: str = _says("their notation and ours, in their texts: <laughter>:[laughs], ...")
+    scripts: str = _says(
+        "what elevenlabs speaks: released, generated, llm, or a path: scripts as JSON", min_length=1
+    )
+    voices: str = _says(
+        "of elevenlabs: premade, or ids with commas between; id:female says the gender",
         min_length=1,
-        description="of elevenlabs: premade, or ids with commas between; id:female says the gender",
     )
-    speech_model: str = Field(min_length=1, description="of elevenlabs")
-    stability: float = Field(
-        ge=0, le=1, description="of elevenlabs: 0 creative, 0.5 natural, 1 hardly follows tags"
+    speech_model: str = _says("of elevenlabs", min_length=1)
+    stability: float = _says(
+        "of elevenlabs: 0 creative, 0.5 natural, 1 hardly follows tags", ge=0, le=1
     )
-    speech_price: float = Field(
-        ge=0, description="of a million characters in your plan, for the estimate; 0 if unknown"
+    speech_price: float = _says(
+        "of a million characters in your plan, for the estimate; 0 if unknown", ge=0
     )
-    allow_characters: int = Field(
-        ge=0, description="most characters that elevenlabs may be paid for; 0 only estimates"
+    allow_characters: int = _says(
+        "most characters that elevenlabs may be paid for; 0 only estimates", ge=0
     )
-    speech_url: str = Field(min_length=1, description="of elevenlabs; its regions have their own")
-    script_model: str = Field(description="model id of the language model that writes scripts")
-    votes: int = Field(
-        ge=0, le=9, description="of the same model as judge on each script; 0 for no judge"
+    speech_url: str = _says("of elevenlabs; its regions have their own", min_length=1)
+    script_model: str = _says("model id of the language model that writes scripts")
+    votes: int = _says("of the same model as judge on each script; 0 for no judge", ge=0, le=9)
+    allow_requests: int = _says(
+        "most requests the language model may be paid for; 0 only estimates", ge=0
     )
-    allow_requests: int = Field(
-        ge=0, description="most requests the language model may be paid for; 0 only estimates"
-    )
-    script_url: str = Field(min_length=1, description="OpenAI or a server with its protocol")
-    concurrency: int = Field(ge=1, description="requests to a provider at a time")
+    script_url: str = _says("OpenAI or a server with its protocol", min_length=1)
+    concurrency: int = _says("requests to a provider at a time", ge=1)
 
 
 class FineTuning(Parameters):
     """What every fine-tuning notebook takes: the report's Table 1."""
 
-    base: str = Field(min_length=1, description="base model: tiny, a folder, or an id on the hub")
-    device: Literal["auto", "cpu", "cuda"] = Field(description="auto takes a GPU if there is one")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        description="of the arithmetic in training; auto takes bfloat16 where that is faster"
+    base: str = _says("base model: tiny, a folder, or an id on the hub", min_length=1)
+    device: Literal["auto", "cpu", "cuda"] = _says("auto takes a GPU if there is one")
+    precision: Literal["auto", "float32", "bfloat16"] = _says(
+        "of the arithmetic in training; auto takes bfloat16 where that is faster"
     )
-    epochs: int = Field(ge=1, description="passes over the training mix")
-    learning_rate: float = Field(gt=0, le=0.1, description="its peak")
-    schedule: Literal["cosine", "linear", "constant"] = Field(
-        description="of the learning rate, after the warm-up"
+    epochs: int = _says("passes over the training mix", ge=1)
+    learning_rate: float = _says("its peak", gt=0, le=0.1)
+    schedule: Literal["cosine", "linear", "constant"] = _says(
+        "of the learning rate, after the warm-up"
     )
-    warmup: float = Field(ge=0, lt=1, description="share of steps in which it rises")
-    batch: int = Field(ge=1, description="examples per optimiser step")
-    micro_batch: int = Field(ge=1, description="examples per forward pass; divides batch")
-    weight_decay: float = Field(ge=0, description="of AdamW")
-    neftune_alpha: float = Field(ge=0, description="noise on the embeddings of text; 0 for none")
-    label_smoothing: float = Field(
-        ge=0, lt=1, description="share of each label spread over all tokens; 0 for none"
+    warmup: float = _says("share of steps in which it rises", ge=0, lt=1)
+    batch: int = _says("examples per optimiser step", ge=1)
+    micro_batch: int = _says("examples per forward pass; divides batch", ge=1)
+    weight_decay: float = _says("of AdamW", ge=0)
+    neftune_alpha: float = _says("noise on the embeddings of text; 0 for none", ge=0)
+    label_smoothing: float = _says(
+        "share of each label spread over all tokens; 0 for none", ge=0, lt=1
     )
-    checkpointing: bool = Field(description="recompute activations, to save memory")
-    plain_limit: float = Field(
-        gt=0, description="rise of the word error rate on plain speech that stops training"
+    checkpointing: bool = _says("recompute activations, to save memory")
+    plain_limit: float = _says(
+        "rise of the word error rate on plain speech that stops training", gt=0
     )
-    plain_patience: int = Field(ge=0, description="epochs in a row beyond it that are borne")
-    decode_batch: int = Field(ge=1, description="clips of a batch that is transcribed")
-    tracker: Literal["disabled", "offline", "online"] = Field(
-        description="Weights & Biases; online needs its key in the environment"
+    plain_patience: int = _says("epochs in a row beyond it that are borne", ge=0)
+    decode_batch: int = _says("clips of a batch that is transcribed", ge=1)
+    tracker: Literal["disabled", "offline", "online"] = _says(
+        "Weights & Biases; online needs its key in the environment"
     )
 
 
@@ -204,13 +195,13 @@ class Sft(FineTuning):
 
     notebook: ClassVar[str] = "02_sft"
 
-    lora_rank: int = Field(ge=1, description="rank of the adapters")
-    lora_alpha: int = Field(ge=1, description="adapters are scaled by alpha / rank")
-    lora_dropout: float = Field(ge=0, lt=1, description="on the adapters' input")
-    encoder_lora: bool = Field(
-        description="adapt the audio encoder too, as the published run did; no feature cache then"
+    lora_rank: int = _says("rank of the adapters", ge=1)
+    lora_alpha: int = _says("adapters are scaled by alpha / rank", ge=1)
+    lora_dropout: float = _says("on the adapters' input", ge=0, lt=1)
+    encoder_lora: bool = _says(
+        "adapt the audio encoder too, as the published run did; no feature cache then"
     )
-    shown: int = Field(ge=1, description="clips whose transcripts are shown before and after")
+    shown: int = _says("clips whose transcripts are shown before and after", ge=1)
 
 
 class Raft(FineTuning):
@@ -218,37 +209,33 @@ class Raft(FineTuning):
 
     notebook: ClassVar[str] = "03_raft"
 
-    adapter: str = Field(
-        description="folder of the SFT adapter to start from; empty takes that of 02_sft"
+    adapter: str = _says("folder of the SFT adapter to start from; empty takes that of 02_sft")
+    prompts: Literal["raft_prompts", "train"] = _says(
+        "split that is sampled: unseen in SFT, or SFT's own as in the report"
     )
-    prompts: Literal["raft_prompts", "train"] = Field(
-        description="split that is sampled: unseen in SFT, or SFT's own as in the report"
+    k: int = _says("completions per clip", ge=1, le=1024)
+    temperature: float = _says("of sampling", gt=0, le=10)
+    top_p: float = _says("nucleus of sampling", gt=0, le=1)
+    sample_batch: int = _says("clips sampled at once", ge=1)
+    accuracy_weight: float = _says("of 1 - WER in the reward", ge=0, le=1)
+    tag_weight: float = _says("of Tag F1 in the reward", ge=0, le=1)
+    hallucination_weight: float = _says(
+        "of the absence of hallucinated tags in the reward", ge=0, le=1
     )
-    k: int = Field(ge=1, le=1024, description="completions per clip")
-    temperature: float = Field(gt=0, le=10, description="of sampling")
-    top_p: float = Field(gt=0, le=1, description="nucleus of sampling")
-    sample_batch: int = Field(ge=1, description="clips sampled at once")
-    accuracy_weight: float = Field(ge=0, le=1, description="of 1 - WER in the reward")
-    tag_weight: float = Field(ge=0, le=1, description="of Tag F1 in the reward")
-    hallucination_weight: float = Field(
-        ge=0, le=1, description="of the absence of hallucinated tags in the reward"
+    convention: Literal["report", "strict"] = _says(
+        "of the reward: tags anywhere, or tags at their place"
     )
-    convention: Literal["report", "strict"] = Field(
-        description="of the reward: tags anywhere, or tags at their place"
+    curation: Literal["report", "exact"] = _says("rule by which the worst clips are dropped")
+    drop_share: float = _says("share of clips it drops", ge=0, lt=1)
+    drop_flat: bool = _says("leave out clips whose completions all earn the same")
+    untagged: float = _says(
+        "share of untagged clips with their references; 0 leaves it be", ge=0, lt=1
     )
-    curation: Literal["report", "exact"] = Field(
-        description="rule by which the worst clips are dropped"
+    rounds: int = _says("times to sample, select and fine-tune", ge=1)
+    compare: Literal["none", "controls", "grid"] = _says(
+        "what else to train: nothing, the report's recipe and controls, the whole grid"
     )
-    drop_share: float = Field(ge=0, lt=1, description="share of clips it drops")
-    drop_flat: bool = Field(description="leave out clips whose completions all earn the same")
-    untagged: float = Field(
-        ge=0, lt=1, description="share of untagged clips with their references; 0 leaves it be"
-    )
-    rounds: int = Field(ge=1, description="times to sample, select and fine-tune")
-    compare: Literal["none", "controls", "grid"] = Field(
-        description="what else to train: nothing, the report's recipe and controls, the whole grid"
-    )
-    shown: int = Field(ge=1, description="clips whose transcripts are shown before and after")
+    shown: int = _says("clips whose transcripts are shown before and after", ge=1)
 
 
 class Speed(Parameters):
@@ -256,12 +243,12 @@ class Speed(Parameters):
 
     notebook: ClassVar[str] = "05_speed"
 
-    measure: Literal["none", "quick", "full"] = Field(
-        description="whether to measure anew what is not measured yet, on the profile's clips: "
+    measure: Literal["none", "quick", "full"] = _says(
+        "whether to measure anew what is not measured yet, on the profile's clips: "
         "nothing, a minute or two to see that it works, or everything"
     )
-    results: str = Field(
-        pattern="^[a-z0-9]+$", description="measurements to show: the name their files end with"
+    results: str = _says(
+        "measurements to show: the name their files end with", pattern="^[a-z0-9]+$"
     )
 
 
@@ -274,6 +261,7 @@ REPORT_NOTEBOOKS = ("01_data_mix", "02_sft", "03_raft", "04_benchmark")
 
 AnyParameters = TypeVar("AnyParameters", bound=Parameters)
 _SEEN = "_evoxtral_parameter_names"
+_PLAIN = (str, int, float, bool, list, dict, tuple, type(None))
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
@@ -332,18 +320,13 @@ def load(notebook: str, namespace: MutableMapping[str, Any]) -> Parameters:
     """
     model = NOTEBOOKS[notebook]
     if _SEEN not in namespace:
-        namespace[_SEEN] = frozenset(_plain_names(namespace))
+        namespace[_SEEN] = frozenset(
+            name
+            for name, value in namespace.items()
+            if isinstance(value, _PLAIN) and not name.startswith("_") and name not in {"In", "Out"}
+        )
     names = set(namespace[_SEEN]) | (set(model.model_fields) & set(namespace))
     return _validated(model, {name: namespace[name] for name in sorted(names)})
-
-
-def _plain_names(namespace: Mapping[str, Any]) -> list[str]:
-    plain = (str, int, float, bool, list, dict, tuple, type(None))
-    return [
-        name
-        for name, value in namespace.items()
-        if isinstance(value, plain) and not name.startswith("_") and name not in {"In", "Out"}
-    ]
 
 
 def _validated(model: type[AnyParameters], values: Mapping[str, Any]) -> AnyParameters:
@@ -353,8 +336,7 @@ def _validated(model: type[AnyParameters], values: Mapping[str, Any]) -> AnyPara
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
             raise UserError(f"unknown parameter {name!r} of {model.notebook}: {hint}")
-    required = {name for name, field in model.model_fields.items() if field.is_required()}
-    missing = sorted(required - set(values))
+    missing = sorted(known - set(values))  # none has a default
     if missing:
         raise UserError(f"parameter {missing[0]!r} of {model.notebook} is missing")
     try:
@@ -362,16 +344,11 @@ def _validated(model: type[AnyParameters], values: Mapping[str, Any]) -> AnyPara
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        hint = _hint(first)
+        value, hint = first["input"], ""
+        if first["type"] == "string_type" and isinstance(value, int | float):
+            hint = " (papermill reads it as a number: pass it with -r to keep it as text)"
+        elif isinstance(value, float) and not math.isfinite(value):
+            hint = " (it must be a finite number)"
         raise UserError(
-            f"parameter {name!r} of {model.notebook} is {first['input']!r}: {first['msg']}{hint}"
+            f"parameter {name!r} of {model.notebook} is {value!r}: {first['msg']}{hint}"
         ) from error
-
-
-def _hint(problem: Mapping[str, Any]) -> str:
-    value = problem["input"]
-    if problem["type"] == "string_type" and isinstance(value, int | float):
-        return " (papermill reads it as a number: pass it with -r to keep it as text)"
-    if isinstance(value, float) and not math.isfinite(value):
-        return " (it must be a finite number)"
-    return ""

@@ -22,13 +22,10 @@ MAX_TEXT = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a system wrote for one clip.
+    """What a system wrote for one clip: a tagged text that may be malformed or empty.
 
-    Attributes:
-        id: Of the clip.
-        text: Tagged transcript, not trusted to be well-formed; may be empty.
-        tokens: Tokens generated, None if not known.
-        finished: Whether the model ended by itself, before the limit; None if not known.
+    `tokens` were generated, and `finished` says whether the model ended by itself before the
+    limit; both None if not known.
     """
 
     id: str
@@ -46,15 +43,7 @@ def write_predictions(path: Path | str, predictions: Iterable[Prediction]) -> Pa
 
 
 def read_predictions(path: Path | str, ids: Collection[str]) -> list[Prediction]:
-    """Read a file of predictions for a split.
-
-    Args:
-        path: JSON lines with `id` and `text`; `tokens` and `finished` may be absent or null, other
-            fields are ignored.
-        ids: The split's clips, in the order wanted.
-
-    Returns:
-        One prediction for each id, in the order of `ids`.
+    """One prediction for each id of a split, in the order of `ids`; other fields are ignored.
 
     Raises:
         UserError: A line is no prediction, its id is unknown or comes twice (names file and
@@ -62,16 +51,27 @@ def read_predictions(path: Path | str, ids: Collection[str]) -> list[Prediction]
     """
     known = set(ids)
     found: dict[str, tuple[int, Prediction]] = {}
-    for number, line in enumerate(_lines(Path(path)), start=1):
+    try:
+        lines = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         place = f"{path}:{number}"
-        row = _row(line, place)
+        try:
+            row = _ROW.validate_json(line, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = "".join(f"{part}: " for part in first["loc"])
+            raise UserError(f"{place}: {field}{first['msg']}") from error
         if row.id not in known:
             raise UserError(f"{place}: the split has no clip {row.id!r:.60}; remove the line")
         if row.id in found:
-            first = found[row.id][0]
-            raise UserError(f"{place}: clip {row.id!r} stands in line {first} already; remove one")
+            line_before = found[row.id][0]
+            raise UserError(
+                f"{place}: clip {row.id!r} stands in line {line_before} already; remove one"
+            )
         found[row.id] = (number, row)
     missing = [name for name in ids if name not in found]
     if missing:
@@ -80,19 +80,3 @@ def read_predictions(path: Path | str, ids: Collection[str]) -> list[Prediction]
             f"{missing[0]!r}; add a line for each (the text may be empty)"
         )
     return [found[name][1] for name in ids]
-
-
-def _lines(path: Path) -> list[bytes]:
-    try:
-        return path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _row(line: bytes, place: str) -> Prediction:
-    try:
-        return _ROW.validate_json(line, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = "".join(f"{part}: " for part in first["loc"])
-        raise UserError(f"{place}: {field}{first['msg']}") from error

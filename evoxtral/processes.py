@@ -12,9 +12,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tqdm import tqdm
 
@@ -26,12 +25,11 @@ _LIVE, _QUIET = 0.5, 20.0  # seconds between refreshes of a bar
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class _Team:
+class _Team(NamedTuple):
     """Which of how many processes this is, and the channel between them."""
 
     index: int = 0
-    count: int = 1
+    size: int = 1
     channel: Any = None
 
 
@@ -45,7 +43,7 @@ def index() -> int:
 
 def count() -> int:
     """How many processes share the work."""
-    return _team.count
+    return _team.size
 
 
 def is_main() -> bool:
@@ -58,10 +56,7 @@ def together(*, cpu: bool) -> Iterator[None]:
     """Join the other processes of the launch, if there are any; ends with the block.
 
     A process that fails leaves without a word; the others notice and stop, each with an error,
-    and so does the launcher.
-
-    Args:
-        cpu: the work is done on processors, not on GPUs.
+    and so does the launcher. With `cpu` the work is done on processors, not on GPUs.
 
     Raises:
         UserError: the launch is of a kind that this project does not know.
@@ -115,7 +110,7 @@ def _as(team: _Team) -> Iterator[None]:
 
 def share(items: Sequence[T]) -> Sequence[T]:
     """What this process does of a list of work; the shares are disjoint and cover the list."""
-    return items[_team.index :: _team.count]
+    return items[_team.index :: _team.size]
 
 
 def gather(value: T) -> list[T]:
@@ -124,11 +119,11 @@ def gather(value: T) -> list[T]:
     Raises:
         UserError: another process has failed.
     """
-    if _team.count == 1:
+    if _team.size == 1:
         return [value]
     from torch import distributed
 
-    values: list[Any] = [None] * _team.count
+    values: list[Any] = [None] * _team.size
     try:
         distributed.all_gather_object(values, value, group=_team.channel)
     except RuntimeError as error:
@@ -139,35 +134,21 @@ def gather(value: T) -> list[T]:
 
 
 def told(ask: Callable[[], T]) -> T:
-    """The answer that the main process finds, for all to act on; the others do not ask.
-
-    Raises:
-        UserError: another process has failed.
-    """
+    """The answer that the main process finds, for all to act on; the others do not ask."""
     return gather(ask() if is_main() else None)[0]  # type: ignore[return-value]
 
 
 def barrier() -> None:
-    """Wait until every process is here.
-
-    Raises:
-        UserError: another process has failed.
-    """
+    """Wait until every process is here."""
     gather(None)
 
 
 def progress(total: int, what: str, *, unit: str, done: int = 0, shown: bool = True) -> tqdm:
-    """A bar of long work to `update` and to close (it is a context manager).
+    """A bar of `total` units of work, to `update` and close; it is a context manager.
 
     An executed notebook keeps every refresh as a line of its output, so there they are rare. Of
-    several processes only the main one draws.
-
-    Args:
-        total: units of work.
-        what: what is being done, a word or two.
-        unit: name of a unit, singular.
-        done: units that an earlier run has finished.
-        shown: False makes a bar that is not drawn, for work inside other work.
+    several processes only the main one draws. `done` is what an earlier run has finished; a bar
+    that is not `shown` is for work inside other work.
     """
     interval = _LIVE if sys.stdout.isatty() else _QUIET
     return tqdm(

@@ -46,18 +46,16 @@ def root() -> Path:
     Raises:
         UserError: none of the three is a checkout.
     """
-    named = os.environ.get("EVOXTRAL_ROOT")
-    if named:
-        folder = Path(named).expanduser().resolve()
+    if chosen := os.environ.get("EVOXTRAL_ROOT"):
+        folder = Path(chosen).expanduser().resolve()
         if _is_root(folder):
             return folder
         raise UserError(
             f"EVOXTRAL_ROOT is {folder}, which is no Evoxtral checkout: point it at the folder "
             "that holds pyproject.toml and params/"
         )
-    installed = Path(__file__).resolve().parents[1]
     here = Path.cwd().resolve()
-    for folder in (installed, here, *here.parents):
+    for folder in (Path(__file__).resolve().parents[1], here, *here.parents):
         if _is_root(folder):
             return folder
     raise UserError("no Evoxtral checkout found: work inside a clone, or set EVOXTRAL_ROOT to one")
@@ -79,10 +77,7 @@ def runs_dir() -> Path:
 
 
 def bought_dir() -> Path:
-    """What was paid for (speech, replies), which cleaning must not take: `bought/`.
-
-    The environment variable `EVOXTRAL_BOUGHT` moves it.
-    """
+    """What was paid for, which cleaning must not take: `bought/`, or `EVOXTRAL_BOUGHT`."""
     return _beside("EVOXTRAL_BOUGHT", "bought")
 
 
@@ -103,9 +98,6 @@ def notebooks_dir() -> Path:
 
 def write_stream(path: Path | str, chunks: Iterable[bytes]) -> Path:
     """Write a file so that a reader sees the old content or the new, never a part.
-
-    The chunks go to a temporary file beside `path` as they come, are flushed to disk, and the
-    file is renamed into place.
 
     Raises:
         UserError: the file cannot be written (disk full, no permission); names path and size.
@@ -134,12 +126,12 @@ def write_stream(path: Path | str, chunks: Iterable[bytes]) -> Path:
 
 
 def write_bytes(path: Path | str, data: bytes) -> Path:
-    """Write bytes atomically (see `write_stream`)."""
+    """Write bytes atomically."""
     return write_stream(path, [data])
 
 
 def write_text(path: Path | str, text: str) -> Path:
-    """Write UTF-8 text atomically (see `write_bytes`)."""
+    """Write UTF-8 text atomically."""
     return write_bytes(path, text.encode("utf-8"))
 
 
@@ -189,9 +181,7 @@ def read_json(path: Path | str) -> Any:
 def read_jsonl(path: Path | str, *, torn_last: bool = False) -> Iterator[dict[str, Any]]:
     """Yield the objects of a JSON-lines file.
 
-    Args:
-        path: the file.
-        torn_last: drop a last line that has no newline, as a kill during `append_jsonl` leaves it.
+    With `torn_last`, a last line without newline, as a kill leaves it, is dropped.
 
     Raises:
         UserError: a line is no JSON object; names file and line.
@@ -251,9 +241,8 @@ def used_stages() -> list[StageResult]:
 def code_digest(modules: Sequence[str]) -> str:
     """SHA-256 over the sources of modules or packages, e.g. `["evoxtral.world.speech"]`.
 
-    Part of a stage's digest, so that a changed generator never serves an old corpus. Docstrings,
-    comments and blank lines are left out: they decide nothing. A package's data in YAML counts.
-    Read once a process: an edit counts from the next one on.
+    Docstrings, comments and blank lines decide nothing and are left out; a package's data in YAML
+    counts. Read once a process: an edit counts from the next one on.
 
     Raises:
         ValueError: there is no such module.
@@ -327,25 +316,10 @@ def exclusive(target: Path) -> Iterator[None]:
         lock.release()
 
 
-def _outputs(folder: Path) -> dict[str, dict[str, Any]]:
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != STAMP)
-    return {
-        p.relative_to(folder).as_posix(): {
-            "bytes": p.stat().st_size,
-            "sha256": digest_file(p),
-        }
-        for p in files
-    }
-
-
 def why_build(folder: Path) -> str:
     """Why a stage has to be built; empty if it is whole.
 
-    The files are held against the stage's stamp by their sizes: hashing gigabytes at every look
-    would cost more than the damage it finds.
-
-    Args:
-        folder: of the stage, `runs/<profile>/<stage>-<digest>`.
+    Files are held against its stamp by size: hashing gigabytes at every look costs too much.
     """
     if not (folder / STAMP).is_file():
         return "not made yet"
@@ -372,7 +346,7 @@ def stage(
 
     Args:
         name: what the stage makes, e.g. `"corpus"`.
-        profile: the profile whose folder holds it.
+        profile: whose folder holds it.
         params: everything that decides the result, JSON-serialisable.
         make: called with the folder to fill; may find there what a killed run left.
         inputs: digests of upstream stages by name.
@@ -394,7 +368,10 @@ def stage(
             # Another run may have finished it between the look and the lock.
             reason = processes.told(lambda: why_build(folder))
             if reason:
-                _build(folder, key, full, make, reason, together=together)
+                start = time.monotonic()
+                _say(f"building {folder.name} ({reason})")
+                _build(folder, {**key, "digest": full}, make, together=together)
+                _say(f"built {folder.name} in {time.monotonic() - start:.0f} s")
                 executed = True
     result = StageResult(name, folder, full, executed)
     known = _used.get(folder)
@@ -403,18 +380,10 @@ def stage(
 
 
 def _build(
-    folder: Path,
-    key: Mapping[str, Any],
-    full: str,
-    make: Callable[[Path], None],
-    reason: str,
-    *,
-    together: bool,
+    folder: Path, key: Mapping[str, Any], make: Callable[[Path], None], *, together: bool
 ) -> None:
     partial = folder.with_name(f"{folder.name}.partial")
-    start = time.monotonic()
     if processes.is_main():
-        _say(f"building {folder.name} ({reason})")
         if folder.exists():
             shutil.rmtree(folder)
         partial.mkdir(parents=True, exist_ok=True)
@@ -426,13 +395,20 @@ def _build(
             make(partial)
     processes.barrier()
     if processes.is_main():
-        stamp = {**key, "digest": full, "outputs": _outputs(partial)}
-        write_json(partial / STAMP, stamp)
+        files = sorted(file for file in partial.rglob("*") if file.is_file() and file.name != STAMP)
+        outputs = {
+            file.relative_to(partial).as_posix(): {
+                "bytes": file.stat().st_size,
+                "sha256": digest_file(file),
+            }
+            for file in files
+        }
+        write_json(partial / STAMP, {**key, "outputs": outputs})
         partial.replace(folder)
-        _say(f"built {folder.name} in {time.monotonic() - start:.0f} s")
     processes.barrier()
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    if processes.is_main():
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()

@@ -25,12 +25,7 @@ _SHOWN = 50  # transcripts of each system
 
 @contextmanager
 def tracker(cfg: FineTuning | Benchmark, folder: Path, name: str) -> Iterator[Run | None]:
-    """Open a run of the tracker around some work.
-
-    Args:
-        cfg: its `tracker` decides; all of it becomes the run's configuration.
-        folder: the run's files go below it.
-        name: of the run.
+    """Open a run of the tracker around some work; its files go below the folder.
 
     Yields:
         The run, None if the tracker is disabled or this process is not the main one.
@@ -64,13 +59,9 @@ def tracker(cfg: FineTuning | Benchmark, folder: Path, name: str) -> Iterator[Ru
 
 
 def log_adapter(run: Run, adapter: Path, name: str, heard: Sequence[Sequence[Any]]) -> None:
-    """Add a finished adapter as an artefact, and transcripts with audio, to a run.
+    """Add an adapter's folder as an artefact, and transcripts with audio, to a run.
 
-    Args:
-        run: of `tracker`.
-        adapter: its folder.
-        name: of the artefact.
-        heard: id, samples at 16 kHz, reference and prediction of each clip.
+    `heard` holds id, samples at 16 kHz, reference and prediction of each clip.
     """
     import wandb
 

@@ -8,9 +8,10 @@ moment.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,16 +34,14 @@ TOKENS_PER_SECOND = 16
 _AT_ONCE = 64  # chunks read before they are decoded: as much sound as is held in memory
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """A recording that cannot be transcribed, and why."""
 
     path: Path
     reason: str
 
 
-@dataclass(frozen=True, eq=False)
-class _Read:
+class _Read(NamedTuple):
     """A recording cut into chunks."""
 
     path: Path
@@ -73,10 +72,10 @@ def transcribe_files(
     batch: int = 16,
     shown: bool = False,
 ) -> list[Transcript | Failure]:
-    """Transcribe recordings of any length.
+    """Transcribe WAV, FLAC, MP3 or OGG files of any length.
 
     Args:
-        paths: WAV, FLAC, MP3 or OGG files.
+        paths: the recordings.
         adapter: folder of a LoRA adapter, merged into the base; None takes the base alone.
         base: `tiny`, a folder, or the id of a Voxtral on the hub.
         device: `auto`, `cpu` or `cuda`.
@@ -106,22 +105,19 @@ def _groups(files: Iterable[Path], window: int) -> Iterator[list[_Read | Failure
     group: list[_Read | Failure] = []
     chunks = 0
     for path in files:
-        group.append(_read(path, window))
-        chunks += len(group[-1].spans) if isinstance(group[-1], _Read) else 0
+        try:
+            samples, repairs = decode(path)
+        except BadAudioError as error:
+            group.append(Failure(path, str(error)))
+            continue
+        spans = plan_chunks(samples, window)
+        group.append(_Read(path, samples, spans, repairs))
+        chunks += len(spans)
         if chunks >= _AT_ONCE:
             yield group
             group, chunks = [], 0
     if group:
         yield group
-
-
-def _read(path: Path, window: int) -> _Read | Failure:
-    try:
-        samples, repairs = decode(path)
-    except BadAudioError as error:
-        return Failure(path, str(error))
-    spans = plan_chunks(samples, window)
-    return _Read(path, samples, spans, repairs)
 
 
 def _transcribed(
@@ -166,18 +162,10 @@ class Span(NamedTuple):
 
 
 def plan_chunks(audio: npt.NDArray[np.float32], window: int) -> list[Span]:
-    """Chunks of speech in order, none longer than the window.
+    """Disjoint chunks of speech of 16 kHz mono audio, in order, none longer than the window.
 
     Neighbouring stretches of speech share a chunk as far as they fit; silences of two seconds and
-    more belong to none.
-
-    Args:
-        audio: 16 kHz mono, shape (n,).
-        window: samples that the model hears at once, one second or more.
-
-    Returns:
-        Disjoint spans, each shorter than or as long as the window; none if nothing is loud enough
-        to be speech.
+    more belong to none. The window, in samples, is a second or more.
 
     Raises:
         ValueError: the window is shorter than a second.
@@ -223,13 +211,11 @@ def _speech(levels: npt.NDArray[np.float32]) -> list[Span]:
     floor, loud = np.percentile(levels, (5, 95)) if len(levels) else (0.0, 0.0)
     threshold = max(_SILENT, min(floor + _ABOVE_FLOOR, loud - _BELOW_SPEECH))
     sounding = np.flatnonzero(levels > threshold)
-    if not len(sounding):
-        return []
-    breaks = np.flatnonzero(np.diff(sounding) > _PAUSE) + 1
-    groups = np.split(sounding, breaks)
+    groups = np.split(sounding, np.flatnonzero(np.diff(sounding) > _PAUSE) + 1)
     return [
         Span(max(0, int(group[0]) - _MARGIN), min(len(levels), int(group[-1]) + 1 + _MARGIN))
         for group in groups
+        if len(group)
     ]
 
 
@@ -244,15 +230,10 @@ def _split(run: Span, levels: npt.NDArray[np.float32], most: int) -> Iterator[Sp
     yield from (Span(*ends) for ends in pairwise([*cuts, run.end]))
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """What was said between two pauses.
+class Chunk(NamedTuple):
+    """What was said between two pauses, its times in seconds from the start of the recording.
 
-    Attributes:
-        start: in seconds from the start of the recording.
-        end: likewise.
-        text: tagged transcript.
-        finished: False if the model ran into the limit of tokens: the text breaks off.
+    It is not `finished` if the model ran into the limit of tokens: the text breaks off.
     """
 
     start: float
@@ -260,21 +241,12 @@ class Chunk:
     text: str
     finished: bool
 
-    @property
-    def tags(self) -> list[str]:
-        """Tags in the text, in order."""
-        return tags.find_tags(self.text)
-
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said in a recording.
+    """What was said in a recording: chunks in order, none if nothing was loud enough to be speech.
 
-    Attributes:
-        path: of the recording.
-        seconds: its duration.
-        chunks: in order; none if nothing was loud enough to be speech.
-        repairs: what was changed to read it: channels mixed, rate converted.
+    `repairs` are what was changed to read it: channels mixed, rate converted.
     """
 
     path: Path
@@ -297,10 +269,10 @@ class Transcript:
             "repairs": list(self.repairs),
             "chunks": [
                 {
-                    **asdict(chunk),
+                    **chunk._asdict(),
                     "start": round(chunk.start, 3),
                     "end": round(chunk.end, 3),
-                    "tags": chunk.tags,
+                    "tags": tags.find_tags(chunk.text),
                 }
                 for chunk in self.chunks
             ],
@@ -319,8 +291,7 @@ def _caption(text: str) -> str:
     >>> _caption("[calm] a <b>\n\n{\\an8} --> & b")
     '[calm] a &lt;b&gt; {an8} --&gt; &amp; b'
     """
-    escaped = _line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"\{\\+", "{", escaped)
+    return re.sub(r"\{\\+", "{", html.escape(_line(text), quote=False))
 
 
 def _clock(seconds: float) -> str:

@@ -33,12 +33,7 @@ _DECIMALS = 6
 class Report:
     """Collects what a notebook shows and writes it; holds the folder's lock until `finish`.
 
-    Args:
-        parameters: the resolved parameters of the notebook.
-
-    Attributes:
-        folder: where everything goes.
-        frames: of the tables that `show` wrote, by name, for `results.json`.
+    `frames` are those of the tables that `show` wrote, by name, for `results.json`.
 
     Raises:
         UserError: another process is writing the same folder.
@@ -80,12 +75,9 @@ class Report:
         return HTML(tables.to_html(table), metadata=_source("tables", name, rendered))
 
     def figure(self, name: str, figure: Figure, *, width: int = 760) -> Image:
-        """Write a figure as `figures/<name>.{svg,png,pdf}` and return the PNG for display.
+        """Write a figure as `figures/<name>.{svg,png,pdf}`; returns the PNG.
 
-        Args:
-            name: file name without suffix.
-            figure: what to draw.
-            width: displayed width in CSS pixels.
+        Its displayed width is in CSS pixels.
         """
         rendered = figures.save_figure(figure)
         for suffix, data in rendered.items():
@@ -99,12 +91,7 @@ class Report:
         made: Mapping[str, tables.Table | Figure],
         absent: str = "Not measured: `source` is `paper`.",
     ) -> None:
-        """Write and display tables and figures; one sentence where there are none.
-
-        Args:
-            made: by file name without suffix, in the order shown.
-            absent: the sentence.
-        """
+        """Write and display tables and figures by name, or one sentence where there are none."""
         if not made:
             display(Markdown(f"*{absent}*"))
         for name, one in made.items():
@@ -122,12 +109,8 @@ class Report:
     def finish(self, **results: Any) -> str:
         """Write `results.json` and `provenance.json`, drop files of earlier runs, unlock.
 
-        Args:
-            results: frames, mappings, sequences, numbers and texts, independent of time and place.
-                Floats keep six decimals, which are the same on every platform.
-
-        Returns:
-            A line that says where the results are.
+        Results are independent of time and place; floats keep six decimals, which are the same on
+        every platform. Returns a line that says where they are.
         """
         self._write("results.json", runs.json_text(_plain(results)).encode("utf-8"))
         made = origin(self.parameters, self._started)

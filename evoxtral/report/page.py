@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import nbformat
@@ -38,13 +37,8 @@ _VERDICTS = {
 def run_report(profile: str) -> Path:
     """Execute every notebook of the report into `reports/<profile>/` and write its page.
 
-    All parameter files are read first, so that a wrong one stops before any work.
-
-    Returns:
-        The page, `reports/<profile>/index.html`.
+    The stamp reads all parameter files first, so that a wrong one stops before any work.
     """
-    for notebook in REPORT_NOTEBOOKS:
-        params.profile(params.NOTEBOOKS[notebook], profile)
     folder = runs.reports_dir() / profile
     made_from = {"profile": profile, "parts": stamp(profile)}
     for notebook in REPORT_NOTEBOOKS:
@@ -91,27 +85,19 @@ def run_notebook(notebook: str, profile: str, output: Path) -> Path:
     return output
 
 
-@dataclass(frozen=True)
-class Piece:
-    """One thing on the page.
+class Piece(NamedTuple):
+    """One thing on the page; anchor and level, 1 or 2, are a heading's.
 
-    Attributes:
-        kind: `heading`, `text`, `parameters`, `code`, `log`, `html`, `image` or `plain`.
-        content: HTML of `text`, `parameters` and `html`, a data URI of `image`, else plain text.
-        cell: id of the notebook cell.
-        anchor: of a heading.
-        level: of a heading, 1 or 2.
-        alt: what an image shows, in words.
-        files: what was written of it, below the notebook's folder.
+    The content is HTML of `text`, `parameters` and `html`, a data URI of `image`, else plain text.
     """
 
-    kind: str
+    kind: str  # heading, text, parameters, code, log, html, image or plain
     content: str
-    cell: str
+    cell: str  # its id
     anchor: str = ""
     level: int = 0
-    alt: str = ""
-    files: tuple[str, ...] = ()
+    alt: str = ""  # what an image shows, in words
+    files: Sequence[str] = ()  # what was written of it, below the notebook's folder
 
 
 def write_page(profile: str, notebooks: Sequence[str]) -> Path:
@@ -127,10 +113,8 @@ def write_page(profile: str, notebooks: Sequence[str]) -> Path:
         origin = runs.read_json(folder / name / "provenance.json")
         headings = [piece for piece in pieces if piece.kind == "heading"]
         facts = json.dumps(origin, indent=1, ensure_ascii=False)
-        chapters.append(
-            {"name": name, "pieces": pieces, "headings": headings, "facts": facts}
-            | {"stamp": _stamp(origin)}
-        )
+        about = {"facts": facts, "stamp": _stamp(origin)}
+        chapters.append({"name": name, "pieces": pieces, "headings": headings, **about})
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("evoxtral.report"),
         autoescape=True,
@@ -170,14 +154,20 @@ def read_pieces(folder: Path, name: str) -> list[Piece]:
     for code, group in groupby(pieces, lambda piece: piece.kind == "code"):
         own = list(group)
         if code:
-            own = [replace(own[0], content="\n\n".join(piece.content for piece in own))]
+            own = [own[0]._replace(content="\n\n".join(piece.content for piece in own))]
         joined += own
     return joined
 
 
 def _pieces(cell: NotebookNode, name: str) -> Iterator[Piece]:
     if cell.cell_type == "markdown":
-        yield from _prose(cell, name)
+        first, _, rest = cell.source.partition("\n")
+        if level := len(first) - len(first.lstrip("#")):
+            yield Piece("heading", first.lstrip("# "), cell.id, f"{name}-{cell.id}", min(level, 2))
+        else:
+            rest = cell.source
+        if rest.strip():
+            yield Piece("text", markdown2html(rest), cell.id)
     elif cell.cell_type == "code" and cell.source.strip():
         yield Piece("code", cell.source, cell.id)
         printed = [o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stdout"]
@@ -188,19 +178,7 @@ def _pieces(cell: NotebookNode, name: str) -> Iterator[Piece]:
                 result = _result(output, cell.id)
                 # Parameters are a long table that few readers want.
                 folded = result.kind == "text" and "params.load(" in cell.source
-                yield replace(result, kind="parameters") if folded else result
-
-
-def _prose(cell: NotebookNode, name: str) -> Iterator[Piece]:
-    first, _, rest = cell.source.partition("\n")
-    level = len(first) - len(first.lstrip("#"))
-    if level:
-        title = first.lstrip("# ")
-        yield Piece("heading", title, cell.id, f"{name}-{cell.id}", min(level, 2))
-    else:
-        rest = cell.source
-    if rest.strip():
-        yield Piece("text", markdown2html(rest), cell.id)
+                yield result._replace(kind="parameters") if folded else result
 
 
 def _result(output: NotebookNode, cell: str) -> Piece:
@@ -212,6 +190,6 @@ def _result(output: NotebookNode, cell: str) -> Piece:
                 content = f"data:image/png;base64,{content.strip()}"
             elif shown == "text":
                 content = markdown2html(content)
-            files = tuple(about.get(SOURCE, {}).get("files", ()))
+            files = about.get(SOURCE, {}).get("files", ())
             return Piece(shown, content, cell, alt=about.get("alt", ""), files=files)
     return Piece("plain", output.data.get("text/plain", ""), cell)

@@ -33,12 +33,7 @@ _MOST = 3  # names in a reason
 
 
 def origin(parameters: Parameters, started: datetime) -> dict[str, Any]:
-    """Everything needed to say how a result was made; the one file that holds times and paths.
-
-    Args:
-        parameters: the resolved parameters of the notebook.
-        started: when the notebook began.
-    """
+    """Everything needed to say how a result was made; the one file that holds times and paths."""
     installed = {d.metadata["Name"].lower() for d in metadata.distributions()}
     return {
         "notebook": parameters.notebook,
@@ -57,7 +52,10 @@ def origin(parameters: Parameters, started: datetime) -> dict[str, Any]:
         "platform": platform.platform(),
         "processors": os.cpu_count(),
         "device": _device(),
-        "command": _command(),
+        # A kernel's own arguments say nothing of its runner.
+        "command": "a notebook kernel"
+        if "ipykernel_launcher" in sys.argv[0]
+        else " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -124,13 +122,6 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _command() -> str:
-    """How the process was started; a kernel's own arguments say nothing of its runner."""
-    if "ipykernel_launcher" in sys.argv[0]:
-        return "a notebook kernel"
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
 def _device() -> str:
     """What a model would have run on; loads no framework to find out."""
     torch = sys.modules.get("torch")
@@ -157,11 +148,7 @@ class Status:
 
 
 def notebook_statuses(profile: str, notebooks: Sequence[str] = REPORT_NOTEBOOKS) -> list[Status]:
-    """State of each notebook's results in `reports/<profile>/`.
-
-    Raises:
-        UserError: a parameter file or a provenance file cannot be read.
-    """
+    """State of each notebook's results in `reports/<profile>/`."""
     return [_notebook(profile, name) for name in notebooks]
 
 
