@@ -80,7 +80,7 @@ def test_everything_is_measured_once_and_shown(tmp_path, monkeypatch: pytest.Mon
     assert set(found["growth"]["curve"]) == {"size", "k"}
     assert found["near_duplicates"]["size"].tolist() == [100, 200]
     assert len(found["conditions"]) == len(speed.PARTS)
-    assert "5 rows" not in tables.to_markdown(tables.speed_ups(ratios))
+    assert "5 rows" not in tables.to_markdown(tables.of("speed_ups", ratios))
     assert figures.speed_ups(ratios).axes[0].get_xlim()[1] > ratios["high"].max()
 
 

@@ -95,6 +95,6 @@ MIX = pd.DataFrame({"draws": [2], "clips": [3], "share": [1.0], "weight": [1.0]}
 )  # fmt: skip
 def test_each_table_prints_its_facts(name: str, frame: pd.DataFrame, row: list[str]) -> None:
     facts = {"threshold": 0.7, "beta": 0.5, "mix": "1:1", "class_balance": "none"}
-    table = tables.data_mix(name, frame, **facts)
+    table = tables.of(name, frame, **facts)
     assert table.cells()[0][: len(row)] == row
     assert "{" not in table.caption + "".join([*table.headers.values(), *table.notes])

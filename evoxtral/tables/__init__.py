@@ -2,36 +2,29 @@
 
 from evoxtral.tables.bench import (
     MEASURES,
-    SYSTEM_LABELS,
-    Measure,
     confused,
     core,
     of,
     scores,
     scores_frame,
-    systems,
     tag_scores,
 )
-from evoxtral.tables.mix import audibility, composition, data_mix, near_duplicates, targets
-from evoxtral.tables.model import (
-    COUNT,
-    TEXT,
-    Format,
-    Table,
-    best_in_row,
-    to_csv,
-    to_html,
-    to_latex,
-    to_markdown,
-)
-from evoxtral.tables.speed import exponents, floors, forecast, speed_conditions, speed_ups
-from evoxtral.tables.training import (
+from evoxtral.tables.chapters import (
+    audibility,
+    composition,
     curation,
     epochs,
+    exponents,
+    floors,
+    forecast,
     grid,
     learnt,
+    near_duplicates,
     parameter_counts,
     recipe,
     rl_recipe,
+    speed_conditions,
     takeaways,
+    targets,
 )
+from evoxtral.tables.model import Format, Table, to_csv, to_html, to_latex, to_markdown

@@ -1,4 +1,4 @@
-"""Tables of scores: systems side by side, and what 00 and 04 show, as headers and formats.
+"""Tables by their layouts, and those of scores: systems side by side, single tags.
 
 Rates are printed in percent, differences in points.
 """
@@ -6,7 +6,7 @@ Rates are printed in percent, differences in points.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -86,20 +86,25 @@ _ENDS = f"[{{}},{_SPACE}{{}}]"
 _NUMBER, _F1 = Format("number", 2), Format("number", 3)
 
 _Row: TypeAlias = Mapping[str, Any]
-_LAYOUTS = yaml.safe_load(Path(__file__).with_name("layouts.yaml").read_text(encoding="utf-8"))
+LAYOUTS = yaml.safe_load(Path(__file__).with_name("layouts.yaml").read_text(encoding="utf-8"))
 
 
 def of(name: str, frame: pd.DataFrame, notes: Sequence[str] = (), **said: object) -> Table:
-    """A table of 00 or 04 by its name in `layouts.yaml`, which has its headers and formats.
+    """A table by its name in `layouts.yaml`, which has its headers and formats.
 
     Args:
         name: of the layout.
         frame: what it shows, see the function that makes it.
-        notes: sentences below it.
-        said: what caption and headers name, such as `on`, the clips.
+        notes: sentences below it, after those of the layout.
+        said: what caption, headers and notes name, such as `on`, the clips.
     """
-    layout, rows = _LAYOUTS[name], frame.to_dict("records")
-    headed = {c: (v, "text") if isinstance(v, str) else v for c, v in layout["columns"].items()}
+    layout, rows = LAYOUTS[name], frame.to_dict("records")
+    headed = dict(layout["columns"])
+    if layout.get("optional"):
+        headed = {column: rule for column, rule in headed.items() if column in frame}
+    if "others" in layout:
+        headed |= {column: layout["others"] for column in frame if column not in headed}
+    headed = {c: (v, "text") if isinstance(v, str) else v for c, v in headed.items()}
     shown = frame.copy()
     if "shown_metric" in headed:
         labels = {key: measure.label for key, measure in MEASURES.items()} | _NAMES
@@ -112,14 +117,14 @@ def of(name: str, frame: pd.DataFrame, notes: Sequence[str] = (), **said: object
     names = {"paper": bench.PAPER, "strict": bench.STRICT, **said}
     return Table(
         shown,
-        {column: header.format(**names) for column, (header, _) in headed.items()},
+        {c: header.format(**names, column=c) for c, (header, _) in headed.items()},
         layout["caption"].format(**names),
         {
             column: [_format(rule, row) for row in rows] if "{" in rule else _format(rule, {})
             for column, (_, rule) in headed.items()
         },
         _best(frame, layout["best"], ["higher"] * len(frame)) if "best" in layout else frozenset(),
-        notes,
+        (*(note.format(**names) for note in layout.get("notes", ())), *notes),
     )
 
 
@@ -129,10 +134,13 @@ def _format(rule: str, row: _Row) -> Format:
         return _measured(row, signed="signed" in rule, bare="bare" in rule)
     if rule == "{claim}":
         return _claimed(row)
+    if rule == "{goal}":
+        return COUNT if row["table"] == "examples" else Format("percent", 1)
     kind, *rest = rule.split()
     decimals = int(rest.pop(0)) if rest else 0
-    error = "±" in rest
-    return Format(kind, decimals, "signed" in rest, "±" if error else "", " pp" if error else "")
+    prefix = "±" if "±" in rest else ""
+    unit = "".join(word for word in rest if word not in ("signed", "±"))
+    return Format(kind, decimals, "signed" in rest, prefix, " pp" if unit == "pp" else unit)
 
 
 def _measured(row: _Row, *, signed: bool, bare: bool) -> Format:
@@ -169,18 +177,6 @@ def _best(
     return frozenset(
         (place, column) for place, (row, way) in enumerate(rows) for column in best_in_row(row, way)
     )
-
-
-def systems(frame: pd.DataFrame, protocols: Iterable[str]) -> Table:
-    """The systems, and how many clips of each split they wrote down (`Measured.clip_counts`)."""
-    splits = frame.columns[2:]
-    headers = {"system": "System", "origin": "What it is"}
-    headers |= {name: f"Clips, {name}" for name in splits}
-    notes = (
-        f"Protocols: {', '.join([*bench.PROTOCOLS, *protocols])}. "
-        "No score stands without the name of its protocol in the CSV.",
-    )
-    return Table(frame, headers, "Systems measured.", dict.fromkeys(splits, COUNT), notes=notes)
 
 
 def confused(frame: pd.DataFrame, *, most: int = 10, **said: object) -> Table:

@@ -1,4 +1,4 @@
-"""Tables of fine-tuning (02) and of rejection sampling (03)."""
+"""Tables of the data (01), of training (02, 03) and of speed (05) whose rows are made here."""
 
 from __future__ import annotations
 
@@ -11,34 +11,75 @@ import pandas as pd
 from evoxtral import claims
 from evoxtral.metrics import Evaluation, Protocol
 from evoxtral.paper import Published, scientific
-from evoxtral.tables.bench import MEASURES, PAIRED, difference, scores, with_interval
-from evoxtral.tables.model import COUNT, Format, Table
+from evoxtral.tables.bench import (
+    LAYOUTS,
+    MEASURES,
+    PAIRED,
+    difference,
+    of,
+    scores,
+    with_interval,
+)
+from evoxtral.tables.model import COUNT, TEXT, Format, Table
 
 if TYPE_CHECKING:
     from evoxtral.selection import Curated
 
-_SHARE, _REWARD = Format("percent", 1), Format("number", 3)
-_EPOCHS = {
-    "epoch": ("Epoch", Format("number", 0)),
-    "validation_loss": ("Validation loss", _REWARD),
-    "validation_wer": ("WER", _SHARE),
-    "validation_tag_f1": ("Tag F1 (paper)", _SHARE),
-    "validation_strict_tag_f1": ("Tag F1 (strict, tagged clips)", _SHARE),
-    "plain_wer": ("WER, plain speech", _SHARE),
-}
-_CURATION = {
-    "rule": "Rule",
-    "clips": "Clips",
-    "kept": "Kept",
-    "share": "Share",
-    "threshold": "Threshold",
-    "mean_before": "Mean reward, all",
-    "mean_after": "Mean reward, kept",
-}
+_UNITS = {"share": Format("percent", 1), "count": COUNT, "text": TEXT}
 _GRID: Mapping[Protocol, tuple[str, ...]] = {
     "paper": ("wer", "tag_f1", "hallucination"),
     "strict": ("wer", "tag_f1", "hallucinated_per_untagged"),
 }
+
+
+def audibility(frame: pd.DataFrame) -> Table:
+    """Linear probes on simple statistics of the sound (`chapter.audible`)."""
+    bands = zip(frame["low"], frame["high"], strict=True)
+    shown = frame.assign(
+        shown_tag=[f"[{tag}]" for tag in frame["tag"]],
+        target=[f"≥ {low:g}" if high == 1 else f"{low:g}–{high:g}" for low, high in bands],
+    )
+    note = "An error of 0 only says that no test clip was out of order."
+    if frame.empty:
+        note = "This source has no clips with and without a tag to compare."
+    return of("audibility", shown, [note])
+
+
+def near_duplicates(pairs: pd.DataFrame, **facts: object) -> Table:
+    """The ten pairs of texts most alike (`chapter.filter_alike`)."""
+    shown = pairs.head(10)
+    shown = shown.assign(stay=["both" if both else "one" for both in shown["kept"]])
+    return of("near_duplicates", shown, shown=len(shown), pairs=len(pairs), **facts)
+
+
+def targets(frame: pd.DataFrame, caption: str) -> Table:
+    """Goals before and after rebalancing (`balance.rebalance`)."""
+    met, reached = ((frame[column] == "yes").sum() for column in ("met", "reached"))
+    return of("targets", frame, caption=caption, count=len(frame), met=met, reached=reached)
+
+
+def composition(sets: Mapping[str, pd.DataFrame], name: str) -> Table:
+    """One table of the composition note for several sets side by side.
+
+    Rows and targets are those of the first set; what another set does not have is missing.
+
+    Args:
+        sets: `composition.judge` by name of the set.
+        name: of the table.
+    """
+    first = next(iter(sets.values()))
+    frame = first.loc[first["table"] == name, ["row", "target", "unit"]].reset_index(drop=True)
+    headers, passed = {"row": "Row", "target": "Target"}, []
+    for label, judged in sets.items():
+        own = judged[judged["table"] == name].set_index("row").reindex(frame["row"])
+        frame[label] = own["measured"].to_numpy()
+        frame[f"{label}: pass"] = own["pass"].fillna("not known").to_numpy()
+        headers |= {label: label.capitalize(), f"{label}: pass": "Pass"}
+        passed.append(f"{label} {(own['pass'] == 'yes').sum()}")
+    rules = [_UNITS[unit] for unit in frame["unit"]]
+    formats = dict.fromkeys(sets, rules)
+    note = f"Rows that pass, of {len(frame)}: {', '.join(passed)}."
+    return Table(frame, headers, LAYOUTS["compositions"][name], formats, notes=(note,))
 
 
 def recipe(this_run: Mapping[str, object], numbers: Published) -> Table:
@@ -53,24 +94,20 @@ def recipe(this_run: Mapping[str, object], numbers: Published) -> Table:
     for name in (*report, *note, *this_run):
         rows.setdefault(name.casefold(), name)
     ours = {name.casefold(): _setting(value) for name, value in this_run.items()}
-    frame = pd.DataFrame(
-        [(name, report.get(name), note.get(name), ours.get(key)) for key, name in rows.items()],
-        columns=["parameter", "report", "note", "run"],
-    )
-    headers = ("Setting", "Report, Table 1", "Composition note", "This run")
-    return Table(
-        frame, dict(zip(frame, headers, strict=True)), "Settings of supervised fine-tuning."
-    )
+    found = [(name, report.get(name), note.get(name), ours.get(key)) for key, name in rows.items()]
+    return _rows("recipe", found)
 
 
 def rl_recipe(this_run: Mapping[str, object], numbers: Published) -> Table:
     """The card's settings of the second stage, and what this run did."""
     printed = dict(numbers.rl_settings[["parameter", "value"]].to_numpy())
     names = dict.fromkeys((*printed, *this_run))
-    rows = [(name, printed.get(name), this_run.get(name)) for name in names]
-    frame = pd.DataFrame(rows, columns=["parameter", "paper", "run"])
-    headers = ("Setting", "Model card", "This run")
-    return Table(frame, dict(zip(frame, headers, strict=True)), "Settings of the RL stage.")
+    return _rows("rl_recipe", [(name, printed.get(name), this_run.get(name)) for name in names])
+
+
+def _rows(name: str, rows: Sequence[tuple[object, ...]]) -> Table:
+    """A table of the layout's columns and no others."""
+    return of(name, pd.DataFrame(rows, columns=list(LAYOUTS[name]["columns"])))
 
 
 def _setting(value: object) -> str:
@@ -91,61 +128,37 @@ def parameter_counts(frame: pd.DataFrame, numbers: Published) -> Table:
     columns = ["part", "total", "trainable"]
     shown = pd.concat([frame[columns], pd.DataFrame(rows, columns=columns)], ignore_index=True)
     shown["share"] = shown["trainable"] / shown["total"]
-    headers = {"part": "", "total": "Parameters", "trainable": "Trainable", "share": "Share"}
-    formats = {"total": COUNT, "trainable": COUNT, "share": _SHARE}
-    note = (
-        f"The printed count is that of LoRA of rank {rank} with the encoder's q, k and v adapted, "
-        "rounded; the last two rows are counted from layer shapes."
-    )
-    return Table(shown, headers, "What is trained, and what is not.", formats, notes=(note,))
+    return of("parameter_counts", shown, rank=rank)
 
 
 def epochs(frame: pd.DataFrame, best: int) -> Table:
     """Validation after every epoch, of `Tuned.epochs`; the best one is marked as kept."""
-    frame = frame[frame["step"] > 0]
-    shown = {
-        name: rule for name, rule in _EPOCHS.items() if name in frame and frame[name].notna().any()
-    }
-    rows = frame[list(shown)].assign(
-        kept=["kept" if epoch == best else "" for epoch in frame["epoch"].round()]
-    )
-    headers = {name: header for name, (header, _) in shown.items()} | {"kept": ""}
-    formats = {name: form for name, (_, form) in shown.items()}
-    return Table(rows, headers, "Validation after every epoch.", formats)
+    rows = frame[frame["step"] > 0].dropna(axis="columns", how="all")
+    rows = rows.assign(kept=["kept" if epoch == best else "" for epoch in rows["epoch"].round()])
+    return of("epochs", rows.filter(LAYOUTS["epochs"]["columns"]))
 
 
 def learnt(groups: Mapping[str, Sequence[str]]) -> Table:
     """Tags by what became of them."""
     rows = [(name, len(own), ", ".join(f"[{tag}]" for tag in own)) for name, own in groups.items()]
-    frame = pd.DataFrame(rows, columns=["group", "count", "tags"])
-    headers = {"group": "What became of them", "count": "Tags", "tags": "Which"}
-    note = (
-        "Learnt: F1 of one half or more. Audible: the linear probe reaches an AUC of 0.9, so the "
-        "encoder holds the tag."
-    )
-    caption = "What was learnt, and what was not."
-    return Table(frame, headers, caption, {"count": COUNT}, notes=(note,))
+    return _rows("learnt", rows)
 
 
 def curation(curated: Mapping[str, Curated | str], numbers: Published) -> Table:
     """What each curation kept, or why it kept nothing, under the report's own row."""
-    paper = numbers.numbers
     names = ("train_clips", "curated_clips", "reward_threshold", "mean_before", "mean_reward")
-    rows = {"Report": [paper.get(name) for name in names]}
-    failed = []
+    rows = {"Report": [numbers.numbers.get(name) for name in names]}
+    failed = ""
     for name, c in curated.items():
         if isinstance(c, str):
             rows[name] = [None] * len(names)
-            failed.append(f" By {name}: {c}.")
+            failed += f" By {name}: {c}."
         else:
             rows[name] = [c.kept + c.dropped, c.kept, c.threshold, c.mean_before, c.mean_after]
-    columns = [name for name in _CURATION if name not in ("rule", "share")]
+    columns = ["clips", "kept", "threshold", "mean_before", "mean_after"]
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype="float64")
     frame["share"] = frame["kept"] / frame["clips"]
-    formats = {"clips": COUNT, "kept": COUNT, "share": _SHARE}
-    formats |= dict.fromkeys(("threshold", "mean_before", "mean_after"), _REWARD)
-    caption = "".join(["Best completions before and after curation.", *failed])
-    return Table(frame.rename_axis("rule").reset_index(), _CURATION, caption, formats)
+    return of("curation", frame.rename_axis("rule").reset_index(), failed=failed)
 
 
 def grid(
@@ -196,8 +209,7 @@ def takeaways(frame: pd.DataFrame, groups: pd.DataFrame, chosen: str) -> Table:
         ("Of how many clips do all completions earn the same?", f"{share:.1%} of {len(groups):,}"),
         ("Which recipe does validation choose?", chosen),
     ]
-    headers = {"question": "Question", "answer": "Answer"}
-    return Table(pd.DataFrame(rows, columns=list(headers)), headers, "What can be said.")
+    return _rows("takeaways", rows)
 
 
 def _change(row: Mapping[str, object]) -> str:
@@ -212,3 +224,40 @@ def _change(row: Mapping[str, object]) -> str:
         f"{measure.value(row['SFT'])} to {measure.value(row['RL'])}: "
         f"{measure.points(change, signed=True)} ({ends}), {verdict}"
     )
+
+
+def exponents(slopes: pd.DataFrame) -> Table:
+    """How time grows with size (`speed.exponents`)."""
+    sizes = zip(slopes["smallest"], slopes["largest"], strict=True)
+    return of("growth", slopes.assign(sizes=[f"{low:,} to {high:,}" for low, high in sizes]))
+
+
+def speed_conditions(said: pd.DataFrame) -> Table:
+    """What each part was measured on."""
+    device = said["gpu"].fillna(said["processor"])
+    return of("conditions", said.assign(device=device, commit=said["commit"].str[:9]))
+
+
+def floors(rounds: pd.DataFrame) -> Table:
+    """A GPU's times beside the least that arithmetic allows (`speed.real`)."""
+    found = rounds.groupby("work", sort=False)[["seconds", "floor"]].median().reset_index()
+    return of("floors", found.assign(share=found["floor"] / found["seconds"]))
+
+
+def forecast(frame: pd.DataFrame) -> Table:
+    """Memory and time of every step, predicted (`cost.Recipe.forecast`)."""
+    times = {name: frame[name].map(_duration) for name in ("floor", "expected")}
+    return of("forecast", frame.assign(**times))
+
+
+def _duration(seconds: float) -> str | None:
+    """A time as people say it.
+
+    >>> _duration(0.44), _duration(61), _duration(625)
+    ('0.4 s', '61 s', '10 min')
+    """
+    if seconds != seconds:
+        return None
+    if seconds >= 120:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
