@@ -235,7 +235,7 @@ def start_adapter(cfg: Raft, setup: Setup) -> Path:
     """
     if cfg.adapter:
         return check_adapter(runs.named(cfg.adapter))
-    return pipeline.sft_adapter(profile(Sft.notebook, cfg.profile), setup).adapter
+    return pipeline.sft_adapter(profile(Sft, cfg.profile), setup).adapter
 
 
 def refine(recipe: Recipe, setup: Setup, start: Path, name: str) -> list[Round]:
