@@ -1,19 +1,14 @@
 """The paper profile as it is written, on a small random model with every part of the real one.
 
-Window, mel bands, tokenizer, special tokens and all settings that are no size are those of
-Voxtral-Mini-3B; so are the parameter files, but for sizes. Numbers mean nothing here: that every
-step of 02, 03 and 04 runs, and that training resumes and ends in an adapter of the right shape,
-does.
+All settings that are no size are those of Voxtral-Mini-3B and of the parameter files. Numbers mean
+nothing here: that every step of 02, 03 and 04 runs and ends in an adapter of the right shape does.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,33 +27,20 @@ from evoxtral.world.base.model import Architecture, build_processor, train_token
 pytestmark = pytest.mark.slow
 
 UNUSED = ("test", "balanced", "raft_prompts", "base_test")
+DATA = {"train": 10, "validation": 2, "natural": 3, "plain_val": 2, "workers": 1}
+BATCHES = {"batch": 4, "micro_batch": 2, "device": "cpu"}
 SIZES = {
-    "01_data_mix": dict.fromkeys(UNUSED, 0)
-    | {"train": 10, "validation": 2, "natural": 3, "plain_val": 2, "workers": 1},
-    "02_sft": {
-        "epochs": 2,
-        "batch": 4,
-        "micro_batch": 2,
-        "lora_rank": 4,
-        "lora_alpha": 8,
-        "device": "cpu",
-    },
-    "03_raft": {"batch": 4, "micro_batch": 2, "k": 2, "device": "cpu"},
+    "01_data_mix": dict.fromkeys(UNUSED, 0) | DATA,
+    "02_sft": BATCHES | {"epochs": 2, "lora_rank": 4, "lora_alpha": 8},
+    "03_raft": BATCHES | {"k": 2},
     "04_benchmark": {},
 }
 """What is smaller than in the paper profile; everything else is as its files say."""
-
-
-def small_config(vocabulary: int) -> VoxtralConfig:
-    """The released configuration, its sizes reduced; query heads wider than the hidden size."""
-    released = VoxtralConfig().to_dict()
-    audio, text = dict(released["audio_config"]), dict(released["text_config"])
-    audio |= {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2}
-    audio |= {"num_attention_heads": 4}
-    text |= {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "head_dim": 16}
-    text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": vocabulary}
-    text |= {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 11}
-    return VoxtralConfig(audio_config=audio, text_config=text, audio_token_id=24)
+AUDIO = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2}
+AUDIO |= {"num_attention_heads": 4}
+TEXT = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "head_dim": 16}
+TEXT |= {"num_attention_heads": 4, "num_key_value_heads": 2}
+"""Query heads wider than the hidden size, as released."""
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +53,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tekken.write_text(json.dumps(train_tokenizer(texts, 40, shape)))
     vocabulary = json.loads(tekken.read_text())["config"]["default_vocab_size"]
     torch.manual_seed(0)
-    made = VoxtralForConditionalGeneration(small_config(vocabulary))
-    for name, value in {"bos": 1, "eos": 2, "pad": 11}.items():
-        setattr(made.generation_config, f"{name}_token_id", value)
+    released = VoxtralConfig().to_dict()
+    special = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 11}
+    text = released["text_config"] | TEXT | special | {"vocab_size": vocabulary}
+    audio = released["audio_config"] | AUDIO
+    config = VoxtralConfig(audio_config=audio, text_config=text, audio_token_id=24)
+    made = VoxtralForConditionalGeneration(config)
+    made.generation_config.update(**special)
     made.save_pretrained(folder)
     build_processor(tekken, shape).save_pretrained(folder)
     return folder
@@ -118,17 +104,14 @@ def trained(folder: Path) -> set[str]:
 
 
 def test_the_small_model_is_the_real_one_but_for_sizes(model: Path) -> None:
-    base = open_base(str(model), "cpu")
+    base, released = open_base(str(model), "cpu"), VoxtralConfig()
     config = base.model.config
-    released = VoxtralConfig()
     assert base.window_seconds == 30
     assert config.audio_config.num_mel_bins == released.audio_config.num_mel_bins == 128
     assert config.audio_config.max_source_positions == 1500
     assert Prompter(base).tokens_per_window == 375
     text, real = config.text_config, released.text_config
     assert (text.rope_parameters, text.hidden_act) == (real.rope_parameters, real.hidden_act)
-    assert text.head_dim * text.num_attention_heads > text.hidden_size
-    assert real.head_dim * real.num_attention_heads > real.hidden_size
 
 
 @pytest.mark.parametrize("encoder", [False, True], ids=["frozen", "encoder-lora"])
@@ -145,35 +128,7 @@ def test_sft_and_raft_run_as_the_paper_profile_says(checkout: Path, encoder: boo
     assert trained(adapter(checkout, "raft", encoder=encoder)) == parts
 
 
-KILLED = """
-import os, sys
-from evoxtral import headless, params
-from evoxtral.train import EveryStep
-
-save = EveryStep.on_save
-def then_die(self, *args, **options):
-    save(self, *args, **options)
-    os._exit(9)
-EveryStep.on_save = then_die
-headless.build(params.profile(params.Sft, "paper", {"seed": "1"}))
-"""
-
-
-@pytest.mark.check
-def test_a_killed_run_resumes(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Killed after the first epoch's checkpoint, it trains the second only."""
-    done = subprocess.run([sys.executable, "-c", KILLED], env=os.environ, check=False)
-    assert done.returncode == 9
-    [partial] = (checkout / "runs" / "paper").glob("sft-*.partial")
-    capsys.readouterr()
-    build("02_sft", seed=1)
-    said = capsys.readouterr().out
-    first = re.search(r"SFT:.*?(\d+)/(\d+)", said)
-    assert int(first[1]) == int(first[2]) // 2
-    assert (partial.with_suffix("") / "adapter").is_dir()
-
-
-def test_the_benchmark_measures_what_the_paper_profile_names(checkout: Path) -> None:
+def test_benchmark_and_transcription_run_as_named(checkout: Path, model: Path) -> None:
     """SFT and RL of 02's and 03's own files, and one more adapter, on the real window."""
     added = adapter(checkout, "sft", encoder=True)
     cfg = params.profile(params.Benchmark, "paper", {"adapter": str(added)})
@@ -181,10 +136,6 @@ def test_the_benchmark_measures_what_the_paper_profile_names(checkout: Path) -> 
     assert set(found.headline.evaluations) == {NO_TAGS, BASE, SFT, RL, ADAPTER}
     assert found.headline.clips == SIZES["01_data_mix"]["natural"]
     assert set(found.clip_counts()["system"]) == {NO_TAGS, BASE, SFT, RL, ADAPTER}
-
-
-def test_the_adapter_transcribes(checkout: Path, model: Path) -> None:
     clips = sorted((checkout / "runs" / "paper").glob("corpus-*/natural/*.flac"))
-    found = adapter(checkout, "sft", encoder=True)
-    made = transcribe_files(clips[:1], found, str(model), device="cpu")
+    made = transcribe_files(clips[:1], added, str(model), device="cpu")
     assert isinstance(made[0], Transcript)

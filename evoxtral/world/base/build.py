@@ -7,19 +7,19 @@ stage of the tiny profile, copied by `ship`.
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from transformers import VoxtralForConditionalGeneration, VoxtralProcessor
 
 from evoxtral import metrics, runs
 from evoxtral.model import device
 from evoxtral.params import TinyBase
+from evoxtral.runs import StageResult as Stage
 from evoxtral.world.base import TEXTS, checkpoint_dir, corpus, fingerprints, train
 from evoxtral.world.base.model import (
     SHAPE,
@@ -45,7 +45,7 @@ TRAINED_ON = ("neutral", "refine", "expressive")
 LOG = "log.csv"
 
 
-def make_corpus(cfg: TinyBase) -> runs.StageResult:
+def make_corpus(cfg: TinyBase) -> Stage:
     """The stage that synthesises what the base learns from and is tested on."""
     sizes = cfg.model_dump(include={*corpus.KINDS, "probe"})
     workers = cfg.workers or len(os.sched_getaffinity(0))
@@ -57,7 +57,7 @@ def make_corpus(cfg: TinyBase) -> runs.StageResult:
     return runs.stage("base-corpus", cfg.profile, params, make, code=CORPUS_CODE)
 
 
-def train_base(cfg: TinyBase, source: runs.StageResult) -> runs.StageResult:
+def train_base(cfg: TinyBase, source: Stage) -> Stage:
     """The stage that trains tokenizer and model on a corpus stage.
 
     Two cycles, each a stage: the model learns to listen, easiest speech first; then, its
@@ -72,13 +72,8 @@ def train_base(cfg: TinyBase, source: runs.StageResult) -> runs.StageResult:
 
 
 def _cycle(
-    name: str,
-    cfg: TinyBase,
-    source: runs.StageResult,
-    kind: str,
-    recipe: train.Recipe,
-    start: runs.StageResult | None,
-) -> runs.StageResult:
+    name: str, cfg: TinyBase, source: Stage, kind: str, recipe: train.Recipe, start: Stage | None
+) -> Stage:
     """The stage of one cycle, from a random model or from where `start` ended."""
 
     def make(folder: Path) -> None:
@@ -88,8 +83,13 @@ def _cycle(
             model, processor = load_model(start.path)
             earlier = pd.read_csv(start.path / LOG)
         else:
-            texts = [clip.text for clip in kinds["neutral"]]
-            model, processor = _random_model(folder, [*texts, *lines], cfg)
+            tekken = folder / "tekken.json"
+            if not tekken.exists():
+                texts = [*(clip.text for clip in kinds["neutral"]), *lines]
+                runs.write_text(tekken, json.dumps(train_tokenizer(texts, cfg.merges, SHAPE)))
+            torch.manual_seed(cfg.seed)
+            vocabulary = runs.read_json(tekken)["config"]["default_vocab_size"]
+            model, processor = build_model(SHAPE, vocabulary), build_processor(tekken, SHAPE)
             earlier = pd.DataFrame()
         model.to(device(cfg.device))
 
@@ -114,28 +114,11 @@ def _cycle(
     return runs.stage(name, cfg.profile, params, make, inputs=inputs, code=MODEL_CODE)
 
 
-def _random_model(
-    folder: Path, texts: list[str], cfg: TinyBase
-) -> tuple[VoxtralForConditionalGeneration, VoxtralProcessor]:
-    """An untrained model, and the processor around a tokenizer trained on the texts."""
-    tekken = folder / "tekken.json"
-    if not tekken.exists():
-        runs.write_text(tekken, json.dumps(train_tokenizer(texts, cfg.merges, SHAPE)))
-    torch.manual_seed(cfg.seed)
-    vocabulary = json.loads(tekken.read_text())["config"]["default_vocab_size"]
-    return build_model(SHAPE, vocabulary), build_processor(tekken, SHAPE)
-
-
-def ship(source: runs.StageResult, card: str, kinds: corpus.Kinds) -> None:
+def ship(source: Stage, card: str, kinds: corpus.Kinds) -> None:
     """Make a model stage the checkpoint that ships with the package.
 
     Its card and the fingerprints of what it was trained on go beside it.
     """
-    target = checkpoint_dir()
-    target.mkdir(exist_ok=True)
-    for file in sorted(source.path.iterdir()):
-        runs.write_bytes(target / file.name, file.read_bytes())
-    buffer = io.BytesIO()
-    np.save(buffer, fingerprints(clip.text for kind in TRAINED_ON for clip in kinds[kind]))
-    runs.write_bytes(target / TEXTS, buffer.getvalue())
+    target = shutil.copytree(source.path, checkpoint_dir(), dirs_exist_ok=True)
+    np.save(target / TEXTS, fingerprints(clip.text for kind in TRAINED_ON for clip in kinds[kind]))
     runs.write_text(target / "README.md", card)

@@ -115,9 +115,13 @@ def _probes(kind: str, count: int, voices: Sequence[str], seed: int) -> Plan:
 
 
 def _jobs(kind: str, texts: Sequence[str], voices: Sequence[str], seed: int) -> list[RenderJob]:
-    seeds = [int(runs.digest([seed, kind, i])[:8], 16) for i in range(len(texts))]
     return [
-        RenderJob(f"{kind}-{i:06d}", text, voices[i % len(voices)], seeds[i])
+        RenderJob(
+            key=f"{kind}-{i:06d}",
+            tagged_text=text,
+            voice_id=voices[i % len(voices)],
+            seed=int(runs.digest([seed, kind, i])[:8], 16),
+        )
         for i, text in enumerate(texts)
     ]
 

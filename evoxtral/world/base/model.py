@@ -35,6 +35,7 @@ FRAME_RATE = 50
 """Encoder frames per second: a 10 ms mel hop and one convolution of stride 2."""
 BOS, EOS, PAD, AUDIO = 1, 2, 11, 24
 """Voxtral's token ids."""
+_TOKENS = {"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD}
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,7 @@ def build_model(shape: Architecture, vocabulary: int) -> VoxtralForConditionalGe
             "max_position_embeddings": 1024,
             "rope_theta": 10_000.0,
             "tie_word_embeddings": False,
-            "bos_token_id": BOS,
-            "eos_token_id": EOS,
-            "pad_token_id": PAD,
+            **_TOKENS,
         },
         audio_token_id=AUDIO,
     )
@@ -104,7 +103,7 @@ def build_model(shape: Architecture, vocabulary: int) -> VoxtralForConditionalGe
     positions = model.model.audio_tower.embed_positions.weight
     with torch.no_grad():  # Whisper's fixed sinusoids; Voxtral's class leaves them random
         positions.copy_(sinusoids(*positions.shape))
-    model.generation_config.update(bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD)
+    model.generation_config.update(**_TOKENS)
     return model
 
 

@@ -42,11 +42,8 @@ def _bands_hz(bands: int) -> NDArray[np.float64]:
 def perturbed(clip: Clip, tract: float, tempo: float, longest: int) -> Clip:
     """The same words from a smaller or larger person, quicker or slower.
 
-    Args:
-        clip: the utterance.
-        tract: factor on all frequencies; the pitch target follows.
-        tempo: factor on the length.
-        longest: most mel frames that may come out.
+    `tract` is a factor on all frequencies, which the pitch target follows, `tempo` one on the
+    length, `longest` the most mel frames that may come out.
     """
     hz = _bands_hz(clip.mel.shape[1])
     band = np.interp(hz / tract, hz, np.arange(len(hz)))
@@ -80,11 +77,8 @@ def tensors(
 ) -> tuple[Tensor, Labels]:
     """Features with SpecAugment, shape (batch, bands, mel frames), and frame targets.
 
-    Args:
-        clips: what is shown.
-        rng: source of the masks.
-        room: length of the window between that of the longest clip (0) and `full` (1).
-        full: mel frames in the window of inference.
+    `room` sets the length of the window, between that of the longest clip (0) and `full` (1), the
+    mel frames in the window of inference.
     """
     longest = max(len(clip.mel) for clip in clips)
     wanted = longest + room * (full - longest)
