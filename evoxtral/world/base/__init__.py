@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from evoxtral import runs, tags
-from evoxtral.tags import text_key
 
 TEXTS = "texts.npy"
 """Fingerprints of the texts learnt from, beside the shipped checkpoint."""
@@ -34,12 +33,11 @@ def fingerprints(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
 
 def heard_by_base(texts: Sequence[str]) -> list[bool]:
     """Whether the embedded base model was trained on the words of each text."""
-    known = _known()
-    return [_fingerprint(text) in known for text in texts]
+    return [_fingerprint(text) in _known() for text in texts]
 
 
 def _fingerprint(text: str) -> int:
-    return int(runs.digest(text_key(tags.plain_text(text)))[:16], 16)
+    return int(runs.digest(tags.text_key(tags.plain_text(text)))[:16], 16)
 
 
 @cache

@@ -25,9 +25,7 @@ TEST_SETS = {
 
 
 def transcription_scores(
-    model: VoxtralForConditionalGeneration,
-    processor: VoxtralProcessor,
-    kinds: Kinds,
+    model: VoxtralForConditionalGeneration, processor: VoxtralProcessor, kinds: Kinds
 ) -> pd.DataFrame:
     """Corpus word error rate on each test set, with 95 % bootstrap intervals over clips.
 

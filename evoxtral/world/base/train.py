@@ -186,10 +186,8 @@ class Trainer:
     def run(self, folder: Path, evaluate: Callable[[], dict[str, float]]) -> list[dict[str, float]]:
         """Train, resuming from `folder/checkpoint.pt` if a killed run left one.
 
-        What `evaluate` returns enters the log every thousand steps and at the end.
-
-        Returns:
-            The log: one row per `log_every` steps, losses averaged.
+        Returns the log: a row per `log_every` steps with mean losses and, every thousand steps and
+        at the end, what `evaluate` says.
 
         Raises:
             UserError: the loss is not finite.
