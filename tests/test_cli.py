@@ -1,22 +1,18 @@
-"""The command line: every command listed, none slow to say its help, errors in one sentence."""
+"""The command line: quick to say its help, errors in one sentence; what transcribe prints."""
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
+import soundfile
 
 from evoxtral import __version__
 from evoxtral.cli import main
 from helpers import fresh_python
 
-NAMES = ("report", "status", "card", "example", "run", "transcribe")
-
-
-def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    printed = capsys.readouterr().out
-    listed = {line.split()[0] for line in printed.splitlines() if line.startswith("    ")}
-    assert set(NAMES) <= listed
+NAMES = ("report", "status", "card", "example", "run", "transcribe", "speed")
 
 
 def test_no_command_loads_anything_heavy_to_say_its_help() -> None:
@@ -38,3 +34,57 @@ def test_wrong_use_exits_with_two(arguments: list[str], capsys: pytest.CaptureFi
         main(arguments)
     assert stopped.value.code == 2
     assert "usage: evoxtral" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def clip(spoken, tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "clip.wav"
+    soundfile.write(path, spoken.audio(spoken.clips[0]), 16_000)
+    return path
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    code = main(["transcribe", "--device", "cpu", *map(str, arguments)])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_transcripts_are_printed(clip, capsys):
+    code, text, err = run(capsys, clip)
+    assert (code, err) == (0, "")
+    assert text.strip()
+    _, one, _ = run(capsys, clip, "--format", "json")
+    _, both, _ = run(capsys, clip, clip, "--format", "json")
+    assert json.loads(one)["file"] == "clip.wav"
+    assert json.loads(both) == [json.loads(one)] * 2
+    _, both, _ = run(capsys, clip, clip)
+    assert both == f"clip.wav\n{text}\nclip.wav\n{text}"
+
+
+def test_a_bad_file_ends_with_one_and_the_others_are_written(clip, tmp_path, capsys):
+    bad = tmp_path / "bad.wav"
+    soundfile.write(bad, np.zeros(16_000, np.float32), 16_000)
+    code, out, err = run(capsys, bad, clip, "--out", tmp_path / "new", "--format", "srt")
+    assert code == 1
+    assert "1 transcripts are in" in out
+    assert f"1 of 2 files could not be transcribed: {bad}: silent" in err
+    assert err.count("\n") == 1
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["clip.srt"]
+    assert (tmp_path / "new" / "clip.srt").read_text().startswith("1\n00:00:0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["a.wav", "b.wav", "--format", "srt"], "give a folder by --out"),
+        (["x/a.wav", "y/a.mp3", "--out", "z"], "several files would be written to a.txt"),
+        (["a.wav", "--batch", "0"], "--batch is 0"),
+        (["a.wav", "--base", "no/such"], "cannot be loaded"),
+    ],
+)
+def test_wrong_use_is_one_sentence(arguments, sentence, capsys, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (1, "")
+    assert sentence in err
+    assert err.count("\n") == 1
