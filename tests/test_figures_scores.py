@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -61,14 +60,6 @@ def test_ceiling_is_sorted_by_group_then_audibility() -> None:
     assert heads == ["nonverbal", "delivery", "emotion", "pause"]
     [marks] = (line for line in right.lines if line.get_marker() == "D")
     assert sorted(marks.get_xdata()) == pytest.approx(sorted(auc.values()))
-
-
-def test_ceiling_without_a_probe_or_a_score() -> None:
-    frame = tables.tag_scores({"SFT": SCORED["SFT"]}).frame
-    left, right = figures.tag_f1_with_ceiling(frame, {"sad": 0.9}).axes
-    assert len([line for line in right.lines if line.get_marker() == "D"]) == 1
-    dots = [line for line in left.lines if line.get_marker() == "o" and len(line.get_xdata())]
-    assert len(dots) == int(np.isfinite(frame["SFT"]).sum()) == 3
 
 
 def test_unknown_systems_have_looks_of_their_own() -> None:

@@ -122,18 +122,6 @@ def test_differences_are_in_points_around_zero() -> None:
         figures.raft_differences(tables.scores({"SFT": SCORED["SFT"]}, ("wer",)).frame)
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda: figures.training_curves(STEPS, EPOCHS, 1, 0.021),
-        lambda: figures.reward_distribution(ROWS["reward"], [1.0, 0.5], 0.7),
-        lambda: figures.raft_differences(tables.scores(SCORED, ("wer",)).frame),
-    ],
-)
-def test_figures_are_the_same_bytes_twice(draw) -> None:
-    assert figures.save_figure(draw()) == figures.save_figure(draw())
-
-
 # Pages
 
 WORDS = st.sampled_from(["a", "dog", "NOT", "it's", "<b>", "[sad]", "[pause]", "[odd tag]", "[x"])
@@ -189,18 +177,6 @@ def test_marks_are_the_strict_counts(reference: str, prediction: str) -> None:
     shown = " ".join("".join(Reader(fragment).text).split())
     wanted = tags.render(tags.parse(prediction)).replace("[", "").replace("]", "")
     assert shown.replace("✓ ", "").replace("✗ ", "") == (wanted or "nothing written")
-
-
-def test_signs_of_each_kind() -> None:
-    marked = mark("[sighs] I told you so", "[sighs] [sad] I sold you")
-    assert '<span class="tag right">✓ sighs</span>' in marked.html
-    assert '<span class="tag wrong">✗ sad</span>' in marked.html
-    assert "<del>told</del> <ins>sold</ins>" in marked.html
-    assert marked.html.endswith("<del>so</del>")
-    assert mark("[calm] hi", "hi").missed == ["calm"]
-    assert mark("I am NOT", "I am not").errors == 0
-    far = mark("one two three four [pause]", "[pause] one two three four")
-    assert (far.right, far.wrong, far.missed) == ([], ["pause"], ["pause"])
 
 
 def test_page_names_systems_and_plays_sound() -> None:

@@ -69,30 +69,6 @@ def test_ones_own_clip_is_taken_as_it_is(tmp_path: Path) -> None:
     assert specimen.voice == "unknown voice"
 
 
-def test_splits_are_counted() -> None:
-    data = source([*CLIPS, clip("f", "PLAIN", voice="bea")])
-    [row] = chapter.split_summary(data).to_dict("records")
-    assert (row["clips"], row["voices"], row["texts"], row["tags"]) == (6, 2, 6, 6)
-    assert (row["hours"], row["tagged"], row["least"]) == (37.5 / 3600, 5 / 6, 0)
-    assert chapter.durations(data) == {"train": [3.0, 3.0, 6.0, 2.5, 20.0, 3.0]}
-
-
-def test_scripts_have_nothing_to_hear() -> None:
-    data = silent("released", natural=scripts.generate(2, 0), train=scripts.generate(3, 1))
-    assert chapter.specimens(CFG, data) == []
-    assert chapter.durations(data) == {}
-    summary = chapter.split_summary(data)
-    assert summary["split"].tolist() == ["train", "natural"]
-    assert summary[["hours", "voices"]].isna().all(axis=None)
-    assert chapter.audible(CFG, data).empty
-
-
-def test_every_tag_has_a_band_and_three_are_hard() -> None:
-    assert set(chapter.EXPECTED) == set(tags.TAGS)
-    hard = {tag for tag, (_, high) in chapter.EXPECTED.items() if high < 1}
-    assert hard == {"calm", "confused", "scared"}
-
-
 @pytest.mark.usefixtures("own_runs")
 def test_the_probes_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
@@ -110,14 +86,6 @@ def test_the_probes_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings["workers"] is None
     passed = frame.set_index("tag")["pass"]
     assert passed[["laughs", "sad", "calm"]].tolist() == ["no", "yes", "no"]
-
-
-def test_the_error_agrees_with_simulation() -> None:
-    rng = np.random.default_rng(0)
-    tagged, plain = rng.exponential(3, (4000, 40)), rng.exponential(1, (4000, 40))
-    areas = (tagged[:, :, None] > plain[:, None, :]).mean(axis=(1, 2))
-    assert chapter.standard_error(0.75, 80) == pytest.approx(areas.std(), rel=0.05)
-    assert chapter.standard_error(1.0, 80) == 0
 
 
 def test_of_two_texts_alike_the_earlier_stays() -> None:

@@ -43,18 +43,10 @@ def test_rouge_l_is_twice_the_lcs_over_the_lengths(first: str, second: str) -> N
     assert rouge_l(first, second) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("[clears throat] Well...", ["clears", "throat", "well"]),
-        ("CAN'T stop-go 3.5", ["can", "t", "stop", "go", "3", "5"]),
-        ("naïve ...!", ["na", "ve"]),
-    ],
-)
-def test_words_are_lowercased_runs_of_ascii_letters_and_digits(
-    text: str, expected: list[str]
-) -> None:
-    assert words(text) == expected
+def test_words_are_lowercased_runs_of_ascii_letters_and_digits() -> None:
+    assert words("[clears throat] Well...") == ["clears", "throat", "well"]
+    assert words("CAN'T stop-go 3.5") == ["can", "t", "stop", "go", "3", "5"]
+    assert words("naïve ...!") == ["na", "ve"]
 
 
 def brute(texts: list[str], threshold: float) -> dict[tuple[int, int], float]:

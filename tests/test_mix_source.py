@@ -12,7 +12,6 @@ from evoxtral import UserError, params
 from evoxtral.clips.audio import write_audio
 from evoxtral.mix import chapter, source
 from evoxtral.params import DataMix
-from evoxtral.world import scripts
 
 pytestmark = pytest.mark.usefixtures("own_runs")
 
@@ -143,24 +142,9 @@ def test_unknown_tags_of_scripts_follow_the_policy(tmp_path: Path) -> None:
     assert totals == [20, 20, 19]
 
 
-def test_the_released_scripts_are_split_as_published(
-    released_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scripts, "fetch_released", lambda _: released_path)
-    data = source.open_source(config(source="released"))
-    assert {name: len(rows) for name, rows in data.splits.items()} == {
-        "train": 808, "validation": 101, "test": 101,
-    }  # fmt: skip
-    summary = chapter.split_summary(data)
-    assert summary["hours"].isna().all()
-    assert summary["voices"].isna().all()
-    assert chapter.durations(data) == {}
-
-
 def test_what_cannot_be_used_is_one_sentence(recordings: Path, tmp_path: Path) -> None:
-    for name in ("nowhere", "../nowhere.json"):
-        with pytest.raises(UserError, match=r"does not exist: give generated, released, llm, "):
-            source.open_source(config(source=name))
+    with pytest.raises(UserError, match=r"does not exist: give generated, released, llm, "):
+        source.open_source(config(source="../nowhere.json"))
     with pytest.raises(UserError, match="real 'nowhere' does not exist: give hub:owner/name, or"):
         source.open_source(config(real="nowhere"))
     texts = script_file(tmp_path, 9)

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,21 +34,6 @@ PLAN = plan_six(0)
 PROPERTY = settings(deadline=None)
 
 
-def test_splits_and_balanced_sizes_are_the_notes() -> None:
-    rows = PLAN["splits"].set_index("dataset")
-    assert rows["train"].to_dict() == {
-        "gsm8k": 6227, "math": 6250, "squad2": 72999, "hotpotqa": 74138, "humaneval": 137,
-        "mbpp": 356, "all": 160107,
-    }  # fmt: skip
-    assert rows["test"].to_dict() == {
-        "gsm8k": 1246, "math": 1250, "squad2": 14600, "hotpotqa": 14828, "humaneval": 27,
-        "mbpp": 71, "all": 32022,
-    }  # fmt: skip
-    assert PLAN["splits"].groupby("domain")["balanced"].sum().to_dict() == {
-        "": 161488, "code": 712, "math": 12500, "qa": 148276,
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("mix", "side", "counts"),
     [
@@ -62,15 +46,6 @@ def test_splits_and_balanced_sizes_are_the_notes() -> None:
 def test_mixes_are_the_notes(mix: str, side: str, counts: tuple[int, ...]) -> None:
     row = PLAN["mixes"].set_index(["mix", "side"]).loc[(mix, side)]
     assert tuple(row[[*RATIO, "total"]]) == counts
-
-
-def test_humaneval_is_drawn_175_times_and_choices_lose_rows() -> None:
-    rows = PLAN["draws"].set_index("dataset")
-    assert rows.loc["humaneval", ["rows", "drawn"]].tolist() == [137, 24_016]
-    assert round(rows.loc["humaneval", "mean draws"]) == 175
-    assert rows.loc["gsm8k", "distinct"] / rows.loc["gsm8k", "rows"] == pytest.approx(
-        0.632, abs=0.02
-    )
 
 
 def part(name: str, domain: str, n: int) -> Part:
@@ -89,18 +64,9 @@ def test_a_strict_mix_repeats_nothing_and_min_fits_the_ratio(sizes: list[int], s
     assert abs(counts.get("x", 0) - 3 * counts.get("y", 0)) <= 3
 
 
-def test_mixes_are_shuffled_and_follow_the_seed() -> None:
-    parts = [part("a", "x", 300), part("b", "y", 200)]
-    mix = draw_mix(parts, {"x": 1, "y": 1}, "min", 5)
-    assert (mix["domain"] != mix["domain"].shift()).mean() > 0.3
-    pd.testing.assert_frame_equal(mix, draw_mix(parts, {"x": 1, "y": 1}, "min", 5))
-    assert not mix.equals(draw_mix(parts, {"x": 1, "y": 1}, "min", 6))
-
-
 @pytest.mark.parametrize(
     ("parts", "ratio", "message"),
     [
-        ([part("a", "x", 3)], {"x": 1, "y": 1}, r"for \['x'\]"),
         ([part("a", "x", 3), part("b", "z", 3)], {"x": 1}, r"for \['x', 'z'\]"),
         ([part("a", "x", 3), part("b", "y", 0)], {"x": 1, "y": 1}, "'b' has no rows"),
         ([part("a", "x", 3)], {"x": 0}, "parts of 0 or more"),
@@ -136,15 +102,6 @@ def test_no_text_is_on_both_sides_of_any_dataset(keys: list[list[int]], seed: in
         for side, own in zip(sides, rows, strict=True):
             side.update(named[name][row] for row in own)
     assert not sides[0] & sides[1]
-
-
-def test_copies_keep_the_sizes_and_a_new_dataset_the_split_of_another() -> None:
-    copies = [k // 3 if k < 60 else k for k in range(600)]
-    assert [len(rows) for rows in split_rows({"d": copies})["d"]] == [500, 100]
-    alone = split_rows({"a": range(100)}, 2)["a"]
-    both = split_rows({"b": range(100, 150), "a": range(100)}, 2)["a"]
-    assert np.array_equal(alone[1], both[1])
-    assert not np.array_equal(alone[1], split_rows({"a": range(100)}, 3)["a"][1])
 
 
 SIZES = {"math": {"gsm8k": 75, "math": 75}, "qa": {"squad2": 876, "hotpotqa": 890},
@@ -221,14 +178,6 @@ def test_same_seed_same_bytes_and_another_seed_others(root: Path) -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_strata_of_our_own_mix_likewise(tmp_path: Path) -> None:
-    for name, n in (("plain", 90), ("tagged", 600)):
-        raw(tmp_path, name, name, n)
-    info = mix_tree(tmp_path, {"tagged": 3, "plain": 1}, "min")
-    assert info["domain_distribution_train"] == {"tagged": 225, "plain": 75}
-    assert info["domain_intra_balance"] == "equal shares per domain"
-
-
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -244,52 +193,23 @@ def test_a_bad_line_is_named(root: Path, row: dict[str, str], message: str) -> N
         mix_tree(root, RATIO)
 
 
-def test_a_missing_domain_is_named(root: Path) -> None:
-    with pytest.raises(UserError, match="speech"):
-        mix_tree(root, {**RATIO, "speech": 1})
+NOTE: dict[str, Any] = {"id": "gsm8k_0", "dataset": "gsm8k", "domain": "math", "question": "x",
+                        "answer_type": "numeric", "metadata": {"source": "gsm8k"}}  # fmt: skip
 
 
-NOTE: dict[str, Any] = {
-    "id": "gsm8k_0",
-    "dataset": "gsm8k",
-    "domain": "math",
-    "question": "Natalia sold clips to 48 of her friends...",
-    "reference_answer": "24",
-    "answer_type": "numeric",
-    "metadata": {"source": "gsm8k", "original_id": "0"},
-}
-
-
-def test_the_example_of_the_note_round_trips() -> None:
-    assert Record.model_validate(NOTE).model_dump() == NOTE
-
-
-@pytest.mark.parametrize(
-    ("answer", "fits"),
-    [("24", True), ("-0.5", True), ("1,250", True), ("1,250,000.5", True), ("12,50", False),
-     ("1/2", False), (r"\frac{1}{2}", False), ("", False), ("inf", False), ("x", False)],
-)  # fmt: skip
-def test_numbers(answer: str, fits: bool) -> None:
-    if fits:
+def test_numbers() -> None:
+    for answer in ("24", "-0.5", "1,250", "1,250,000.5"):
         assert Record.model_validate(NOTE | {"reference_answer": answer})
-    else:
+    for answer in ("12,50", "1/2", r"\frac{1}{2}", "", "inf", "x"):
         with pytest.raises(ValidationError, match="is no number"):
             Record.model_validate(NOTE | {"reference_answer": answer})
 
 
-@pytest.mark.parametrize(
-    ("solution", "answer"),
-    [
-        (r"\boxed{\text{a {b} c}}", r"\text{a {b} c}"),
-        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
-        (r"\boxed{\left\{x\right.}", r"\left\{x\right."),
-        (r"not \boxed{2}, but \fbox{3}", "3"),
-        (r"so \boxed 5.", "5"),
-        (r"$\boxed{\begin{matrix}1\\2\\\end{matrix}}$", r"\begin{matrix}1\\2\\\end{matrix}"),
-    ],
-)
-def test_boxes(solution: str, answer: str) -> None:
-    assert boxed(solution) == answer
+def test_boxes() -> None:
+    for inside in (r"\text{a {b} c}", r"\left\{x\right.", r"\begin{matrix}1\\2\\\end{matrix}"):
+        assert boxed(rf"so $\boxed{{{inside}}}$") == inside
+    assert boxed(r"not \boxed{2}, but \fbox{3}") == "3"
+    assert boxed(r"so \boxed 5.") == "5"
 
 
 ROWS: dict[str, dict[str, Any]] = {
@@ -336,7 +256,6 @@ def test_rows_of_the_six_datasets_become_records(dataset: str, tmp_path: Path) -
     ("dataset", "row", "message"),
     [
         ("gsm8k", ROWS["gsm8k"] | {"answer": "24 #### many"}, "row 0: .*is no number"),
-        ("gsm8k", ROWS["math"], "row 0: KeyError"),
         ("math", ROWS["math"] | {"solution": "4"}, r"no .*boxed"),
         ("math", ROWS["math"] | {"solution": r"\boxed{4"}, "that closes"),
         ("humaneval", ROWS["humaneval"] | {"canonical_solution": " "}, "must not be empty"),

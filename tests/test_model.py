@@ -11,8 +11,6 @@ import huggingface_hub.constants
 import pytest
 import torch
 from transformers import (
-    BertConfig,
-    BertModel,
     VoxtralConfig,
     VoxtralForConditionalGeneration,
 )
@@ -57,14 +55,16 @@ def test_device_names(monkeypatch):
             device(name)
 
 
+INTEL = {"cpu_name": "Intel Xeon", "avx512_bf16": True}
+
+
 @pytest.mark.parametrize(
     ("known", "precision"),
     [
         ({"avx2": True}, "float32"),
         ({"cpu_name": "AMD EPYC", "avx512_bf16": True}, "bfloat16"),
-        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, "float32"),
-        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, "bfloat16"),
-        ({"architecture": "aarch64", "bf16": True}, "bfloat16"),
+        (INTEL | {"amx_bf16": False}, "float32"),
+        (INTEL | {"amx_bf16": True}, "bfloat16"),
     ],
 )
 def test_a_processor_that_is_slower_in_bfloat16_trains_in_float32(monkeypatch, known, precision):
@@ -122,20 +122,6 @@ def test_digests_say_which_weights_and_inputs_they_are_of(folder):
     assert open_base(str(folder), "cpu").encoder_digest != base.encoder_digest
 
 
-def test_weights_digest_is_of_names_types_shapes_and_values():
-    one = torch.arange(4.0)
-    different = (
-        {"a": one},
-        {"b": one},
-        {"a": one.double()},
-        {"a": one.view(2, 2)},
-        {"a": one + 1},
-        {"a": one, "b": one},
-    )
-    assert len(set(map(weights_digest, different))) == len(different)
-    assert weights_digest({"a": one, "b": one}) == weights_digest({"b": one, "a": one})
-
-
 def refused(name):
     with pytest.raises(UserError, match=r"\A.*cannot be loaded.*: give 'tiny', a folder.*\Z"):
         open_base(str(name), "cpu")
@@ -146,40 +132,25 @@ def test_an_unknown_name_is_refused(name):
     refused(name)
 
 
-@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tekken.json"])
-@pytest.mark.parametrize("spoil", ["missing", "empty", "half"])
-def test_a_spoilt_folder_is_refused(folder, file, spoil):
-    data = (folder / file).read_bytes()
-    (folder / file).unlink()
-    if spoil != "missing":
-        (folder / file).write_bytes(data[: len(data) // 2 if spoil == "half" else 0])
-    refused(folder)
+def halve(path):
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
 
 
-def another_architecture(folder):
-    sizes = {"vocab_size": 8, "hidden_size": 8, "intermediate_size": 8}
-    BertModel(BertConfig(**sizes, num_hidden_layers=1, num_attention_heads=1)).save_pretrained(
-        folder
-    )
+NO_VOXTRAL = {
+    "no config": lambda folder: (folder / "config.json").unlink(),
+    "no tokenizer": lambda folder: (folder / "tekken.json").write_bytes(b""),
+    "half the weights": lambda folder: halve(folder / "model.safetensors"),
+    "fewer layers": lambda folder: change(
+        folder, "config.json", text_config__num_hidden_layers=lambda n: n + 1
+    ),
+    "wider layers": lambda folder: change(
+        folder, "config.json", text_config__hidden_size=lambda n: 2 * n
+    ),
+}
 
 
-def weights_of_another_shape(folder):
-    change(folder, "config.json", text_config__hidden_size=lambda n: 2 * n)
-
-
-def missing_weights(folder):
-    change(folder, "config.json", text_config__num_hidden_layers=lambda n: n + 1)
-
-
-def pickled_weights(folder):
-    model = VoxtralForConditionalGeneration.from_pretrained(folder)
-    (folder / "model.safetensors").unlink()
-    torch.save(model.state_dict(), folder / "pytorch_model.bin")
-
-
-@pytest.mark.parametrize(
-    "spoil", [another_architecture, weights_of_another_shape, missing_weights, pickled_weights]
-)
+@pytest.mark.parametrize("spoil", NO_VOXTRAL.values(), ids=NO_VOXTRAL)
 def test_what_is_no_whole_voxtral_is_refused(folder, spoil):
     spoil(folder)
     refused(folder)
@@ -207,19 +178,6 @@ def test_weights_of_voxtral_mini_as_in_table_1(encoder_lora, trainable):
     assert rows.total.drop("all").sum() == rows.total["all"]
 
 
-def test_the_reports_list_of_names_reaches_into_the_encoder():
-    """Why the targets are anchored expressions: the published variant is what the list gives."""
-    listed = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
-    listed |= {"linear_1", "linear_2"}
-    with torch.device("meta"):
-        modules = [name for name, _ in VoxtralForConditionalGeneration(MINI).named_modules()]
-    theirs = {name for name in modules if name.rpartition(".")[2] in listed}
-    assert {n for n in modules if re.fullmatch(LoraShape(encoder_lora=True).targets, n)} == theirs
-    ours = {n for n in modules if re.fullmatch(LoraShape().targets, n)}
-    assert ours == {name for name in theirs if "audio_tower" not in name}
-    assert len(ours) == 30 * 7 + 2
-
-
 def small(layers=2):
     torch.manual_seed(0)
     model = build_model(replace(SMALL, lm_layers=layers), 300).requires_grad_(False).eval()
@@ -242,15 +200,6 @@ def logits(model):
     mels = torch.randn(1, SMALL.mel_bins, 2 * SMALL.frames, generator=generator)
     with torch.inference_mode():
         return model(input_ids=torch.tensor([[1, *WINDOW, 50, 51]]), input_features=mels).logits
-
-
-@pytest.mark.parametrize("encoder_lora", [False, True])
-def test_only_adapters_learn(encoder_lora):
-    tuned = attach(small(), LoraShape(rank=4, encoder_lora=encoder_lora), seed=0)
-    learning = {name: p.dtype for name, p in tuned.named_parameters() if p.requires_grad}
-    assert all("lora_" in name for name in learning)
-    assert set(learning.values()) == {torch.float32}
-    assert any("audio_tower" in name for name in learning) == encoder_lora
 
 
 def test_fresh_adapters_change_nothing_and_come_from_their_seed():
@@ -286,11 +235,6 @@ def test_a_saved_adapter_tells_its_shape_its_weights_and_its_base_but_no_place(t
     assert digests[0] == digests[1] != digests[2]
 
 
-def half_the_weights(folder):
-    data = (folder / ADAPTER_FILE).read_bytes()
-    (folder / ADAPTER_FILE).write_bytes(data[: len(data) // 2])
-
-
 def in_the_encoder(folder):
     saved(folder, LoraShape(rank=4, alpha=8, encoder_lora=True))
     change(folder, CONFIG_FILE, target_modules=lambda _: LoraShape().targets)
@@ -299,11 +243,8 @@ def in_the_encoder(folder):
 SPOILT = {
     "no config": lambda folder: (folder / CONFIG_FILE).unlink(),
     "broken config": lambda folder: (folder / CONFIG_FILE).write_text("{"),
-    "empty config": lambda folder: (folder / CONFIG_FILE).write_text("{}"),
     "only a pickle": lambda folder: (folder / ADAPTER_FILE).rename(folder / "adapter_model.bin"),
-    "no weights": lambda folder: (folder / ADAPTER_FILE).write_bytes(b""),
-    "half the weights": half_the_weights,
-    "more layers": lambda folder: saved(folder, layers=3),
+    "half the weights": lambda folder: halve(folder / ADAPTER_FILE),
     "fewer layers": lambda folder: saved(folder, layers=1),
     "another rank": lambda folder: change(folder, CONFIG_FILE, r=lambda _: 2),
     "in the encoder": in_the_encoder,

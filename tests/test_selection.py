@@ -19,13 +19,10 @@ from evoxtral.selection import (
     best_of_curve,
     curate,
     curations,
-    drop_flat,
-    group_table,
     mix_untagged,
     random_of,
     score,
 )
-from evoxtral.stats import Ratio, bootstrap_intervals
 
 PROPERTY = settings(deadline=None, max_examples=50)
 COMPLETIONS = pd.DataFrame(
@@ -75,27 +72,6 @@ def test_rewards_that_are_equal_on_paper_tie() -> None:
     assert first == second
 
 
-def test_groups_by_hand() -> None:
-    scored = pd.DataFrame(
-        {
-            "clip": ["b", "a", "a", "b", "a", "c", "a"],
-            "text": ["x", "p", "q", "x", "q", "lone", "r"],
-            "reward": [0.5, 0.25, 0.75, 0.5, 0.75, 1.0, 0.25],
-        }
-    )
-    expected = pd.DataFrame(
-        {
-            "clip": ["a", "b", "c"],
-            "mean": [0.5, 0.5, 1.0],
-            "best": [0.75, 0.5, 1.0],
-            "worst": [0.25, 0.5, 1.0],
-            "spread": [0.5, 0.0, 0.0],
-            "identical": [False, True, True],
-        }
-    )
-    pd.testing.assert_frame_equal(group_table(scored), expected)
-
-
 @PROPERTY
 @given(SCORED, st.randoms(use_true_random=False))
 def test_the_best_of_each_clip_whatever_the_order_of_rows(scored, random) -> None:
@@ -110,25 +86,6 @@ def test_the_best_of_each_clip_whatever_the_order_of_rows(scored, random) -> Non
         assert row == min(
             group, key=lambda r: (-r["reward"], not r["finished"], r["tokens"], r["index"])
         )
-
-
-def test_random_draws_are_even_and_depend_on_seed_and_clip_alone() -> None:
-    scored = table({f"c{i:04}": [(i / 2000, j, True) for j in range(4)] for i in range(2000)})
-    chosen = random_of(scored, 0)
-    counts = np.bincount(chosen["index"], minlength=4)
-    assert counts.sum() == 2000
-    assert (np.abs(counts - 500) < 5 * np.sqrt(2000 * 0.25 * 0.75)).all()
-    assert not chosen.equals(random_of(scored, 1))
-    fewer = scored[scored["clip"] < "c0100"]
-    pd.testing.assert_frame_equal(random_of(fewer, 0), chosen.head(100))
-
-
-def test_flat_groups_are_dropped() -> None:
-    flat = {"flat": [(0.5, 1, True), (0.5, 2, True)], "lone": [(0.9, 1, True)]}
-    scored = table({"wide": [(0.2, 1, True), (0.8, 1, True)], **flat})
-    assert drop_flat(scored)["text"].tolist() == ["wide0", "wide1"]
-    with pytest.raises(UserError, match="raise the temperature or k"):
-        drop_flat(table(flat))
 
 
 # Curation
@@ -147,25 +104,6 @@ def test_of_808_clips_the_report_keeps_727_and_exact_728() -> None:
     assert (exact.kept, exact.dropped) == (728, 80)
     assert report.threshold == 80 / 808  # the 81st lowest, itself dropped
     assert exact.threshold == 79 / 808
-
-
-def test_the_report_rule_is_that_of_its_code() -> None:
-    rng = np.random.default_rng(1)
-    emptied = 0
-    for _ in range(300):
-        n, levels = rng.integers(1, 60), rng.integers(1, 12)
-        rewards = (rng.integers(0, levels, n) / levels).tolist()
-        threshold = sorted(rewards)[len(rewards) // 10]
-        expected = sorted(r for r in rewards if r > threshold)
-        if expected:
-            curated = curate(best(rewards), "report", 0.1)
-            assert sorted(curated.rows["reward"]) == expected
-            assert (curated.threshold, curated.kept + curated.dropped) == (threshold, n)
-        else:
-            emptied += 1
-            with pytest.raises(UserError, match="use the rule 'exact', or raise the temperature"):
-                curate(best(rewards), "report", 0.1)
-    assert 10 < emptied < 150
 
 
 @PROPERTY
@@ -266,14 +204,3 @@ def test_the_curve_equals_selection_on_all_subsets(clips, k, levels, seed) -> No
         ]
         assert values(curve, column) == pytest.approx(expected)
     assert (np.diff(values(curve, "reward")) >= -1e-12).all()
-
-
-def test_intervals_are_those_of_the_clips() -> None:
-    scored = drawn_table(30, 3, 1000, 0)
-    last = best_of_curve(scored).query("column == 'reward'").iloc[-1]
-    rewards = scored.groupby("clip")["reward"].max().to_numpy()
-    expected = bootstrap_intervals({"": Ratio(rewards, np.ones(30))})[""]
-    assert (last["j"], last["n"]) == (3, 30)
-    assert (last["value"], last["low"], last["high"]) == pytest.approx(
-        (expected.value, expected.low, expected.high)
-    )

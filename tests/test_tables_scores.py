@@ -34,15 +34,6 @@ def test_scores_are_the_metrics(protocol: metrics.Protocol) -> None:
     assert len(frame) == len(SCORED["SFT"].table(protocol))
 
 
-def test_reference_and_metrics_can_be_chosen() -> None:
-    table = tables.scores(SCORED, ("tag_f1", "wer"), reference="base")
-    assert table.frame["key"].to_list() == ["tag_f1", "wer"]
-    assert list(table.headers.values())[-1] == "SFT − base"
-    assert "base_difference" not in table.frame
-    alone = tables.scores({"SFT": SCORED["SFT"]})
-    assert list(alone.headers.values()) == ["Metric", "SFT"]
-
-
 def test_cells_hold_value_interval_and_what_is_resolved() -> None:
     row = {"key": "wer", "direction": "lower", "SFT": 0.0447, "SFT_low": 0.04, "SFT_high": 0.05}
     assert with_interval(row, "SFT").split() == ["4.47%", "[4.00,", "5.00]"]
@@ -67,12 +58,6 @@ def test_scores_refuse_what_cannot_be_compared() -> None:
     fewer = metrics.evaluate(REFERENCES[:2], REFERENCES[:2])
     with pytest.raises(UserError, match="same clips"):
         tables.scores({"SFT": SCORED["SFT"], "RL": fewer})
-
-
-def test_scores_are_escaped() -> None:
-    table = tables.scores({"<b>a</b>": SCORED["base"], "x|_y": SCORED["SFT"]}, ("wer",))
-    assert "<b>a</b>" not in tables.to_html(table)
-    assert r"x\|\_y" in tables.to_markdown(table)
 
 
 def test_every_metric_has_a_name() -> None:

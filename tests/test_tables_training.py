@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-from pathlib import Path
 
 import pandas as pd
 
@@ -31,13 +29,6 @@ def test_recipe_sets_three_sources_side_by_side(numbers: paper.Published) -> Non
     assert list(rows)[: len(numbers.hyperparameters)] == list(
         numbers.hyperparameters["hyperparameter"]
     )
-
-
-def test_the_notes_advice_stands_in_the_note(numbers: paper.Published, shared_dir: Path) -> None:
-    note = (shared_dir / "sources" / "training-data-composition.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^- \*\*(.+)\*\*: (.+)$", note.partition("### Training Config")[2], re.M)
-    quotes = dict(numbers.sft_advice[["hyperparameter", "quote"]].to_numpy())
-    assert quotes == dict(lines)
 
 
 def test_parameter_counts_stand_beside_the_published(numbers: paper.Published) -> None:
