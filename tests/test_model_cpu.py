@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import platform
-from types import SimpleNamespace
-
 import pytest
 import torch
 
-from evoxtral.model import LoraShape, cpu, fold, last_logits, narrow, open_base, settle
+from evoxtral.model import LoraShape, fold, last_logits, narrow, settle
 from evoxtral.world.base.model import build_model
-from helpers import fresh_python
 from small_models import SMALL, WINDOW, adapted
 
 KEPT, CPU = 4, torch.device("cpu")
@@ -95,9 +91,10 @@ def test_weights_in_half_precision_stay_so_and_are_rounded_once(change):
     assert torch.equal(made.T, (layer.base_layer.weight.float() + update).bfloat16())
 
 
-@pytest.mark.parametrize("kernel", ["sdpa", "eager"])
-@pytest.mark.parametrize(("kept", "padding"), [(KEPT, False), (KEPT, True), (1, False)])
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(
+    ("kernel", "kept", "padding", "checkpointing"),
+    [("sdpa", KEPT, True, True), ("eager", KEPT, True, False), ("sdpa", 1, False, False)],
+)
 def test_a_narrowed_layer_gives_the_whole_ones_logits_and_gradients(
     kernel, kept, padding, checkpointing
 ):
@@ -111,69 +108,3 @@ def test_a_narrowed_layer_gives_the_whole_ones_logits_and_gradients(
     for logits in (found, expected):
         logits[real].square().mean().backward()
     assert_learns_the_same(part, whole)
-
-
-def test_an_opened_model_computes_its_last_layer_only_where_it_is_asked():
-    model, rows = open_base("tiny", "cpu").model, []
-    for layer in model.model.language_model.layers:
-        layer.mlp.register_forward_hook(lambda _, inputs, __: rows.append(inputs[0].shape[1]))
-    model(input_ids=torch.tensor([[1, 5, 6, 7]]), **last_logits(2, model.device))
-    assert rows == [4, 4, 4, 2]
-
-
-def test_after_a_cache_that_holds_something_or_unasked_the_layer_is_whole():
-    whole, part = model().eval(), model().eval()
-    narrow(part.get_base_model())
-    assert torch.equal(heard(part, padding=True), heard(whole, padding=True))
-    made = []
-    for one, asked in ((whole, {"logits_to_keep": 1}), (part, last_logits(1, CPU))):
-        begun = one(
-            input_ids=torch.tensor([[1, *WINDOW, 5]]),
-            input_features=torch.ones(1, 80, 200),
-            use_cache=True,
-            **asked,
-        )
-        more = one(input_ids=torch.tensor([[6, 7, 8]]), past_key_values=begun.past_key_values)
-        made.append(torch.cat([begun.logits, more.logits], dim=1))
-    torch.testing.assert_close(*made)
-
-
-_FAULTS = """
-import resource, torch
-from evoxtral.model.cpu import keep_freed_memory
-
-def faults():  # pages that the system hands out anew, once the heap has grown
-    for i in range(40):
-        if i == 20:
-            start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        torch.ones(10 * 2**20)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start
-
-before = faults()
-keep_freed_memory()
-print(before, faults())
-"""
-
-glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
-
-
-@glibc
-def test_freed_memory_is_kept():
-    before, after = map(int, fresh_python(_FAULTS).split())
-    assert after < before / 4
-
-
-@glibc
-@pytest.mark.parametrize(("highest", "threshold"), [(2**31, 2**30), (2**25, 2**25)])
-def test_an_old_library_is_given_the_highest_threshold_it_takes(monkeypatch, highest, threshold):
-    taken = {}
-
-    def mallopt(option, value):
-        if option == -3 and value > highest:
-            return 0
-        taken[option] = value
-        return 1
-
-    monkeypatch.setattr(cpu.ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=mallopt))
-    cpu.keep_freed_memory.__wrapped__()
-    assert taken[-3] == threshold

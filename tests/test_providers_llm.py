@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import random
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -18,20 +15,19 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import UserError, params, runs, tags
+from evoxtral import UserError, params, runs
 from evoxtral.mix import source
-from evoxtral.mix.goals import DENSITY, Item, goals
+from evoxtral.mix.goals import Item, goals
 from evoxtral.params import DataMix
 from evoxtral.providers import briefs, llm
 from evoxtral.providers.briefs import Brief
 from evoxtral.providers.llm import BadReplyError, Scripts, Vote
-from evoxtral.world.scripts import DOMAINS, generate
+from evoxtral.world.scripts import generate
 from local_server import CANARY, LocalHandler, LocalServer, everything_in, served
 from test_providers_elevenlabs import Speaker
 
@@ -213,14 +209,6 @@ def test_nothing_is_spent_without_permission(write, writer, monkeypatch) -> None
         write(script_model="")
 
 
-def test_the_allowance_is_a_limit_and_the_next_run_goes_on(write, writer) -> None:
-    with pytest.raises(UserError, match=r"\(2 requests, 300 tokens so far\).*it was 2"):
-        write(allow_requests=2)
-    assert len(writer.requests) == 2
-    write()
-    assert set(writer.asked.values()) == {1}
-
-
 def test_more_scripts_and_more_votes_buy_only_what_is_new(
     write, order, writer, monkeypatch
 ) -> None:
@@ -290,19 +278,6 @@ def test_only_the_bad_rows_are_asked_for_again_and_no_more_than_those_are_kept(
     assert not any(row["tagged_text"].startswith(SEEDS[0]) for row in rows)
 
 
-def test_two_briefs_of_a_round_do_not_bring_the_same(write, writer) -> None:
-    same = json.dumps({"scripts": [{"tagged_text": "we count the boats until evening comes"}]})
-
-    def both(purpose, count):
-        plain = "No tags at all" in writer.requests[count - 1]["messages"][1]["content"]
-        return ("say", same, "stop") if plain and count <= 8 else "obey"
-
-    writer.behave = both
-    texts = [row["tagged_text"] for row in write(40)]
-    assert texts.count("we count the boats until evening comes") == 1
-    assert "too near a script that exists" in rejects()
-
-
 def test_the_judge_votes_three_times_and_the_mean_decides(write, writer) -> None:
     seen: list[str] = []
 
@@ -322,15 +297,6 @@ def test_the_judge_votes_three_times_and_the_mean_decides(write, writer) -> None
     assert not {row["tagged_text"] for row in rows} & {*seen[:2]}
     votes = [r for r in writer.requests if r["response_format"]["json_schema"]["name"] == "vote"]
     assert len(votes) == 7 * 3 + llm.ASKS
-
-
-def test_a_busy_server_is_waited_for(write, writer) -> None:
-    answers = {1: (429, {"retry-after": "0.3"}), 2: (500, {"retry-after": "0.01"})}
-    writer.behave = lambda purpose, count: answers.get(count, "obey")
-    start = time.monotonic()
-    write(5, concurrency=1)
-    assert time.monotonic() - start >= 0.3
-    assert set(writer.answered.values()) == {1}
 
 
 @pytest.mark.parametrize("action", ["cut", (400, {}), (503, {"retry-after": "0.01"})])
@@ -362,42 +328,6 @@ def test_the_key_shows_nowhere(write, writer, tmp_path, caplog, capfd) -> None:
     assert CANARY not in shown + caplog.text + "".join(capfd.readouterr()) + everything_in(tmp_path)
 
 
-KILLED = """
-import json, sys
-from pathlib import Path
-from evoxtral import params
-from evoxtral.mix import source
-from evoxtral.world import scripts
-scripts.fetch_released = lambda _: Path(sys.argv[2])
-source.open_source(params.profile(params.DataMix, "paper", json.loads(sys.argv[1])))
-"""
-
-
-def test_killed_midway_nothing_is_lost_and_nothing_paid_twice(
-    write, order, writer, tmp_path
-) -> None:
-    expected = write(15, votes=2)
-    once = Counter(writer.asked)
-    shutil.rmtree(runs.runs_dir())
-    shutil.rmtree(tmp_path / "bought")
-    writer.asked.clear()
-    writer.answered.clear()
-    writer.delay = 0.03
-    cfg = order(15, votes=2).model_dump_json()
-    arguments = [sys.executable, "-c", KILLED, cfg, str(tmp_path / "released.json")]
-    child = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, env=os.environ)
-    while writer.answered.total() < 12:
-        assert child.poll() is None
-        time.sleep(0.005)
-    child.send_signal(signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    while writer.busy:
-        time.sleep(0.005)
-    assert write(15, votes=2) == expected
-    assert set(writer.asked) == set(once)
-    assert (writer.asked - once).total() <= 2, "at most those under way were asked for again"
-
-
 def test_what_a_model_wrote_is_spoken_and_bought_once(order, writer, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("ELEVENLABS_API_KEY", CANARY)
     with served(Speaker()) as speaker:
@@ -413,87 +343,27 @@ def test_what_a_model_wrote_is_spoken_and_bought_once(order, writer, tmp_path, m
 BRIEF = Brief(0, 5, 1, 2, ("sighs",), ("pause",), True, "podcast", ("[sad] Example.",))
 
 
-def row(text: str, domain: str = "podcast", **more: object) -> dict:
-    return {"tagged_text": text, "domain": domain, **more}
+FAULTS = {
+    "[sighs We are NOT going there today.": "broken brackets",
+    "[sighs] We are NOT going (laughs) there.": "only what is spoken",
+    "Anna: [sighs] We are NOT going there.": "only what is spoken",
+    "[sighs] We are NOT going at 9 today.": "'9': numbers are written as words",
+    "[sighs] NOT going.": "2 words",
+    "[sighs] " + "NOT going " * 40: "80 words",
+    "[sighs] We are not going there today.": "no word in CAPITALS",
+    "We are NOT going there today.": "0 tags: 1 to 2",
+    "[sighs] [sad] [sad] We are NOT going there.": "3 tags",
+    "[sad] We are NOT going there today.": "[sighs] is missing",
+    "[sighs] [pause] We are NOT going there.": "[pause] is not wanted",
+    "[Sighs] We are NOT going there today.": "[sighs] is not one of the tags, in lower case",
+    "[sighs] We are NOT\x07 going there today.": "control characters",
+}
 
 
-def obey(brief: Brief, rng: random.Random) -> str:
-    """A script that fulfils a brief to the letter, and no more than that."""
-    names = list(brief.required)
-    while len(names) < brief.fewest:
-        names.append(rng.choice([name for name in tags.TAGS if name not in brief.avoid]))
-    words = ["".join(rng.choices("abcdefgh", k=9)) for _ in range(12)]
-    words[3] = "NOW" if brief.emphasis else "now"
-    return " ".join([*(f"[{name}]" for name in names), *words])
-
-
-@pytest.mark.parametrize("target", [200, 800])
-def test_a_model_that_obeys_meets_the_targets_of_the_note(target) -> None:
-    rng, cfg = random.Random(0), SimpleNamespace(seed=3)
-    writer = llm._Writer(cfg, target, SEEDS, [], None)
-    while len(writer.accepted) < target:
-        ordered = writer._plan()
-        writer.briefs += len(ordered)
-        for brief in ordered:
-            texts = [obey(brief, rng) for _ in range(brief.rows)]
-            assert [list(briefs.faults(text, brief)) for text in texts] == [[]] * brief.rows
-            writer.accepted += [row(text, brief.domain) for text in texts]
-    judged = {"density", "tags", *(["examples"] if target == 800 else [])}
-    items = [
-        Item(f"{k}", one["tagged_text"], "", one["domain"])
-        for k, one in enumerate(writer.accepted[:target])
-    ]
-    wanted = [goal for goal in goals(items) if goal.table in judged]
-    assert {goal.row: goal.measured() for goal in wanted if goal.verdict() != "yes"} == {}
-    domains = Counter(one["domain"] for one in writer.accepted)
-    assert set(domains) == set(DOMAINS)
-    assert max(domains.values()) - min(domains.values()) <= target / 20
-
-
-def test_a_paraphrase_keeps_the_tags_and_prefers_the_rarest(monkeypatch) -> None:
-    monkeypatch.setattr(briefs, "PARAPHRASES", 1.0)
-    accepted = [row("[sad] [pause] It is NOT here any more."), row("[gasps] Look at that!")]
-    have = Counter(dict.fromkeys(DENSITY, 100)) + Counter(tags.TAGS * 50)
-    have["light (1–2 tags)"] = have["gasps"] = 0
-    brief = briefs.next_brief(have, 0, SEEDS, accepted, 3)
-    assert brief.source == accepted[1]["tagged_text"]
-    assert (brief.required, brief.rows, brief.fewest, brief.most) == (("gasps",), 2, 1, 1)
-    assert brief.source in briefs.writing(brief)[1]["content"]
-    assert briefs.next_brief(have, 0, SEEDS, [], 3).source is None
-
-
-def test_pauses_and_capitals_stay_in_their_band() -> None:
-    have = briefs.tally([row("[pause] [sad] It is NOT here.")] * 30)
-    have["none (0 tags)"] = 30
-    brief = briefs.next_brief(have, 0, SEEDS, [], 3)
-    assert (brief.avoid, brief.emphasis, brief.most) == (("pause",), False, 5)
-    assert brief == briefs.next_brief(have, 0, SEEDS, [], 3)
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("[sighs] We are NOT going there today.", None),
-        ("[sighs We are NOT going there today.", "broken brackets"),
-        ("[sighs] We are NOT going (laughs) there.", "only what is spoken"),
-        ("Anna: [sighs] We are NOT going there.", "only what is spoken"),
-        ('"[sighs] We are NOT going there today."', "only what is spoken"),
-        ("[sighs] We are NOT going at 9 today.", "'9': numbers are written as words"),
-        ("[sighs] NOT going.", "2 words"),
-        ("[sighs] " + "NOT going " * 40, "80 words"),
-        ("[sighs] We are not going there today.", "no word in CAPITALS"),
-        ("We are NOT going there today.", "0 tags: 1 to 2"),
-        ("[sighs] [sad] [sad] We are NOT going there.", "3 tags"),
-        ("[sad] We are NOT going there today.", "[sighs] is missing"),
-        ("[sighs] [pause] We are NOT going there.", "[pause] is not wanted"),
-        ("[sniffs] [sighs] We are NOT going there.", "[sniffs] is not one of the tags"),
-        ("[Sighs] We are NOT going there today.", "[sighs] is not one of the tags, in lower case"),
-        ("[sighs] We are NOT\x07 going there today.", "control characters"),
-    ],
-)
-def test_a_script_is_held_to_its_brief(text, reason) -> None:
-    found = next(briefs.faults(text, BRIEF), None)
-    assert found == reason if reason is None else reason in found
+@pytest.mark.parametrize("text", FAULTS)
+def test_a_script_is_held_to_its_brief(text) -> None:
+    assert FAULTS[text] in next(briefs.faults(text, BRIEF))
+    assert list(briefs.faults("[sighs] We are NOT going there today.", BRIEF)) == []
 
 
 def test_a_paraphrase_has_the_same_tags() -> None:
@@ -502,40 +372,8 @@ def test_a_paraphrase_has_the_same_tags() -> None:
     assert "not the same tags" in briefs.faults("[sad] We are NOT [calm] going there.", brief)
 
 
-@pytest.mark.parametrize("score", [0, 6, 4.5, "4", None])
-def test_a_vote_is_a_whole_number_from_one_to_five(score) -> None:
-    assert llm.parsed(json.dumps({"reasoning": "r", "score": 4}), Vote).score == 4
-    with pytest.raises(BadReplyError):
-        llm.parsed(json.dumps({"reasoning": "r", "score": score}), Vote)
-
-
 @given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
 def test_no_reply_breaks_the_reader(content) -> None:
     for form in (Scripts, Vote):
         with pytest.raises(BadReplyError):
             llm.parsed(content, form)
-
-
-def test_near_texts_are_found_with_and_without_their_tags() -> None:
-    existing = ["[sad] We never saw the harbour again that year."]
-    texts = [
-        "[calm] [pause] [sighs] We never saw the harbour again that year.",
-        "Nobody knows where the keys are.",
-        "Nobody knows where the keys were.",
-        "[calm] All is well.",
-    ]
-    assert briefs.near_existing(texts, existing) == {0, 2}
-    assert briefs.near_existing([], existing) == set()
-    assert briefs.near_existing(["one"], []) == set()
-
-
-def test_the_prompt_says_what_is_checked() -> None:
-    system, user = (message["content"] for message in briefs.writing(BRIEF))
-    assert all(f"[{name}]" in system for name in tags.TAGS)
-    for part in ("5 new", "podcast", "1 to 2 tags", "[sighs]", "None has [pause]", "CAPITALS",
-                 "5 to 65 words", "1. [sad] Example."):  # fmt: skip
-        assert part in user
-    openings = {briefs.writing(replace(BRIEF, number=n))[1]["content"][:20] for n in range(3)}
-    assert len(openings) == 3
-    plain = replace(BRIEF, fewest=0, most=0, required=(), avoid=(), emphasis=False)
-    assert "No tags at all" in briefs.writing(plain)[1]["content"]

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import pickle
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import Trainer
 
-from evoxtral import UserError, params, processes, runs, train
+from evoxtral import UserError, params, processes, train
 from evoxtral.decode import transcribe
 from evoxtral.model import (
     ADAPTER_FILE,
@@ -37,7 +31,7 @@ from evoxtral.model import (
 )
 from evoxtral.train import ADAPTER, LOG, SEAL, SUMMARY, EveryStep, finetune, newest_whole, read_log
 from evoxtral.train.trainer import Examples, FineTuner, Watched
-from helpers import Heard, until
+from helpers import Heard, killed
 from small_models import small_base
 
 SHAPE = LoraShape(rank=8, alpha=16, dropout=0.05)
@@ -125,16 +119,6 @@ def distance(a, b):
     return max((a[n] - b[n]).abs().max().item() / a[n].abs().max().item() for n in a)
 
 
-@pytest.mark.slow
-def test_the_loss_falls_on_a_handful_of_clips(task, tmp_path):
-    own = task()
-    own.watched = own.watched[:1]
-    tuned = own.run(tmp_path, recipe(epochs=10))
-    assert tuned.steps.loss.iloc[-3:].mean() < 0.3 * tuned.steps.loss.iloc[0]
-    assert tuned.epochs.validation_loss.iloc[-1] < 0.3 * tuned.epochs.validation_loss.iloc[0]
-    assert tuned.epochs.validation_wer.iloc[-1] < tuned.epochs.validation_wer.iloc[0]
-
-
 def test_what_is_left_is_an_adapter_and_a_log_of_every_step_and_epoch(done):
     left = {path.relative_to(done).as_posix() for path in done.rglob("*") if path.is_file()}
     assert left == {LOG, SUMMARY, f"{ADAPTER}/{CONFIG_FILE}", f"{ADAPTER}/{ADAPTER_FILE}"}
@@ -166,15 +150,12 @@ def test_a_run_repeats_bit_for_bit_and_a_finished_one_is_left_as_it_is(done, tas
     assert {p: p.stat().st_mtime_ns for p in done.rglob("*") if p.is_file()} == before
 
 
-def test_micro_batches_and_recomputing_do_not_change_what_is_learnt(small, tmp_path):
-    """Their clips differ in length, and the loss is per token of the whole step."""
-    whole = small().run(tmp_path / "whole", quiet(epochs=1, micro_batch=4), PLAIN_SHAPE)
-    for size in (2, 1):
-        tuned = small().run(tmp_path / str(size), quiet(epochs=1, micro_batch=size), PLAIN_SHAPE)
-        assert distance(whole, tuned) < 0.01
-        np.testing.assert_allclose(tuned.steps.loss, whole.steps.loss, rtol=1e-3)
-    recomputed = quiet(epochs=1, micro_batch=4, checkpointing=True)
-    assert distance(whole, small().run(tmp_path / "again", recomputed, PLAIN_SHAPE)) < 1e-4
+def test_recomputing_does_not_change_what_is_learnt(small, tmp_path):
+    whole, recomputed = (
+        small().run(tmp_path / str(on), quiet(epochs=1, checkpointing=on), PLAIN_SHAPE)
+        for on in (False, True)
+    )
+    assert distance(whole, recomputed) < 1e-4
 
 
 def test_noise_dropout_smoothing_and_seed_are_there_and_only_in_training(small, tmp_path):
@@ -223,21 +204,10 @@ def test_the_encoder_learns_too_where_that_is_asked_for(small, tmp_path):
     assert all(moved[name].abs().max() > 0 for name in inside)
 
 
-def test_it_goes_on_from_an_adapter(done, task, tmp_path):
-    tuned = task().run(tmp_path, quiet(epochs=1, learning_rate=1e-7), done / ADAPTER)
-    assert distance(read_log(done), tuned) < 1e-3
-    first, last = read_log(done).epochs, tuned.epochs
-    chosen = first[first.epoch == read_log(done).best_epoch].validation_loss.item()
-    assert last.validation_loss.iloc[0] == pytest.approx(chosen, rel=1e-4)
-
-
-@pytest.mark.parametrize(("batch", "micro"), [(4, 3), (5, 2)])
-def test_a_batch_that_does_not_divide_is_refused_before_any_work(small, tmp_path, batch, micro):
-    one = small()
-    with pytest.raises(UserError, match=f"batch {batch} is no multiple of micro_batch {micro}"):
-        one.run(tmp_path, recipe(batch=batch, micro_batch=micro))
+def test_a_batch_that_does_not_divide_is_refused_before_any_work(small, tmp_path):
+    with pytest.raises(UserError, match="batch 4 is no multiple of micro_batch 3"):
+        small().run(tmp_path, recipe(micro_batch=3))
     assert not list(tmp_path.iterdir())
-    assert list(one.base.model.model.audio_tower.parameters()), "the base is as it was"
 
 
 def poison(monkeypatch, step):
@@ -251,24 +221,17 @@ def poison(monkeypatch, step):
     monkeypatch.setattr(EveryStep, "on_step_end", on_step_end)
 
 
-@pytest.mark.parametrize(
-    ("spoilt", "noticed", "kept"), [(1, 2, []), (3, 4, [2]), (4, 4, [2]), (6, 6, [2, 4])]
-)
+@pytest.mark.parametrize(("spoilt", "noticed", "kept"), [(3, 4, [2]), (6, 6, [2, 4])])
 def test_a_loss_that_is_not_finite_stops_within_a_step(
     small, tmp_path, monkeypatch, spoilt, noticed, kept
 ):
-    """After steps 4 and 6 validation notices, before a checkpoint of such weights is written."""
-    with monkeypatch.context() as patch:
-        poison(patch, spoilt)
-        with pytest.raises(UserError, match=rf"not finite at step {noticed}: lower learning_rate"):
-            small().run(tmp_path / "nan")
+    """After step 6 validation notices, before a checkpoint of such weights is written."""
+    poison(monkeypatch, spoilt)
+    with pytest.raises(UserError, match=rf"not finite at step {noticed}: lower learning_rate"):
+        small().run(tmp_path / "nan")
     found = {path.name for path in (tmp_path / "nan" / "checkpoints").glob("*")}
     assert found == {f"checkpoint-{step}" for step in kept}
     assert not (tmp_path / "nan" / ADAPTER).exists()
-    if spoilt == 3:
-        mended, whole = small().run(tmp_path / "nan"), small().run(tmp_path / "whole")
-        assert adapter_digest(mended.adapter) == adapter_digest(whole.adapter)
-        pd.testing.assert_frame_equal(mended.epochs, whole.epochs, check_exact=True)
 
 
 def forget_words(task):
@@ -286,14 +249,8 @@ def forget_words(task):
 def test_training_stops_where_plain_speech_suffers_and_stays_so_after_a_kill(
     task, tmp_path, monkeypatch
 ):
-    cfg = quiet(epochs=8, plain_limit=0.02)
-    tuned = forget_words(task).run(tmp_path / "whole", cfg, PLAIN_SHAPE)
-    plain = tuned.epochs.plain_wer.to_numpy()
-    assert tuned.stopped
-    assert len(plain) < 9
-    assert plain[0] == 0
-    assert plain[-1] > 0.02
-    assert all(value <= 0.02 for value in plain[:-1]), "it stops at the first epoch beyond"
+    """With a patience of one it bears one epoch beyond the limit, and stops at the second."""
+    cfg = quiet(epochs=8, plain_limit=0.02, plain_patience=1)
 
     def die(*_):
         raise KeyboardInterrupt
@@ -301,20 +258,13 @@ def test_training_stops_where_plain_speech_suffers_and_stays_so_after_a_kill(
     with monkeypatch.context() as patch:
         patch.setattr(train, "_finish", die)
         with pytest.raises(KeyboardInterrupt):
-            forget_words(task).run(tmp_path / "killed", cfg, PLAIN_SHAPE)
-    again = forget_words(task).run(tmp_path / "killed", cfg, PLAIN_SHAPE)
-    assert again.stopped
-    pd.testing.assert_frame_equal(again.epochs, tuned.epochs)
-    assert distance(again, tuned) == 0
-
-
-def test_patience_bears_some_epochs_beyond_the_limit(task, tmp_path):
-    patient = quiet(epochs=8, plain_limit=0.02, plain_patience=2)
-    tuned = forget_words(task).run(tmp_path, patient, PLAIN_SHAPE)
-    beyond = (tuned.epochs.plain_wer > 0.02).tolist()
+            forget_words(task).run(tmp_path, cfg, PLAIN_SHAPE)
+    tuned = forget_words(task).run(tmp_path, cfg, PLAIN_SHAPE)
     assert tuned.stopped
-    assert beyond[-3:] == [True] * 3
-    assert [True] * 3 not in [beyond[i : i + 3] for i in range(len(beyond) - 3)]
+    assert len(tuned.epochs) < 9
+    assert tuned.epochs.plain_wer[0] == 0
+    beyond = "".join("+" if wer > 0.02 else "-" for wer in tuned.epochs.plain_wer)
+    assert beyond.index("++") == len(beyond) - 2
 
 
 @pytest.mark.parametrize(
@@ -389,229 +339,49 @@ def test_what_is_no_lack_of_memory_or_cannot_be_mended_ends_it(small, tmp_path, 
         small().run(tmp_path / "broken")
 
 
-@pytest.mark.parametrize(
-    ("batch", "before", "after"), [(16, 16, 8), (12, 6, 3), (10, 5, 2), (7, 7, 1)]
-)
-def test_half_divides_the_batch(batch, before, after):
-    made = train.smaller(recipe(batch=batch, micro_batch=before))
-    assert made == recipe(batch=batch, micro_batch=after)
-
-
-def test_several_processes_start_again(monkeypatch):
+def test_half_divides_the_batch_and_several_processes_start_again(monkeypatch):
+    for batch, before, after in ((16, 16, 8), (12, 6, 3), (10, 5, 2), (7, 7, 1)):
+        made = train.smaller(recipe(batch=batch, micro_batch=before))
+        assert made == recipe(batch=batch, micro_batch=after)
     monkeypatch.setattr(processes, "_team", processes._Team(0, 2))
     with pytest.raises(UserError, match="with 8 examples at a time: set micro_batch to 4 and run"):
         train.smaller(recipe(batch=16, micro_batch=16))
 
 
-TRAIN = """
-import os, sys
-from pathlib import Path
-
-import torch
-from safetensors.torch import load_file
-
-from evoxtral import params
-from evoxtral.model import LoraShape, Prompter, open_base
-from evoxtral.train import finetune
-from evoxtral.train.trainer import Examples, Watched
-
-class Heard(list):
-    windows = property(lambda self: [1] * len(self))
-
-def run(base, folder):
-    features = load_file(base / "features.safetensors")["features"]
-    opened = open_base(str(base), "cpu")
-    heard, prompter = Heard(features.split(1)), Prompter(opened)
-    texts = ["[sighs] Fine.", "No.", "What do you think?", "[pause] Go on!"] * 2
-    examples = Examples(heard, texts, range(8), prompter, [1.0] * 8)
-    few = Examples(Heard(heard[:2]), texts[:2], range(2), prompter, [1.0] * 2)
-    watched = [Watched("validation", few, [4.0] * 2)]
-    cfg = params.profile(params.Sft, "tiny", {
-        "learning_rate": 5e-3, "epochs": 4, "batch": 4, "micro_batch": 2, "neftune_alpha": 5.0,
-        "precision": "float32",
-    })
-    finetune(folder, opened, cfg, LoraShape(rank=4, alpha=8), examples, watched)
-
-# Imports take seconds and a run less: each run is a fork, and the parent never computes.
-print("ready", flush=True)
-for line in sys.stdin:
-    base, folder = map(Path, line.split())
-    child = os.fork()
-    if not child:
-        torch.set_num_threads(1)
-        sys.stdout = open(os.devnull, "w")
-        run(base, folder)
-        os._exit(0)
-    print(child, flush=True)
-    print(os.waitpid(child, 0)[1], flush=True)
-"""
-
-
-class Runner:
-    """Runs that can be killed; each is a process of its own."""
-
-    def __init__(self, process, base):
-        self.process, self.base = process, base
-
-    def start(self, folder):
-        self.process.stdin.write(f"{self.base} {folder}\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def wait(self):
-        """How the run ended: 0, or the signal that killed it."""
-        return int(self.process.stdout.readline())
-
-    def finish(self, folder):
-        """The adapter's digest and what was logged; without the times, which differ."""
-        self.start(folder)
-        assert self.wait() == 0
-        tuned = read_log(folder)
-        log = tuned.steps.to_csv(), tuned.epochs.to_csv(), tuned.best_epoch
-        return adapter_digest(tuned.adapter), log
-
-
-@pytest.fixture(scope="module")
-def runner(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("base") / "small"
-    small_base(folder)
-    save_file({"features": torch.randn(8, 400, 32)}, folder / "features.safetensors")
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", TRAIN],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout.readline() == "ready\n"
-        yield Runner(process, folder)
-        process.stdin.close()
-
-
-@pytest.fixture(scope="module")
-def whole(runner, tmp_path_factory):
-    """What an uninterrupted run ends in, and how long it takes."""
-    start = time.monotonic()
-    return runner.finish(tmp_path_factory.mktemp("whole")), time.monotonic() - start
-
-
-def kill_somewhere(runner, folder, rng, seconds):
-    """Kill a run at any time of its life, or while it writes a checkpoint."""
-    child = runner.start(folder)
-    saved = folder / "checkpoints" / f"checkpoint-{2 * rng.randrange(1, 5)}"
-    if rng.random() < 0.5:
-        time.sleep(rng.uniform(0, seconds))
-    else:
-        until(lambda: saved.exists() or (folder / SUMMARY).exists())
-        time.sleep(rng.uniform(0, 0.03))
-    with suppress(ProcessLookupError):  # it had ended and was reaped
-        os.kill(child, signal.SIGKILL)
-    return runner.wait()
+KILLED = recipe(epochs=4)
 
 
 @pytest.mark.parametrize(
     "kills", [pytest.param(3, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.check)]
 )
-def test_killed_anywhere_and_resumed_it_is_the_same_adapter(runner, whole, tmp_path, kills):
-    rng, died, (result, seconds) = random.Random(kills), 0, whole
-    for kill in range(kills):
-        own = tmp_path / str(kill)
-        died += kill_somewhere(runner, own, rng, seconds) == signal.SIGKILL
-        assert runner.finish(own) == result, f"kill {kill}"
+def test_killed_anywhere_and_resumed_it_is_the_same_adapter(small, tmp_path, kills):
+    """While a checkpoint is written or a little later."""
+    rng, died, whole = random.Random(kills), 0, small().run(tmp_path / "whole", KILLED)
+    for attempt in range(kills):
+        own = tmp_path / str(attempt)
+        saved = own / "checkpoints" / f"checkpoint-{2 * (1 + attempt % 4)}"
+        pause = rng.uniform(0, 0.03)
+        work = partial(small().run, own, KILLED)
+        died += killed(work, lambda s=saved, p=pause: s.exists() and not time.sleep(p))
+        tuned = small().run(own, KILLED)
+        assert adapter_digest(tuned.adapter) == adapter_digest(whole.adapter), f"kill {attempt}"
+        pd.testing.assert_frame_equal(tuned.epochs, whole.epochs, check_exact=True)
         assert not (own / "checkpoints").exists()
     assert died > kills / 2
 
 
-@pytest.fixture(scope="module")
-def interrupted(runner, tmp_path_factory):
-    """A run killed with at least two whole checkpoints."""
-    folder = tmp_path_factory.mktemp("interrupted")
-    child = runner.start(folder)
-    until((folder / "checkpoints" / "checkpoint-6" / SEAL).exists)
-    os.kill(child, signal.SIGKILL)
-    assert runner.wait() == signal.SIGKILL
-    shutil.rmtree(folder / "checkpoints" / "checkpoint-8", ignore_errors=True)
-    return folder
-
-
-@pytest.fixture
-def copy(interrupted, tmp_path):
-    return shutil.copytree(interrupted, tmp_path / "copy")
-
-
-def test_the_newest_whole_checkpoint_is_found(copy, tmp_path):
-    checkpoints = copy / "checkpoints"
-    (checkpoints / "checkpoint-best").mkdir()
-    (checkpoints / "checkpoint-999").write_text("a file")
-    assert newest_whole(checkpoints) == checkpoints / "checkpoint-6"
-    assert newest_whole(copy / "nowhere") is None
-    for step in (2, 10, 9):  # by number, not by name
-        runs.write_json(tmp_path / f"checkpoint-{step}" / SEAL, {})
-    assert newest_whole(tmp_path) == tmp_path / "checkpoint-10"
-
-
-FILES = (
-    ADAPTER_FILE,
-    CONFIG_FILE,
-    "optimizer.pt",
-    "scheduler.pt",
-    "rng_state.pth",
-    "trainer_state.json",
-)
-
-
-@pytest.mark.parametrize("name", [*FILES, SEAL])
-def test_a_checkpoint_that_is_not_whole_is_passed_over(copy, name):
-    newest = copy / "checkpoints" / "checkpoint-6"
-    assert set(FILES) | {SEAL} <= {path.name for path in newest.iterdir()}
-    data = (newest / name).read_bytes()
-    changed = bytes([data[0] ^ 1, *data[1:]])
-    for spoilt in (data[: len(data) // 2], b"", changed, None):
-        if spoilt is None:
-            (newest / name).unlink()
-        else:
-            (newest / name).write_bytes(spoilt)
-        assert newest_whole(copy / "checkpoints").name == "checkpoint-4"
-
-
-class Planted:
-    """A pickle that leaves a trace where it is loaded."""
-
-    def __init__(self, trace):
-        self.trace = str(trace)
-
-    def __reduce__(self):
-        return Path.touch, (Path(self.trace),)
-
-
-def plant(folder, name, trace):
-    (folder / name).write_bytes(pickle.dumps(Planted(trace)))
-
-
-def test_a_planted_pickle_is_never_loaded(copy, runner, whole, tmp_path):
-    """Beside the checkpoints, in a whole one, and in the place of one of its files."""
-    trace, checkpoints = tmp_path / "trace", copy / "checkpoints"
-    plant(tmp_path, "live.pkl", trace)
-    pickle.loads((tmp_path / "live.pkl").read_bytes())
-    trace.unlink()  # it is live, so its absence later says something
-    plant(copy, "adapter_model.bin", trace)
-    plant(checkpoints / "checkpoint-6", "training_args.bin", trace)
-    plant(checkpoints / "checkpoint-4", "optimizer.pt", trace)
-    (checkpoints / "checkpoint-99").mkdir()
-    plant(checkpoints / "checkpoint-99", "rng_state.pth", trace)
-    assert newest_whole(checkpoints).name == "checkpoint-2"
-    assert runner.finish(copy) == whole[0]
-    assert not trace.exists()
-
-
-def test_a_forged_checkpoint_does_not_run_code_either(copy, runner, tmp_path):
-    """Whoever can write the seal too can break the run, and nothing more."""
-    trace, newest = tmp_path / "trace", copy / "checkpoints" / "checkpoint-6"
-    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
-        plant(newest, name, trace)
-    (newest / SEAL).write_bytes(train._seal(newest))
-    assert newest_whole(copy / "checkpoints") == newest
-    runner.start(copy)
-    assert runner.wait() != 0
-    assert not trace.exists()
+def test_a_checkpoint_that_is_not_whole_is_passed_over(small, tmp_path):
+    own = tmp_path / "checkpoints"
+    killed(partial(small().run, tmp_path, KILLED), (own / "checkpoint-6" / SEAL).exists)
+    shutil.rmtree(own / "checkpoint-8", ignore_errors=True)
+    (own / "checkpoint-999").write_text("a file")
+    newest = own / "checkpoint-6"
+    assert newest_whole(own) == newest
+    for path in newest.iterdir():
+        data = path.read_bytes()
+        for spoilt in (data[: len(data) // 2], bytes([data[0] ^ 1, *data[1:]]), None):
+            path.unlink() if spoilt is None else path.write_bytes(spoilt)
+            assert newest_whole(own).name == "checkpoint-4", path.name
+        path.write_bytes(data)
+    assert newest_whole(own) == newest
+    assert newest_whole(tmp_path / "nowhere") is None

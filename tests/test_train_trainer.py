@@ -19,7 +19,6 @@ from evoxtral.train.trainer import (
     Examples,
     LengthSampler,
     collate,
-    masked,
     token_loss,
 )
 from helpers import Heard
@@ -98,12 +97,6 @@ def test_transcripts_start_in_one_column_and_labels_are_they(examples):
     assert batch["weights"].tolist() == [1.0, 0.5, 2.0, 1.0]
 
 
-def test_what_is_masked_can_be_shown(examples):
-    shown = masked(examples, 0)
-    assert "".join(piece for piece, learnt in shown if learnt) == "[sighs] Fine.</s>"
-    assert sum(not learnt for _, learnt in shown) == len(examples.prompter.prompt(1))
-
-
 def tuned(base):
     """In float64, so that a difference is one of arithmetic, not of rounding."""
     return adapted(read_cached(base.model), LoraShape(rank=4, dropout=0.0), 0.05).double()
@@ -142,25 +135,6 @@ def test_without_weights_it_is_voxtrals_own_loss(base, examples):
     assert_same(model, short_loss(model, batch), model(**own, labels=labels).loss)
 
 
-def test_two_unequal_micro_batches_are_one_batch(base, examples):
-    model = tuned(base)
-    whole, parts = batch_of(examples), [batch_of(examples, r) for r in ((1, 2, 3), (0,))]
-    tokens = int(whole["labels"].ne(IGNORED).sum())
-    assert sum(int(part["labels"].ne(IGNORED).sum()) for part in parts) == tokens
-    assert_same(
-        model, sum(short_loss(model, part, tokens) for part in parts), short_loss(model, whole)
-    )
-
-
-def test_padding_is_not_seen(base, examples):
-    """Each clip's loss in company is its loss alone, left-padded request included."""
-    model, batch = tuned(base), batch_of(examples)
-    tokens = int(batch["labels"].ne(IGNORED).sum())
-    with torch.inference_mode():
-        alone = [short_loss(model, batch_of(examples, (row,)), tokens) for row in range(4)]
-        torch.testing.assert_close(sum(alone), short_loss(model, batch), rtol=1e-5, atol=1e-6)
-
-
 def test_a_weight_is_a_factor_of_a_clips_loss():
     torch.manual_seed(0)
     logits, labels = (
@@ -194,12 +168,6 @@ def test_label_smoothing_is_in_the_gradient_and_not_in_the_value():
 
 
 LENGTHS = np.random.default_rng(0).integers(100, 200, 1_003).tolist()
-BATCH = 8
-
-
-def batches(sampler):
-    order = list(sampler)
-    return [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
 
 
 @given(
@@ -217,23 +185,8 @@ def test_every_example_comes_once_and_the_end_is_filled_up(lengths, batch, even)
     assert order[len(lengths) :] == [FILLER] * (len(order) - len(lengths))
 
 
-def test_the_first_batch_has_the_longest_example():
-    first = batches(LengthSampler(LENGTHS, BATCH, seed=0))[0]
-    assert max(LENGTHS) in [LENGTHS[i] for i in first]
-
-
-def test_examples_of_a_batch_are_of_like_length_and_neighbouring_batches_are_not():
-    means, spreads = [], []
-    for own in batches(LengthSampler(LENGTHS, BATCH, seed=0))[1:-1]:
-        values = [LENGTHS[i] for i in own]
-        means.append(np.mean(values))
-        spreads.append(max(values) - min(values))
-    assert np.median(spreads) < 5
-    assert abs(np.corrcoef(means[:-1], means[1:])[0, 1]) < 0.3
-
-
 def test_the_order_is_one_of_seed_and_epoch():
-    one, again, other = (LengthSampler(LENGTHS, BATCH, seed=seed) for seed in (0, 0, 1))
+    one, again, other = (LengthSampler(LENGTHS, 8, seed=seed) for seed in (0, 0, 1))
     assert list(one) == list(again)
     assert list(one) != list(other)
     again.set_epoch(1)
