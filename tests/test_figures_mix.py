@@ -13,7 +13,6 @@ from matplotlib.patches import Rectangle
 from evoxtral import tags
 from evoxtral.clips.audio import to_mp3
 from evoxtral.figures import mix as figures
-from evoxtral.figures import save_figure
 from evoxtral.mix.chapter import Heard, Specimen
 from evoxtral.mix.composition import judge
 from evoxtral.mix.goals import DENSITY, Item
@@ -135,7 +134,3 @@ def test_pages_hold_sounds_and_pictures_and_are_the_same_bytes_again() -> None:
     decoded, rate = soundfile.read(io.BytesIO(to_mp3(tone(440, 1.0))))
     assert rate == RATE
     assert len(decoded) == pytest.approx(RATE, abs=2400)
-
-
-def test_the_same_figure_gives_the_same_bytes() -> None:
-    assert save_figure(figures.density(SETS)) == save_figure(figures.density(SETS))

@@ -47,13 +47,6 @@ def test_cells_hold_value_interval_and_what_is_resolved() -> None:
     assert difference(row, "SFT") is None
 
 
-def test_a_rate_that_nobody_defines_is_a_dash() -> None:
-    table = tables.scores(SCORED, ("tag_precision",))
-    assert table.cells()[0][1:3] == ["—", "—"]
-    assert table.cells()[0][4] == "—"
-    assert "nan" not in tables.to_markdown(table) + tables.to_html(table)
-
-
 def test_scores_refuse_what_cannot_be_compared() -> None:
     fewer = metrics.evaluate(REFERENCES[:2], REFERENCES[:2])
     with pytest.raises(UserError, match="same clips"):

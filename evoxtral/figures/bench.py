@@ -27,6 +27,7 @@ from evoxtral.figures.style import (
     WIDTH,
     System,
     forest,
+    legend,
     looks,
     panels,
     styled,
@@ -55,29 +56,21 @@ _Row = Mapping[Hashable, Any]
 
 @styled
 def core_metrics(core: pd.DataFrame) -> Figure:
-    """Small multiples: one panel per metric, one bar per system, each panel on its own scale.
-
-    Args:
-        core: see the module; systems `base`, `sft` and `rl`, in capitals or not.
-    """
+    """A panel per metric, a bar per system (`base`, `sft`, `rl`), each panel on its own scale."""
     core = core.rename(columns=str.lower)
-    groups = [(title, core[core["direction"] == way]) for way, title in _WAYS]
-    columns = max(len(rows) for _, rows in groups)
-    figure = Figure(figsize=(WIDTH, 0.4 + 2.1 * len(groups)), layout="constrained")
-    said = [
-        f"{row['metric']}: "
-        + ", ".join(f"{look.label} {100 * row[name]:.2f}%" for name, look in SYSTEMS.items())
-        for row in core.to_dict("records")
-    ]
-    figure.set_label("; ".join(said))
-    grid = figure.subplots(len(groups), columns, squeeze=False)
-    for axes, (title, rows) in zip(grid, groups, strict=True):
-        axes[0].annotate(f"{title}, %", (0, 1), (0, 28), xycoords="axes fraction", color=GREY,
-                         annotation_clip=False, **_POINTS)  # fmt: skip
-        for ax, row in zip(axes, rows.to_dict("records"), strict=False):
+    columns, said = int(core["direction"].value_counts().max()), []
+    figure, axes = panels(2 * columns, columns, 2.1, top=0.4)
+    for place, (way, title) in zip((0, columns), _WAYS, strict=True):
+        axes[place].annotate(f"{title}, %", (0, 1), (0, 28), xycoords="axes fraction", color=GREY,
+                             annotation_clip=False, **_POINTS)  # fmt: skip
+        rows = core[core["direction"] == way].to_dict("records")
+        for ax, row in zip(axes[place:], rows, strict=False):
             _bars(ax, row)
-        for ax in axes[len(rows) :]:
+            scores = (f"{look.label} {100 * row[name]:.2f}%" for name, look in SYSTEMS.items())
+            said.append(f"{row['metric']}: {', '.join(scores)}")
+        for ax in axes[place + len(rows) : place + columns]:
             ax.set_axis_off()
+    figure.set_label("; ".join(said))
     figure.get_layout_engine().set(hspace=0.12, w_pad=0.07)
     handles = [Patch(color=look.color, label=look.label) for look in SYSTEMS.values()]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
@@ -110,18 +103,13 @@ def _interval(row: _Row, name: str) -> tuple[float, float] | None:
 
 @styled
 def wer_f1_plane(core: pd.DataFrame) -> Figure:
-    """Word error rate against Tag F1, with arrows from each system to the next.
-
-    Args:
-        core: as for `core_metrics`; rows `wer` and `tag_f1`.
-    """
+    """Word error rate against Tag F1 of `core`, with arrows from each system to the next."""
     rows = core.rename(columns=str.lower).set_index("key")
     errors, scores = rows.loc["wer"], rows.loc["tag_f1"]
     points = {name: (100 * errors[name], 100 * scores[name]) for name in SYSTEMS}
-    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    figure, [ax] = panels(1, 1, 4.2)
     said = [f"{SYSTEMS[n].label} {x:.2f}% WER, {y:.1f}% Tag F1" for n, (x, y) in points.items()]
     figure.set_label("; ".join(said))
-    ax = figure.subplots()
     arrow = {"arrowstyle": "-|>,head_width=0.25,head_length=0.5", "color": GREY, "linewidth": 1.3,
              "shrinkA": 8, "shrinkB": 8}  # fmt: skip
     for start, end in pairwise(points.values()):
@@ -134,7 +122,9 @@ def wer_f1_plane(core: pd.DataFrame) -> Figure:
         if up := _interval(scores, name):
             ax.vlines(x, *up, color=look.color, linewidth=1.5)
         ax.plot(x, y, look.marker, color=look.color, markersize=9, zorder=3)
-        side = _side(name, points, width)
+        others = [p for other, p in points.items() if other != name]
+        near = min(others, key=lambda p: ((x - p[0]) / width) ** 2 + ((y - p[1]) / 100) ** 2)
+        side = -1 if near[0] > x else 1  # the label stands away from the nearest neighbour
         lines = ((look.label, 8, "bold", look.color), (f"{x:.2f}, {y:.1f}", -6, "normal", INK))
         for text, lift, weight, color in lines:
             ax.annotate(text, (x, y), (12 * side, lift), weight=weight, color=color,
@@ -147,17 +137,6 @@ def wer_f1_plane(core: pd.DataFrame) -> Figure:
                 textcoords="axes fraction", va="center", bbox=_BEHIND,
                 arrowprops={"arrowstyle": "->", "color": GREY, "shrinkB": 0})  # fmt: skip
     return figure
-
-
-def _side(name: str, points: Mapping[str, tuple[float, float]], width: float) -> int:
-    """On which side a point has its label, away from its nearest neighbour: -1 left, 1 right."""
-    x, y = points[name]
-    others = [
-        (((x - u) / width) ** 2 + ((y - v) / 100) ** 2, u)
-        for other, (u, v) in points.items()
-        if other != name
-    ]
-    return -1 if min(others)[1] > x else 1
 
 
 def score_columns(frame: pd.DataFrame) -> list[str]:
@@ -174,10 +153,7 @@ def score_columns(frame: pd.DataFrame) -> list[str]:
 
 @styled
 def system_scores(frame: pd.DataFrame) -> Figure:
-    """A panel per metric, a dot with its 95% interval per system, each panel on its own scale.
-
-    Args:
-        frame: of `tables.scores` or `tables.scores_frame`.
+    """A panel per metric of `tables.scores`, a dot with its 95% interval per system.
 
     Raises:
         UserError: the frame has no row or no system.
@@ -252,11 +228,7 @@ def tag_f1_with_ceiling(frame: pd.DataFrame, auc: Mapping[str, float]) -> Figure
     right.set(xlim=(0.48, 1.03), xlabel="AUC of a linear probe")
     left.annotate("tag, support", (0, 1), (-5, 8), xycoords="axes fraction", color=GREY, ha="right",
                   fontsize=9, **_POINTS)  # fmt: skip
-    handles = [
-        Line2D([], [], color=look.color, marker=look.marker, label=look.label)
-        for look in drawn.values()
-    ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    legend(figure, drawn.values())
     said = "; ".join(f"{row['tag']} {row[names[-1]]:.2f} ({row['auc']:.2f})" for row in rows)
     figure.set_label(f"F1 of each tag, {names[-1]}, and AUC of its probe in brackets: {said}")
     return figure
@@ -276,10 +248,9 @@ def per_tag_dumbbell(per_tag: pd.DataFrame) -> Figure:
         "support", ascending=False, kind="stable"
     )
     rows = ordered[ordered["support"] > 0].to_dict("records")
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.28 * len(rows)), layout="constrained")
+    figure, [ax] = panels(1, 1, 1.1 + 0.28 * len(rows))
     said = [f"{r['tag']} {r['sft']:.3f} to {r['rl']:.3f} (n {r['support']})" for r in rows]
     figure.set_label(f"F1 of each tag, SFT to RL, by support: {'; '.join(said)}")
-    ax = figure.subplots()
     for y, row in enumerate(rows):
         ring, dot, better, worse = _marks(_RARE if row["support"] < _FEW else _WHOLE)
         path = better if row["rl"] >= row["sft"] else worse
@@ -325,14 +296,9 @@ def _marks(strength: float) -> tuple[dict[str, Any], ...]:
 
 @styled
 def score_uncertainty(errors: pd.DataFrame) -> Figure:
-    """95% intervals of each score under every assumption on the spread between clips.
-
-    Args:
-        errors: of `claims.tag_f1_errors`; `metric` names the system.
-    """
+    """95% intervals of each score under every assumption of `claims.tag_f1_errors`."""
     groups = [(SYSTEMS[str(name)], rows) for name, rows in errors.groupby("metric", sort=False)]
-    figure = Figure(figsize=(WIDTH, 0.6 + 0.27 * (len(errors) + len(groups))), layout="constrained")
-    ax = figure.subplots()
+    figure, [ax] = panels(1, 1, 0.6 + 0.27 * (len(errors) + len(groups)))
     labels: dict[float, str] = {}
     drawn, said, top = [], [], 0
     for look, rows in groups:
@@ -367,16 +333,22 @@ def confusion_matrix(frame: pd.DataFrame) -> Figure:
     """
     wide = frame.pivot_table("share", "true", "predicted", sort=False, dropna=False)
     counts = frame.groupby("true", sort=False)["count"].sum()
-    figure = Figure(figsize=(WIDTH, 1.75 + 0.23 * len(wide)), layout="constrained")
+    figure, [ax] = panels(1, 1, 1.75 + 0.23 * len(wide))
     figure.set_label(_confusion_words(frame, counts))
-    ax = figure.subplots()
-    across, down = _places(list(wide.columns)), _places(list(wide.index))
+    across, down = (
+        {name: k + _GAP * (name in _MARGINS) for k, name in enumerate(names)}
+        for names in (wide.columns, wide.index)
+    )
     for true, y in down.items():
         for predicted, x in across.items():
-            _cell(ax, (x, y), wide.loc[true, predicted], _color(true, predicted))
-        if true not in _MARGINS:
-            _beside(ax, y, f"{counts[true]:,}", INK if counts[true] else GREY)
-    _beside(ax, -1.0, "n", GREY)
+            color = _RIGHT if true == predicted else _WRONG
+            lost = _MARGINS & {true, predicted}
+            _cell(ax, (x, y), wide.loc[true, predicted], _LOST if lost else color)
+    supports = [(y, counts[true]) for true, y in down.items() if true not in _MARGINS]
+    for y, count in (*supports, (-1.0, 0)):
+        ax.annotate(f"{count:,}" if y >= 0 else "n", (1, y), (30, 0), ha="right", fontsize=8.5,
+                    color=INK if count else GREY, va="center_baseline", annotation_clip=False,
+                    **_BESIDE)  # fmt: skip
     _divide(ax, list(wide.index))
     ax.set(xlim=(-0.5, max(across.values()) + 0.5), ylim=(max(down.values()) + 0.5, -0.5))
     ax.set_xticks(list(across.values()), list(across), rotation=90)
@@ -389,17 +361,6 @@ def confusion_matrix(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _places(names: Sequence[str]) -> dict[str, float]:
-    """Row or column of each name, the margin a little apart."""
-    return {name: k + _GAP * (name in _MARGINS) for k, name in enumerate(names)}
-
-
-def _color(true: str, predicted: str) -> str:
-    if true in _MARGINS or predicted in _MARGINS:
-        return _LOST
-    return _RIGHT if true == predicted else _WRONG
-
-
 def _cell(ax: Axes, place: tuple[float, float], share: float, color: str) -> None:
     if not share > 0:  # none, or no occurrence to take a share of
         return
@@ -409,11 +370,6 @@ def _cell(ax: Axes, place: tuple[float, float], share: float, color: str) -> Non
         darkness = share * (1 - np.mean(to_rgb(color)))
         ax.text(x, y, f"{100 * share:.0f}", color="white" if darkness > _DARK else INK,
                 ha="center", va="center_baseline", fontsize=_SMALL)  # fmt: skip
-
-
-def _beside(ax: Axes, y: float, text: str, color: str) -> None:
-    ax.annotate(text, (1, y), (30, 0), color=color, ha="right", va="center_baseline", fontsize=8.5,
-                annotation_clip=False, **_BESIDE)  # fmt: skip
 
 
 def _divide(ax: Axes, names: Sequence[str]) -> None:
@@ -495,8 +451,7 @@ def label_noise(frame: pd.DataFrame, printed: float) -> Figure:
         frame: of `analyses.noise_curve`, one protocol; the band is its intervals.
         printed: the published rate, a fraction, drawn as a line.
     """
-    figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
-    ax = figure.subplots()
+    figure, [ax] = panels(1, 1, 3.3)
     own = frame.sort_values("share")
     [(system, look)] = looks(own["system"].unique().tolist()).items()
     x = 100 * own["share"]
@@ -509,42 +464,10 @@ def label_noise(frame: pd.DataFrame, printed: float) -> Figure:
     ax.set(xlabel="labels missing from the references, %", ylabel="hallucinated tags, %")
     ax.set_ylim(0, max(1.0, ax.get_ylim()[1]))
     ax.grid()
-    handle = Line2D([], [], color=look.color, marker=look.marker, label=look.label)
-    figure.legend(handles=[handle], loc="outside upper left")
+    legend(figure, [look])
     ends = own.iloc[[0, -1]][["value", "share"]].to_numpy()
     said = " missing, ".join(f"{100 * value:.1f}% with {share:.0%}" for value, share in ends)
     figure.set_label(f"Hallucination against missing labels: {look.label} {said}")
-    return figure
-
-
-_LOSSES = {
-    "frames": ("frames heard", "#0072b2"),
-    "transcription": ("words written", "#d55e00"),
-    "text": ("text read", "#009e73"),
-}
-
-
-@styled
-def pretraining_curve(log: pd.DataFrame) -> Figure:
-    """Losses and the word error rate on unseen speech against the base's training steps.
-
-    Args:
-        log: `step`, the losses `frames`, `transcription`, `text`, and `dev_wer` (NaN between
-            evaluations).
-    """
-    figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
-    losses, errors = figure.subplots(1, 2)
-    for name, (label, color) in _LOSSES.items():
-        losses.plot(log["step"], log[name], ".-", color=color, label=label, lw=1, markersize=2)
-    losses.set(xlabel="optimiser steps", ylabel="loss (nats)", ylim=(0, None))
-    losses.legend(loc="lower left", bbox_to_anchor=(0, 1))  # above: a cycle restarts anywhere
-    watched = log.dropna(subset=["dev_wer"])
-    errors.plot(watched["step"], 100 * watched["dev_wer"], "o-", color=SYSTEMS["base"].color)
-    last = watched.iloc[-1]
-    errors.annotate(f"{100 * last['dev_wer']:.1f}%", (last["step"], 100 * last["dev_wer"]), (0, 8),
-                    ha="right", **_POINTS)  # fmt: skip
-    errors.set(xlabel="optimiser steps", ylabel="WER, unseen neutral speech (%)", ylim=(0, None))
-    figure.set_label("Losses and word error rate of the base model during training")
     return figure
 
 
@@ -552,8 +475,7 @@ def pretraining_curve(log: pd.DataFrame) -> Figure:
 def probe_ceiling(frame: pd.DataFrame) -> Figure:
     """AUC of the linear probe of each tag, best first; the line marks 0.9."""
     ordered = frame.sort_values("auc", ignore_index=True)
-    figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
-    ax = figure.subplots()
+    figure, [ax] = panels(1, 1, 4.4)
     groups = dict.fromkeys(frame["group"])
     colors = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
     drawn = {g: System(str(g), color, "o") for g, color in zip(groups, colors, strict=False)}
@@ -565,7 +487,6 @@ def probe_ceiling(frame: pd.DataFrame) -> Figure:
     ax.axvline(0.9, color=GREY, linewidth=0.8, linestyle=":")
     ax.set_xlabel("AUC of a linear probe, unheard voices (0.5 is chance)")
     ax.set_xlim(min(0.45, ordered["auc"].min() - 0.03), 1.02)
-    handles = [Line2D([], [], color=s.color, marker="o", label=s.label) for s in drawn.values()]
-    ax.legend(handles=handles, loc="lower right")
+    legend(ax, drawn.values(), loc="lower right", ncols=1)
     figure.set_label("How audible each tag is to the frozen encoder")
     return figure

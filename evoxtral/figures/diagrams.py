@@ -50,26 +50,6 @@ class Box:
         """Middle of an edge: (0, 1) is the upper one, (-1, 0) the left one."""
         return self.x + across * self.width / 2, self.y + up * self.height / 2
 
-    @property
-    def top(self) -> _Place:
-        """Middle of the upper edge."""
-        return self.edge(0, 1)
-
-    @property
-    def bottom(self) -> _Place:
-        """Middle of the lower edge."""
-        return self.edge(0, -1)
-
-    @property
-    def left(self) -> _Place:
-        """Middle of the left edge."""
-        return self.edge(-1, 0)
-
-    @property
-    def right(self) -> _Place:
-        """Middle of the right edge."""
-        return self.edge(1, 0)
-
 
 class Sheet:
     """A figure to draw diagrams on; `height` is in points, the width that of all figures."""
@@ -86,7 +66,7 @@ class Sheet:
         self, box: Box, title: str, body: Sequence[str] = (), look: Look = STEP, size: float = 9
     ) -> Box:
         """Draw a box with a bold heading and lines below it, centred together."""
-        corner = (box.left[0], box.bottom[1])
+        corner = (box.edge(-1, 0)[0], box.edge(0, -1)[1])
         self._ax.add_patch(
             FancyBboxPatch(
                 corner, box.width, box.height, boxstyle="round,pad=0,rounding_size=5",
@@ -146,26 +126,26 @@ def raft_pipeline(numbers: Mapping[str, float]) -> Figure:
     final = sheet.box(Box(x, 28, wide, 40), "Evoxtral RL", loss, _look("rl"))
     _completions(sheet, policy, reward, count)
     for upper, lower in ((prompt, policy), *pairwise((reward, best, keep, tune, final))):
-        sheet.arrow(upper.bottom, lower.top)
+        sheet.arrow(upper.edge(0, -1), lower.edge(0, 1))
     left = f"{kept:,} clips, mean reward {numbers['mean_reward']:.3f}"
     sheet.text((x + 8, 124), left, ha="left")
     sheet.text((x + 8, 186), f"{clips:,} candidates", ha="left")
     gone = Look(RULE, "#ffffff", GREY, dashed=True)
     dropped = sheet.box(Box(364, 155, 62, 40), f"{clips - kept:,}", ["dropped"], gone)
-    sheet.arrow(keep.right, dropped.left, dashed=True)
+    sheet.arrow(keep.edge(1, 0), dropped.edge(-1, 0), dashed=True)
     return sheet.figure
 
 
 def _completions(sheet: Sheet, policy: Box, reward: Box, count: int) -> None:
     """A row of sampled completions between the model and the reward, at most six drawn."""
     names = [str(i + 1) for i in range(count)] if count <= 6 else ["1", "2", "3", "…", str(count)]
-    step, y = 64, (policy.bottom[1] + reward.top[1]) / 2
+    step, y = 64, (policy.edge(0, -1)[1] + reward.edge(0, 1)[1]) / 2
     for index, name in enumerate(names):
         x = sheet.width / 2 + (index - (len(names) - 1) / 2) * step
         chip = Box(x, y, 52, 24)
         sheet.box(chip, "", [name if name == "…" else f"no. {name}"], PLAIN, size=8.5)
-        sheet.arrow(policy.bottom, chip.top)
-        sheet.arrow(chip.bottom, (x, reward.top[1]))
+        sheet.arrow(policy.edge(0, -1), chip.edge(0, 1))
+        sheet.arrow(chip.edge(0, -1), (x, reward.edge(0, 1)[1]))
 
 
 def _reward(sheet: Sheet, box: Box, numbers: Mapping[str, float]) -> Box:
@@ -221,7 +201,7 @@ def two_stage_pipeline(
     stage1 = sheet.box(Box(x, 258, wide, 54), "Stage 1: SFT", first)
     stage2 = sheet.box(Box(x, 114, wide, 54), "Stage 2: RAFT", second)
     for upper, lower in pairwise((start, stage1, sft, stage2, rl)):
-        sheet.arrow(upper.bottom, lower.top)
+        sheet.arrow(upper.edge(0, -1), lower.edge(0, 1))
     _data(sheet, numbers, (stage1, stage2))
     _bench(sheet, tested, core, {"base": start, "sft": sft, "rl": rl})
     return sheet.figure
@@ -243,24 +223,24 @@ def _data(sheet: Sheet, numbers: Mapping[str, float], stages: tuple[Box, Box]) -
         below = Box(53, lower.y, 92, lower.height)
         sheet.box(below, f"{unseen:,}", ["clips unseen", "in stage 1"], PLAIN)
     else:
-        train = Box(53, (upper.y + lower.y) / 2, 92, upper.top[1] - lower.bottom[1])
+        train = Box(53, (upper.y + lower.y) / 2, 92, upper.edge(0, 1)[1] - lower.edge(0, -1)[1])
     sheet.box(train, f"{numbers['train_clips']:,.0f}", ["training clips"], PLAIN)
-    sheet.arrow((train.x, 391), train.top)
+    sheet.arrow((train.x, 391), train.edge(0, 1))
     for stage in stages:
-        sheet.arrow((train.right[0], stage.y), stage.left)
+        sheet.arrow((train.edge(1, 0)[0], stage.y), stage.edge(-1, 0))
 
 
 def _bench(sheet: Sheet, tested: int, core: pd.DataFrame, models: Mapping[str, Box]) -> None:
     """The benchmark, and what each model scores on it."""
     rows = core.set_index("key").rename(columns=str.lower)
-    highest, lowest = models["base"].top[1], models["rl"].bottom[1]
+    highest, lowest = models["base"].edge(0, 1)[1], models["rl"].edge(0, -1)[1]
     box = Box(sheet.width - 53, (highest + lowest) / 2, 92, highest - lowest)
     sheet.box(box, "", look=PLAIN)
-    sheet.arrow((box.x, 391), box.top)
+    sheet.arrow((box.x, 391), box.edge(0, 1))
     sheet.text((box.x, 265), "Evoxtral-Bench", size=9, weight="bold")
     sheet.text((box.x, 251), f"{tested:,} test clips")
     for name, model in models.items():
-        sheet.arrow(model.right, (box.left[0], model.y))
+        sheet.arrow(model.edge(1, 0), (box.edge(-1, 0)[0], model.y))
         sheet.text((box.x, model.y + 7), f"WER {rows.loc['wer', name]:.2%}")
         sheet.text((box.x, model.y - 7), f"Tag F1 {rows.loc['tag_f1', name]:.1%}")
 

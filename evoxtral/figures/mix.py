@@ -22,7 +22,7 @@ from PIL import Image
 
 from evoxtral import tags
 from evoxtral.clips.audio import to_mp3
-from evoxtral.figures.style import GREY, INK, RULE, SYSTEMS, WIDTH, styled
+from evoxtral.figures.style import GREY, INK, RULE, SYSTEMS, WIDTH, panels, styled
 from evoxtral.mix.chapter import Specimen
 from evoxtral.mix.goals import DENSITY, FREQUENT, MINIMUMS, length_edges
 
@@ -79,8 +79,7 @@ def tag_shares(sets: _Sets) -> Figure:
     """The long tail: share of tagged examples that carry each tag, with its target band."""
     shares = _shares(sets, "tags")
     shares = shares.sort_values(shares.columns[0])
-    figure = Figure(figsize=(WIDTH, 0.9 + 0.24 * len(shares)), layout="constrained")
-    ax = figure.subplots()
+    figure, [ax] = panels(1, 1, 0.9 + 0.24 * len(shares))
     rows = range(len(shares))
     for row, tag in enumerate(shares.index):
         low, high, *_ = MINIMUMS.get(tag.strip("[]"), FREQUENT)
@@ -107,17 +106,14 @@ def _band(ax: Axes, left: float, bottom: float, width: float, height: float) -> 
 def density(sets: _Sets) -> Figure:
     """Share of examples per tag density, each stratum with its target band."""
     shares = _shares(sets, "density")
-    figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
-    ax = figure.subplots()
+    figure, [ax] = panels(1, 1, 2.9)
     width = 0.8 / len(sets)
     for k, (_, low, high) in enumerate(DENSITY.values()):
         _band(ax, k - 0.46, 100 * low, 0.92, 100 * (high - low))
     for j, (name, color) in enumerate(zip(shares, _COLORS, strict=False)):
         places = np.arange(len(shares)) + (j - (len(sets) - 1) / 2) * width
-        ax.bar(places, shares[name], width=0.86 * width, color=color)
-        for place, value in zip(places, shares[name], strict=True):
-            ax.annotate(f"{value:.1f}", (place, value), (0, 2), textcoords="offset points",
-                        ha="center", fontsize=8.5)  # fmt: skip
+        bars = ax.bar(places, shares[name], width=0.86 * width, color=color)
+        ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=8.5)
     names = [name.replace(" (", "\n(") for name in shares.index]
     ax.set(xticks=range(len(names)), xticklabels=names, ylabel="% of examples", ylim=(0, 42))
     ax.tick_params(axis="x", length=0)
@@ -136,8 +132,7 @@ def durations(sets: Mapping[str, Sequence[float]], window_seconds: float | None 
     """
     if not sets:
         return _words("No durations: this source has no sound.")
-    figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
-    ax = figure.subplots()
+    figure, [ax] = panels(1, 1, 2.6)
     edges = length_edges(window_seconds)
     longest = max(max(values) for values in sets.values())
     end = max(longest, window_seconds or edges[1] * 1.2)
@@ -162,15 +157,13 @@ def durations(sets: Mapping[str, Sequence[float]], window_seconds: float | None 
 def valence(sets: _Sets) -> Figure:
     """Positive, neutral and negative examples, one bar per set."""
     shares = _shares(sets, "axes", "valence: ")
-    figure = Figure(figsize=(WIDTH, 0.8 + 0.42 * len(sets)), layout="constrained")
-    ax = figure.subplots()
+    figure, [ax] = panels(1, 1, 0.8 + 0.42 * len(sets))
     left = np.zeros(len(sets))
     for name, color in _VALENCE.items():
         widths = shares.loc[name].to_numpy()
-        ax.barh(range(len(sets)), widths, left=left, height=0.7, color=color, edgecolor="white")
-        for row, (start, width) in enumerate(zip(left, widths, strict=True)):
-            middle = start + width / 2
-            ax.text(middle, row, f"{width:.0f}", ha="center", va="center", color=INK)
+        bars = ax.barh(range(len(sets)), widths, left=left, height=0.7, color=color,
+                       edgecolor="white")  # fmt: skip
+        ax.bar_label(bars, fmt="%.0f", label_type="center", color=INK)
         left = left + widths
     ax.set(yticks=range(len(sets)), yticklabels=list(sets), xlim=(0, 100), xlabel="% of examples")
     ax.invert_yaxis()
@@ -186,8 +179,7 @@ def checklist(sets: _Sets) -> Figure:
     """The quality checklist: a row per check, a column of verdicts per set."""
     own = {name: judged[judged["table"] == "checklist"] for name, judged in sets.items()}
     checks = next(iter(own.values()))["row"].tolist()
-    figure = Figure(figsize=(WIDTH, 0.45 + 0.27 * len(checks)), layout="constrained")
-    ax = figure.subplots()
+    figure, [ax] = panels(1, 1, 0.45 + 0.27 * len(checks))
     ax.set(xlim=(0, 1), ylim=(len(checks) - 0.4, -1.4))
     ax.set_axis_off()
     columns = np.linspace(0.7, 0.9, len(sets)) if len(sets) > 1 else np.array([0.85])
@@ -214,8 +206,7 @@ def audibility(frame: pd.DataFrame) -> Figure:
     if frame.empty:
         return _words("No clips with and without a tag to compare in this source.")
     rows = frame.sort_values("auc", ignore_index=True)
-    figure = Figure(figsize=(WIDTH, 0.9 + 0.24 * len(rows)), layout="constrained")
-    ax = figure.subplots()
+    figure, [ax] = panels(1, 1, 0.9 + 0.24 * len(rows))
     spans = rows["high"] - rows["low"]
     ax.barh(rows.index, spans, left=rows["low"], height=0.72, color=_BAND, edgecolor=GREY,
             linewidth=0.5, label="made for")  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evoxtral.figures.style import GREY, INK, SYSTEMS, WIDTH, styled, tint
+from evoxtral.figures.style import GREY, INK, SYSTEMS, panels, styled, tint
 
 
 @styled
@@ -15,8 +15,7 @@ def speed_ups(ratios: pd.DataFrame) -> Figure:
     Args:
         ratios: as `speed.speed_ups` gives them.
     """
-    figure = Figure(figsize=(WIDTH, 0.9 + 0.5 * len(ratios)), layout="constrained")
-    axes = figure.subplots()
+    figure, [axes] = panels(1, 1, 0.9 + 0.5 * len(ratios))
     axes.barh(ratios.index, ratios["ratio"], color=tint(SYSTEMS["sft"].color, 0.45), height=0.55)
     for place, row in ratios.iterrows():
         axes.plot([row["low"], row["high"]], [place, place], color=INK, lw=1.6, marker="|", ms=8)
@@ -42,8 +41,7 @@ def growth(points: pd.DataFrame, across: str, label: str) -> Figure:
         across: column of the size.
         label: what it counts.
     """
-    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-    axes = figure.subplots()
+    figure, [axes] = panels(1, 1, 3.2)
     marks = {"ours": ("o-", SYSTEMS["sft"].color), "plain": ("s--", SYSTEMS["base"].color)}
     for number, ((work, way), own) in enumerate(points.groupby(["work", "way"], sort=False)):
         style, color = marks[way]

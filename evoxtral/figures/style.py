@@ -20,6 +20,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 WIDTH = 5.6  # inches
 INK, GREY, RULE = "#1f2328", "#59636e", "#d0d7de"
@@ -132,6 +133,14 @@ def panels(
     return figure, list(axes[:count])
 
 
+def legend(figure: Figure | Axes, drawn: Iterable[System], **options: Any) -> None:
+    """Name the systems, by default above the axes."""
+    handles = [
+        Line2D([], [], color=look.color, marker=look.marker, label=look.label) for look in drawn
+    ]
+    figure.legend(handles=handles, **{"loc": "outside upper left", "ncols": 4} | options)
+
+
 def forest(
     ax: Axes,
     rows: Iterable[tuple[float, Sequence[float], System]],
@@ -148,7 +157,7 @@ def forest(
         rows: place, (value, low, high) and look of each; without a value nothing is drawn.
         labels: by place.
         size: of a dot in points.
-        width: of an interval's line in points.
+        width: of a line in points.
         hollow: do not fill a dot whose interval is missing or holds 0.
     """
     for y, (value, low, high), look in rows:

@@ -29,7 +29,6 @@ from evoxtral.figures.style import (
     INK,
     RULE,
     SYSTEMS,
-    WIDTH,
     System,
     forest,
     looks,
@@ -48,6 +47,11 @@ _NAMES = {
     "wer": "WER ↓",
     "tag_f1": "Tag F1 ↑",
     "hallucination": "Tag hallucination ↓",
+}
+_LOSSES = {
+    "frames": ("frames heard", "#0072b2"),
+    "transcription": ("words written", "#d55e00"),
+    "text": ("text read", "#009e73"),
 }
 _CSS = files("evoxtral").joinpath("report/templates/reading.css").read_text(encoding="utf-8")
 _STYLE = f"<style>{_CSS}</style>"
@@ -72,8 +76,7 @@ def training_curves(
         plain_limit: by how much, a fraction, the WER on plain clips may exceed that of the first
             row, the model before training.
     """
-    figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
-    axes = figure.subplots(2, 2).ravel()
+    figure, axes = panels(4, 2, 2.4)
     loss, rate, errors, found = axes
     base, sft = SYSTEMS["base"], SYSTEMS["sft"]
     loss.plot(steps["epoch"], steps["loss"], color=base.color, lw=1, label="training")
@@ -111,6 +114,29 @@ def _per_epoch(
 
 
 @styled
+def pretraining_curve(log: pd.DataFrame) -> Figure:
+    """Losses and the word error rate on unseen speech against the base's training steps.
+
+    Args:
+        log: `step`, the losses `frames`, `transcription`, `text`, and `dev_wer` (NaN between
+            evaluations).
+    """
+    figure, (losses, errors) = panels(2, 2, 3.1)
+    for name, (label, color) in _LOSSES.items():
+        losses.plot(log["step"], log[name], ".-", color=color, label=label, lw=1, markersize=2)
+    losses.set(xlabel="optimiser steps", ylabel="loss (nats)", ylim=(0, None))
+    losses.legend(loc="lower left", bbox_to_anchor=(0, 1))  # above: a cycle restarts anywhere
+    watched = log.dropna(subset=["dev_wer"])
+    errors.plot(watched["step"], 100 * watched["dev_wer"], "o-", color=SYSTEMS["base"].color)
+    last = watched.iloc[-1]
+    errors.annotate(f"{100 * last['dev_wer']:.1f}%", (last["step"], 100 * last["dev_wer"]), (0, 8),
+                    ha="right", textcoords="offset points")  # fmt: skip
+    errors.set(xlabel="optimiser steps", ylabel="WER, unseen neutral speech (%)", ylim=(0, None))
+    figure.set_label("Losses and word error rate of the base model during training")
+    return figure
+
+
+@styled
 def reward_distribution(
     rewards: Sequence[float], best: Sequence[float], threshold: float | None
 ) -> Figure:
@@ -120,11 +146,10 @@ def reward_distribution(
 
     Args:
         rewards: of all completions, each in [0, 1].
-        best: of the completion kept of each clip.
-        threshold: the reward that kept clips exceed; not drawn where None.
+        best: of each clip.
+        threshold: that kept clips exceed, if any.
     """
-    figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
-    ax = figure.subplots()
+    figure, [ax] = panels(1, 1, 3.1)
     low = min(*rewards, *best, 0.95)
     said = []
     drawn = (("all completions", rewards, SYSTEMS["sft"]), ("best of each", best, SYSTEMS["rl"]))
@@ -149,16 +174,8 @@ def reward_distribution(
 
 @styled
 def group_spread(groups: pd.DataFrame) -> Figure:
-    """How far the rewards of one clip's completions lie apart, and where nothing can be chosen.
-
-    Left the clips by what there is to select from; right, of those with different rewards, the
-    distance from the worst completion to the best.
-
-    Args:
-        groups: of `selection.group_table`.
-    """
-    figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    """Clips by what there is to select from, and how far their best and worst rewards lie apart."""
+    figure, (left, right) = panels(2, 2, 2.9)
     same, lively = groups["identical"].to_numpy(dtype=bool), groups["spread"].to_numpy() > 0
     shares = [100 * float(np.mean(part)) for part in (same, ~same & ~lively, lively)]
     colors = (RULE, tint(GREY, 0.6), SYSTEMS["rl"].color)
@@ -183,14 +200,9 @@ def group_spread(groups: pd.DataFrame) -> Figure:
 
 @styled
 def best_of_k(curve: pd.DataFrame) -> Figure:
-    """What the best of j completions scores, j up to k, with 95% intervals: what more would buy.
-
-    Args:
-        curve: of `selection.best_of_curve`; a panel per score.
-    """
-    figure = Figure(figsize=(WIDTH, 5.0), layout="constrained")
+    """Scores of the best of j completions, j up to k, with 95% intervals: what more would buy."""
+    figure, axes = panels(4, 2, 2.5)
     look, said = SYSTEMS["rl"], []
-    axes = figure.subplots(2, 2).ravel()
     for (name, points), ax in zip(curve.groupby("column", sort=False), axes, strict=True):
         ax.fill_between(points["j"], points["low"], points["high"], color=look.color, alpha=0.2,
                         lw=0)  # fmt: skip
