@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evoxtral import UserError, metrics, params, runs, stats, tags
+from evoxtral import UserError, metrics, params, processes, runs, stats, tags
 from evoxtral.metrics import Evaluation, Metric
 from evoxtral.paper import scientific
 from evoxtral.params import Benchmark, Raft, Sft
 from evoxtral.predictions import read_predictions
+from evoxtral.tracking import tracker
 
 if TYPE_CHECKING:
     from evoxtral.pipeline import Setup
@@ -57,6 +58,7 @@ PROTOCOLS: Protocols = {
 
 _SEEN = "validation"
 _SHOWN = 12  # digits of a digest
+_TRACKED = 50  # transcripts of each system
 
 
 @dataclass(frozen=True, eq=False)
@@ -390,3 +392,28 @@ def _sizes(tuning: Sft, cfg: Raft, setup: Setup, tested: int) -> dict[str, Any]:
         "sft_epochs": tuning.epochs,
         "sft_learning_rate": tuning.learning_rate,
     }
+
+
+def track(cfg: Benchmark, measured: Measured | None) -> None:
+    """Log each system's scores under both protocols and some transcripts, a run for each.
+
+    Nothing is logged unless `tracker` asks for it; the baseline without tags gets no run.
+
+    Raises:
+        UserError: it is to be online and there is no key.
+    """
+    if cfg.tracker == "disabled" or measured is None or not processes.is_main():
+        return
+    import wandb
+
+    folder = runs.runs_dir() / cfg.profile / "evaluation"
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = overall(measured.scores)
+    for system, evaluation in measured.headline.models.items():
+        with tracker(cfg, folder, f"{system} eval") as run:
+            rows = scores[scores["system"] == system]
+            names = rows["protocol"] + "/" + rows["metric"]
+            run.log(dict(zip(names, rows["value"], strict=True)))
+            shown = [[c.id, c.reference, c.prediction] for c in evaluation.clips[:_TRACKED]]
+            columns = ["id", "reference", "prediction"]
+            run.log({"transcripts": wandb.Table(columns=columns, data=shown)})

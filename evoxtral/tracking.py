@@ -11,16 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evoxtral import UserError, processes, runs
+from evoxtral import UserError, processes
 from evoxtral.params import Benchmark, FineTuning
 
 if TYPE_CHECKING:
     from wandb import Run
 
-    from evoxtral.bench import Measured
-
 PROJECT = "evoxtral"
-_SHOWN = 50  # transcripts of each system
 
 
 @contextmanager
@@ -71,30 +68,3 @@ def log_adapter(run: Run, adapter: Path, name: str, heard: Sequence[Sequence[Any
     artefact = wandb.Artifact(name, type="adapter")
     artefact.add_dir(str(adapter))
     run.log_artifact(artefact)
-
-
-def log(cfg: Benchmark, measured: Measured | None) -> None:
-    """Log each system's scores under both protocols and some transcripts, a run for each.
-
-    Nothing is logged unless `tracker` asks for it; the baseline without tags gets no run.
-
-    Raises:
-        UserError: it is to be online and there is no key.
-    """
-    if cfg.tracker == "disabled" or measured is None or not processes.is_main():
-        return
-    import wandb
-
-    from evoxtral.bench import overall
-
-    folder = runs.runs_dir() / cfg.profile / "evaluation"
-    folder.mkdir(parents=True, exist_ok=True)
-    scores = overall(measured.scores)
-    for system, evaluation in measured.headline.models.items():
-        with tracker(cfg, folder, f"{system} eval") as run:
-            rows = scores[scores["system"] == system]
-            names = rows["protocol"] + "/" + rows["metric"]
-            run.log(dict(zip(names, rows["value"], strict=True)))
-            shown = [[c.id, c.reference, c.prediction] for c in evaluation.clips[:_SHOWN]]
-            columns = ["id", "reference", "prediction"]
-            run.log({"transcripts": wandb.Table(columns=columns, data=shown)})
