@@ -1,8 +1,8 @@
 """Evoxtral: teach Voxtral to transcribe speech with its expression, reproducibly.
 
 The notebooks in `notebooks/` are the report; this package is what they call. Importing it is
-cheap: torch and transformers are loaded only by the modules around a model (`tiny`, `model`,
-`train`, `sample` and what builds on them): tags, metrics, data, tables, figures work without them.
+cheap: torch and transformers are loaded only by the modules around a model (`model`, `decode`,
+`train` and what builds on them): tags, metrics, data, tables, figures work without them.
 """
 
 from __future__ import annotations

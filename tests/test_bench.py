@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from evoxtral import UserError, analyses, bench, metrics, paper, params, tags, tracking
+from evoxtral import UserError, analyses, bench, metrics, paper, params, tags
 from evoxtral.bench import PAPER, STRICT, Measured, Split
 from evoxtral.params import Benchmark
 from evoxtral.predictions import read_predictions
@@ -169,11 +169,10 @@ def test_published_numbers_need_no_deep_learning_framework() -> None:
     script = (
         "import sys\n"
         "from evoxtral import analyses, bench, claims, events, figures, paper, params, tables\n"
-        "from evoxtral import tracking\n"
         "from evoxtral.report import Report\n"
         "cfg = params.profile(params.Benchmark, 'tiny').model_copy(update={'source': 'paper'})\n"
         "found = bench.measure(cfg)\n"
-        "tracking.log(cfg, found)\n"
+        "bench.track(cfg, found)\n"
         "print(found, {'torch', 'transformers', 'peft'} & set(sys.modules))\n"
     )
     assert fresh_python(script) == "None set()\n"
@@ -190,10 +189,10 @@ def test_each_system_but_the_baseline_gets_a_run_of_the_tracker(
         yield SimpleNamespace(log=logged.setdefault(name, {}).update)
 
     monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path))
-    monkeypatch.setattr(tracking, "tracker", tracker)
-    tracking.log(config(), made_up)
+    monkeypatch.setattr(bench, "tracker", tracker)
+    bench.track(config(), made_up)
     assert logged == {}, "the default is disabled"
-    tracking.log(config(tracker="offline"), made_up)
+    bench.track(config(tracker="offline"), made_up)
     assert list(logged) == ["base eval", "SFT eval", "RL eval"]
     own = made_up.headline.evaluations["RL"].paper()["tag_f1"].value
     assert logged["RL eval"][f"{bench.PAPER}/tag_f1"] == own

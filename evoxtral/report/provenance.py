@@ -27,8 +27,8 @@ STAMP = "stamp.json"
 
 _PACKAGES = ("evoxtral", "accelerate", "espeakng-loader", "jiwer", "matplotlib", "mistral-common",
              "numpy", "pandas", "peft", "scipy", "torch", "transformers")  # fmt: skip
-_DRAWING = {"__init__", "__main__", "cards", "cli", "figures", "processes", "report", "runs",
-            "speed", "tables", "transcribe"}  # fmt: skip
+_DRAWING = {"__init__", "__main__", "cards", "cli", "cost", "figures", "headless", "processes",
+            "report", "runs", "speed", "tables", "tracking", "transcribe"}  # fmt: skip
 _MOST = 3  # names in a reason
 
 
