@@ -169,6 +169,7 @@ def rejects() -> list[str]:
 
 def test_scripts_are_written_steered_and_unlike_each_other(write, writer, monkeypatch) -> None:
     monkeypatch.setattr(llm, "ROUND", 20)
+    writer.delay = 0.05  # long enough for the second request to come meanwhile
     rows = write(60)
     items = [
         Item(f"{k}", row["tagged_text"], row["plain_text"], row["domain"])
@@ -178,7 +179,7 @@ def test_scripts_are_written_steered_and_unlike_each_other(write, writer, monkey
         assert goal.low - 5 / 60 < goal.measured() < goal.high + 5 / 60
     assert {row["template"] for row in rows} == {"written", "paraphrased"}
     assert briefs.near_existing([row["tagged_text"] for row in rows], SEEDS) == set()
-    assert writer.most_busy == 2
+    assert writer.most_busy == 2, "as many at a time as `concurrency`"
     first, last = writer.requests[0], writer.requests[-1]
     assert (first["key"], first["model"]) == (f"Bearer {CANARY}", "m")
     assert (first["temperature"], first["max_completion_tokens"]) == (1.0, 2000)
