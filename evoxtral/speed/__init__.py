@@ -2,7 +2,8 @@
 
 All ways of doing the same work run in one process and take turns, so that what else the machine
 does hits them alike. The first round warms caches up and is not counted; before it, the results of
-the ways are compared. A speed-up is taken within a round, where conditions are most alike.
+the ways are compared, but for samples, which are drawn at random. A speed-up is taken within a
+round, where conditions are most alike.
 
 Each part leaves `<part>_<profile>.csv` (`work | way | round | seconds`) and a JSON with its
 conditions in `reports/speed/`; a stopped run goes on with the parts that are missing.
