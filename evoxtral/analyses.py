@@ -270,7 +270,7 @@ def spread(split: Split, few: int) -> pd.DataFrame:
     """
     rows = []
     for name in (SFT, RL):
-        clips = split.evaluations[name].paper()["tag_f1"].ratio.numerator.ravel()
+        clips = split.evaluations[name].table("paper")["tag_f1"].ratio.numerator.ravel()
         sd = float(clips.std(ddof=1))
         errors = (sd / few**0.5, sd / len(clips) ** 0.5)
         rows.append((name, PAPER, float(clips.mean()), sd, *errors))
@@ -333,7 +333,8 @@ def _synthetic(measured: Measured) -> str:
     if RL not in measured.seen.evaluations:
         return said
     known, unseen = (
-        split.evaluations[RL].paper()["wer"].value for split in (measured.seen, measured.headline)
+        split.evaluations[RL].table("paper")["wer"].value
+        for split in (measured.seen, measured.headline)
     )
     return (
         f"{said} From training's own voices and sentence families ({measured.seen.clips:,} clips) "
@@ -344,7 +345,7 @@ def _synthetic(measured: Measured) -> str:
 
 def _hallucination(measured: Measured, printed: float, noise: pd.DataFrame) -> str:
     found = _paper_scores(measured.scores, RL).loc["hallucination"]
-    untagged = measured.headline.evaluations[RL].strict()["hallucinated_per_untagged"].value
+    untagged = measured.headline.evaluations[RL].table("strict")["hallucinated_per_untagged"].value
     genuine, *ends = (float(found[name]) for name in ("value", "low", "high"))
     low, high = (_number(end, unit="") for end in ends)
     said = f"RL: {_number(genuine)} [{low}, {high}] of its tags; {untagged:.3f} tags per untagged"

@@ -304,7 +304,7 @@ def profile(
         raise UserError(f"profile {name!r} does not exist: choose one of {', '.join(PROFILES)}")
     values: dict[str, Any] = {}
     for one in dict.fromkeys(("tiny", name)):
-        values |= read_yaml(runs.params_dir() / one / f"{model.notebook}.yaml")
+        values |= read_yaml(runs.root() / "params" / one / f"{model.notebook}.yaml")
     return _validated(model, {**values, **(changes or {})})
 
 

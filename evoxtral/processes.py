@@ -19,9 +19,6 @@ from tqdm import tqdm
 
 from evoxtral import UserError
 
-_PATIENCE = timedelta(days=30)
-_LIVE, _QUIET = 0.5, 20.0  # seconds between refreshes of a bar
-
 T = TypeVar("T")
 
 
@@ -69,7 +66,7 @@ def together(*, cpu: bool) -> Iterator[None]:
     from torch import distributed
 
     state = PartialState(cpu=cpu)  # one GPU for each process
-    channel = distributed.new_group(backend="gloo", timeout=_PATIENCE)
+    channel = distributed.new_group(backend="gloo", timeout=timedelta(days=30))
     with _as(_Team(state.process_index, state.num_processes, channel)):
         yield
     distributed.destroy_process_group()
@@ -144,13 +141,12 @@ def barrier() -> None:
 
 
 def progress(total: int, what: str, *, unit: str, done: int = 0, shown: bool = True) -> tqdm:
-    """A bar of `total` units of work, to `update` and close; it is a context manager.
+    """A bar of `total` units of work, `done` of them earlier; only the main process draws it.
 
-    An executed notebook keeps every refresh as a line of its output, so there they are rare. Of
-    several processes only the main one draws. `done` is what an earlier run has finished; a bar
+    An executed notebook keeps every refresh as a line of its output, so there they are rare. A bar
     that is not `shown` is for work inside other work.
     """
-    interval = _LIVE if sys.stdout.isatty() else _QUIET
+    interval = 0.5 if sys.stdout.isatty() else 20.0  # seconds between refreshes
     return tqdm(
         total=total,
         initial=done,

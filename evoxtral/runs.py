@@ -18,7 +18,6 @@ import os
 import secrets
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -33,32 +32,28 @@ from filelock import FileLock, Timeout
 from evoxtral import UserError, processes
 
 
-def _is_root(folder: Path) -> bool:
-    return (folder / "pyproject.toml").is_file() and (folder / "params").is_dir()
-
-
 def root() -> Path:
-    """Root of the checkout that holds `notebooks/`, `params/` and `reports/`.
+    """The checkout that holds `notebooks/`, `params/` and `reports/`.
 
-    In this order: the environment variable `EVOXTRAL_ROOT`; the place of an editable install;
-    the nearest parent of the working directory that looks like a checkout.
+    It is what `EVOXTRAL_ROOT` names, else where an editable install lies, else the nearest parent
+    of the working directory that looks like a checkout.
 
     Raises:
-        UserError: none of the three is a checkout.
+        UserError: there is none.
     """
-    if chosen := os.environ.get("EVOXTRAL_ROOT"):
-        folder = Path(chosen).expanduser().resolve()
-        if _is_root(folder):
+    chosen = os.environ.get("EVOXTRAL_ROOT")
+    here = Path.cwd()
+    places = [Path(chosen)] if chosen else [Path(__file__).parents[1], here, *here.parents]
+    for place in places:
+        folder = place.expanduser().resolve()
+        if (folder / "pyproject.toml").is_file() and (folder / "params").is_dir():
             return folder
-        raise UserError(
-            f"EVOXTRAL_ROOT is {folder}, which is no Evoxtral checkout: point it at the folder "
-            "that holds pyproject.toml and params/"
-        )
-    here = Path.cwd().resolve()
-    for folder in (Path(__file__).resolve().parents[1], here, *here.parents):
-        if _is_root(folder):
-            return folder
-    raise UserError("no Evoxtral checkout found: work inside a clone, or set EVOXTRAL_ROOT to one")
+    raise UserError(
+        f"EVOXTRAL_ROOT is {chosen}, which is no Evoxtral checkout: point it at the folder that "
+        "holds pyproject.toml and params/"
+        if chosen
+        else "no Evoxtral checkout found: work inside a clone, or set EVOXTRAL_ROOT to one"
+    )
 
 
 def named(path: str) -> Path:
@@ -66,34 +61,24 @@ def named(path: str) -> Path:
     return root() / Path(path).expanduser()
 
 
-def _beside(variable: str, default: str) -> Path:
+def _place(variable: str, default: str) -> Path:
     moved = os.environ.get(variable)
     return Path(moved).expanduser().resolve() if moved else root() / default
 
 
 def runs_dir() -> Path:
     """Heavy artefacts (audio, features, adapters): `runs/`, or `EVOXTRAL_RUNS`."""
-    return _beside("EVOXTRAL_RUNS", "runs")
+    return _place("EVOXTRAL_RUNS", "runs")
 
 
 def bought_dir() -> Path:
     """What was paid for, which cleaning must not take: `bought/`, or `EVOXTRAL_BOUGHT`."""
-    return _beside("EVOXTRAL_BOUGHT", "bought")
+    return _place("EVOXTRAL_BOUGHT", "bought")
 
 
 def reports_dir() -> Path:
     """Generated tables and figures: `reports/`, or `EVOXTRAL_REPORTS`."""
-    return _beside("EVOXTRAL_REPORTS", "reports")
-
-
-def params_dir() -> Path:
-    """The parameter files: `params/<profile>/<notebook>.yaml`."""
-    return root() / "params"
-
-
-def notebooks_dir() -> Path:
-    """The notebooks."""
-    return root() / "notebooks"
+    return _place("EVOXTRAL_REPORTS", "reports")
 
 
 def write_stream(path: Path | str, chunks: Iterable[bytes]) -> Path:
@@ -146,22 +131,22 @@ def write_json(path: Path | str, value: Any) -> Path:
     return write_text(path, json_text(value))
 
 
-def write_jsonl(path: Path | str, rows: Iterable[dict[str, Any]]) -> Path:
+def json_line(row: Mapping[str, Any]) -> bytes:
+    """One row of a JSON-lines file, its newline included."""
+    return (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+def write_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write one JSON object per line atomically, row by row."""
-    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    return write_stream(path, (line.encode("utf-8") for line in lines))
+    return write_stream(path, map(json_line, rows))
 
 
-def append_jsonl(path: Path | str, rows: Iterable[dict[str, Any]]) -> None:
+def append_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Append rows and flush them to disk; a kill can tear the last line only."""
-    data = "".join(json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows)
-    try:
-        with Path(path).open("ab") as stream:
-            stream.write(data.encode("utf-8"))
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        raise UserError(f"cannot append to {path}: {error.strerror or error}") from error
+    with Path(path).open("ab") as stream:
+        stream.writelines(map(json_line, rows))
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def read_json(path: Path | str) -> Any:
@@ -174,7 +159,7 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}); delete it and run again") from error
 
 
@@ -194,7 +179,7 @@ def read_jsonl(path: Path | str, *, torn_last: bool = False) -> Iterator[dict[st
                 continue
             try:
                 row = json.loads(line)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            except ValueError as error:
                 raise UserError(f"{path}, line {number}: not valid JSON ({error})") from error
             if not isinstance(row, dict):
                 raise UserError(f"{path}, line {number}: expected a JSON object")
@@ -243,32 +228,25 @@ def code_digest(modules: Sequence[str]) -> str:
 
     Docstrings, comments and blank lines decide nothing and are left out; a package's data in YAML
     counts. Read once a process: an edit counts from the next one on.
-
-    Raises:
-        ValueError: there is no such module.
     """
-    total = hashlib.sha256()
-    for module in sorted(modules):
-        total.update(_module_digest(module).encode())
-    return total.hexdigest()
+    total = "".join(_module_digest(module) for module in sorted(modules))
+    return hashlib.sha256(total.encode()).hexdigest()
 
 
 # Cached, since Python imports a module once: after an edit a kernel that lives on still runs what
 # it has loaded, and a digest of the file as it is now would name code that made nothing.
 @cache
 def _module_digest(module: str) -> str:
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ValueError(f"no such module: {module}")
-    origin = Path(spec.origin)
+    origin = Path(find_spec(module).origin)
+    package = origin.parent
     files = [origin]
-    if spec.submodule_search_locations is not None:
-        files = sorted([*origin.parent.rglob("*.py"), *origin.parent.rglob("*.yaml")])
+    if origin.name == "__init__.py":
+        files = sorted([*package.rglob("*.py"), *package.rglob("*.yaml")])
     total = hashlib.sha256()
     for file in files:
         text = file.read_text(encoding="utf-8")
         text = code_text(text) if file.suffix == ".py" else text
-        total.update(f"{module}:{file.relative_to(origin.parent)}\0{text}\0".encode())
+        total.update(f"{module}:{file.relative_to(package)}\0{text}\0".encode())
     return total.hexdigest()
 
 
@@ -297,10 +275,9 @@ def exclusive(target: Path) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
-    lock_path = target.with_name(f".{target.name}.lock")
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
-    holder = lock_path.with_suffix(".holder")
-    lock = FileLock(lock_path)
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    holder = target.with_name(f".{target.name}.holder")
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -366,16 +343,15 @@ def stage(
     if processes.told(lambda: why_build(folder)):
         with exclusive(folder) if processes.is_main() else nullcontext():
             # Another run may have finished it between the look and the lock.
-            reason = processes.told(lambda: why_build(folder))
-            if reason:
+            if reason := processes.told(lambda: why_build(folder)):
                 start = time.monotonic()
                 _say(f"building {folder.name} ({reason})")
                 _build(folder, {**key, "digest": full}, make, together=together)
                 _say(f"built {folder.name} in {time.monotonic() - start:.0f} s")
                 executed = True
     result = StageResult(name, folder, full, executed)
-    known = _used.get(folder)
-    _used[folder] = known if known is not None and known.executed else result
+    if executed or folder not in _used:
+        _used[folder] = result
     return result
 
 
@@ -395,13 +371,13 @@ def _build(
             make(partial)
     processes.barrier()
     if processes.is_main():
-        files = sorted(file for file in partial.rglob("*") if file.is_file() and file.name != STAMP)
         outputs = {
             file.relative_to(partial).as_posix(): {
                 "bytes": file.stat().st_size,
                 "sha256": digest_file(file),
             }
-            for file in files
+            for file in sorted(partial.rglob("*"))
+            if file.is_file() and file.name != STAMP
         }
         write_json(partial / STAMP, {**key, "outputs": outputs})
         partial.replace(folder)
@@ -410,5 +386,4 @@ def _build(
 
 def _say(line: str) -> None:
     if processes.is_main():
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+        print(line, flush=True)  # noqa: T201

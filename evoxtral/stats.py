@@ -71,11 +71,6 @@ class Ratio:
         object.__setattr__(self, "denominator", denominator.reshape(columns))
 
     @property
-    def clips(self) -> int:
-        """Number of clips, whether or not they enter the statistic."""
-        return len(self.numerator)
-
-    @property
     def n(self) -> int:
         """Number of clips with a non-zero denominator in some group."""
         return int((self.denominator > 0).any(axis=1).sum())
@@ -93,12 +88,7 @@ class Ratio:
     def of_sums(self, numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
         """The statistic of counts summed over the clips of each resample.
 
-        Args:
-            numerator: Shape (resamples, groups).
-            denominator: The same.
-
-        Returns:
-            Shape (resamples,), NaN where no group has a value.
+        Both have shape (resamples, groups), the result (resamples,): NaN where no group has one.
         """
         defined = denominator > 0
         rates = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=defined)
@@ -108,13 +98,9 @@ class Ratio:
 
 
 def bootstrap_intervals(
-    ratios: Mapping[str, Ratio],
-    *,
-    confidence: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    ratios: Mapping[str, Ratio], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Interval]:
-    """Percentile bootstrap intervals of statistics of the same clips, on the same resamples.
+    """95 % bootstrap intervals of statistics of the same clips, on the same resamples.
 
     Raises:
         ValueError: If the statistics differ in their number of clips.
@@ -124,7 +110,7 @@ def bootstrap_intervals(
     """
     resampled = _resample([*ratios.values()], resamples, seed)
     return {
-        name: _interval(ratio.value, ratio.n, values, confidence)
+        name: _interval(ratio.value, ratio.n, values)
         for (name, ratio), values in zip(ratios.items(), resampled, strict=True)
     }
 
@@ -133,11 +119,10 @@ def paired_differences(
     first: Mapping[str, Ratio],
     second: Mapping[str, Ratio],
     *,
-    confidence: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Intervals of `first - second`, two systems scored on the same clips in the same order.
+    """95 % intervals of `first - second`, two systems scored on the same clips in the same order.
 
     Pairing removes the spread that easy and hard clips add to both systems alike. `value` is the
     difference, `n` the larger number of clips that enter one of the two.
@@ -152,14 +137,14 @@ def paired_differences(
     resampled = _resample(both, resamples, seed)
     differences = resampled[: len(pairs)] - resampled[len(pairs) :]
     return {
-        name: _interval(a.value - b.value, max(a.n, b.n), values, confidence)
+        name: _interval(a.value - b.value, max(a.n, b.n), values)
         for (name, (a, b)), values in zip(pairs.items(), differences, strict=True)
     }
 
 
 def _resample(ratios: Sequence[Ratio], resamples: int, seed: int) -> np.ndarray:
     """Values of each statistic on each resample, shape (statistics, resamples)."""
-    sizes = {ratio.clips for ratio in ratios}
+    sizes = {len(ratio.numerator) for ratio in ratios}
     if len(sizes) != 1:
         raise ValueError(f"statistics must share their clips, got {sorted(sizes)} clips")
     clips = sizes.pop()
@@ -198,12 +183,11 @@ def _multiplicities(index: np.ndarray, clips: int) -> np.ndarray:
     return counts.reshape(len(index), clips).astype(float)
 
 
-def _interval(value: float, n: int, resampled: np.ndarray, confidence: float) -> Interval:
-    """Percentile interval over the resamples in which the statistic has a value."""
+def _interval(value: float, n: int, resampled: np.ndarray) -> Interval:
+    """95 % percentile interval over the resamples in which the statistic has a value."""
     defined = resampled[~np.isnan(resampled)]
     if np.isnan(value) or not defined.size:
         return Interval(np.nan, np.nan, value, n)
-    tail = (1 - confidence) / 2
     # Further decimals are noise of the order of summation, which differs between machines.
-    low, high = np.quantile(defined, [tail, 1 - tail]).round(_DECIMALS)
+    low, high = np.quantile(defined, [0.025, 0.975]).round(_DECIMALS)
     return Interval(float(low), float(high), value, n)

@@ -19,38 +19,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 TAGS: tuple[str, ...] = (
-    "sighs",
-    "laughs",
-    "whispers",
-    "nervous",
-    "frustrated",
-    "clears throat",
-    "pause",
-    "excited",
-    "stammers",
-    "gasps",
-    "sad",
-    "angry",
-    "calm",
-    "crying",
-    "shouts",
-    "confused",
-    "scared",
+    *("sighs", "laughs", "whispers", "nervous", "frustrated", "clears throat", "pause", "excited"),
+    *("stammers", "gasps", "sad", "angry", "calm", "crying", "shouts", "confused", "scared"),
 )
 """The 17 tag types of the report, in the order of its section 3.1."""
 
+_EMOTIONS = ("excited", "sad", "angry", "nervous", "calm", "frustrated", "confused", "scared")
+
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "emotion": (
-            "excited",
-            "sad",
-            "angry",
-            "nervous",
-            "calm",
-            "frustrated",
-            "confused",
-            "scared",
-        ),
+        "emotion": _EMOTIONS,
         "nonverbal": ("laughs", "sighs", "gasps", "clears throat", "crying"),
         "delivery": ("whispers", "shouts", "stammers"),
         "pause": ("pause",),
@@ -59,16 +37,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """What kind of thing a tag describes; the four groups partition `TAGS`."""
 
 VALENCE: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("excited", "calm", "laughs"), "positive"),
-        **dict.fromkeys(
-            ("sad", "angry", "nervous", "frustrated", "confused", "scared", "crying", "sighs"),
-            "negative",
-        ),
-        **dict.fromkeys(
-            ("gasps", "clears throat", "whispers", "shouts", "stammers", "pause"), "neutral"
-        ),
-    }
+    dict.fromkeys(TAGS, "neutral")
+    | dict.fromkeys((*_EMOTIONS, "crying", "sighs"), "negative")
+    | dict.fromkeys(("excited", "calm", "laughs"), "positive")
 )
 """Pleasantness of each of the 17 tags, after the horizontal axis of Russell's circumplex (1980).
 
@@ -224,11 +195,7 @@ def parse(text: str) -> Transcript:
     | `laughs] hi`          | laughs, hi |               |
     | `[] hi`, `[ ] hi`     | hi         |               |
 
-    Args:
-        text: Any string; model output is not trusted to be well-formed.
-
-    Returns:
-        The transcript. `parse(render(t)) == t` for every transcript.
+    Any string will do: model output is not trusted. `parse(render(t)) == t` for every transcript.
 
     >>> parse("I told [sighs] you").tags
     (Tag(name='sighs', word_index=2, start=7, end=14),)

@@ -73,7 +73,7 @@ def test_a_wide_frame_has_what_all_systems_have() -> None:
     frame = bench.wide(strict, paired[paired["protocol"] == STRICT]).set_index("key")
     assert "f1[calm]" not in frame.index  # only SFT writes it
     row = frame.loc["tag_f1"]
-    assert row["SFT"] == SPLIT.evaluations["SFT"].strict()["tag_f1"].value
+    assert row["SFT"] == SPLIT.evaluations["SFT"].table("strict")["tag_f1"].value
     assert row["SFT_low"] <= row["SFT"] <= row["SFT_high"]
     assert row["SFT_difference"] == row["SFT"] - row["no tags"]
     assert "no tags_difference" not in frame
@@ -84,11 +84,11 @@ def test_the_baseline_is_the_report_s_base_row(released_path: Path) -> None:
     references = [script.tagged_text for script in scripts]
     evaluation = metrics.evaluate(references, [tags.plain_text(text) for text in references])
     printed = paper.load().core.set_index("key")["base"]
-    ours = {name: metric.value for name, metric in evaluation.paper().items()}
+    ours = {name: metric.value for name, metric in evaluation.table("paper").items()}
     for key in ("tag_f1", "tag_precision", "tag_recall", "emphasis_f1", "hallucination"):
         assert ours[key] == printed[key]
     assert ours["wer"] == 0
-    assert evaluation.tagged().paper()["tag_f1"].value == 0
+    assert evaluation.tagged().table("paper")["tag_f1"].value == 0
 
 
 def _made_up(name: str, clips: int) -> Split:
@@ -126,7 +126,7 @@ def test_limits_quote_what_was_measured(made_up: Measured, numbers: paper.Publis
     noise = analyses.noise_curve(made_up.headline)
     assert noise.loc[noise["protocol"] == PAPER, "value"].is_monotonic_increasing
     frame = analyses.limits(made_up, numbers, noise).set_index("limit")["measured"]
-    own = made_up.headline.evaluations["RL"].paper()["hallucination"].value
+    own = made_up.headline.evaluations["RL"].table("paper")["hallucination"].value
     assert f"RL: {100 * own:.1f}%" in frame["Tag hallucination"]
     assert "missing labels look like hallucination" in frame["Tag hallucination"]
     assert "(20 clips) to the test set" in frame["Synthetic training data"]
@@ -194,6 +194,6 @@ def test_each_system_but_the_baseline_gets_a_run_of_the_tracker(
     assert logged == {}, "the default is disabled"
     bench.track(config(tracker="offline"), made_up)
     assert list(logged) == ["base eval", "SFT eval", "RL eval"]
-    own = made_up.headline.evaluations["RL"].paper()["tag_f1"].value
+    own = made_up.headline.evaluations["RL"].table("paper")["tag_f1"].value
     assert logged["RL eval"][f"{bench.PAPER}/tag_f1"] == own
     assert len(logged["RL eval"]["transcripts"].data) == 50

@@ -40,7 +40,7 @@ def test_supports_of_table_3(no_tags):
 def test_the_base_row_is_the_prediction_of_no_tags(references, no_tags):
     assert sum(not tags.find_tags(text) for text in references) == 11
     assert sum(not tags.emphasis_words(text) for text in references) == 21
-    paper = no_tags.paper()
+    paper = no_tags.table("paper")
     for name in ("tag_f1", "tag_precision", "tag_recall"):
         assert paper[name].value == 0.22
     assert paper["emphasis_f1"].value == 0.42
@@ -49,8 +49,8 @@ def test_the_base_row_is_the_prediction_of_no_tags(references, no_tags):
 
 
 def test_the_base_row_carries_no_skill(no_tags):
-    assert no_tags.tagged().paper()["tag_f1"].value == 0.0
-    strict = no_tags.strict()
+    assert no_tags.tagged().table("paper")["tag_f1"].value == 0.0
+    strict = no_tags.table("strict")
     assert (strict["tag_f1"].value, strict["tag_f1_macro"].value) == (0.0, 0.0)
     assert (strict["tag_f1_tagged"].n, strict["untagged_clean"].n) == (39, 11)
     assert no_tags.intervals("strict")["tag_f1"].high == 0.0

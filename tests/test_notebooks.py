@@ -21,7 +21,7 @@ import yaml
 
 from evoxtral import params, runs
 
-NOTEBOOKS = sorted(runs.notebooks_dir().glob("*.ipynb"))
+NOTEBOOKS = sorted((runs.root() / "notebooks").glob("*.ipynb"))
 MOST_LINES, MEDIAN_LINES = 15, 5
 STAGES = {
     "00_tiny_base": 3,
@@ -97,11 +97,13 @@ def test_every_code_cell_is_introduced(path: Path) -> None:
 def test_the_parameters_cell_equals_the_tiny_file(path: Path) -> None:
     inferred = papermill.inspect_notebook(path)
     cell = {name: ast.literal_eval(facts["default"]) for name, facts in inferred.items()}
-    assert cell == yaml.safe_load((runs.params_dir() / "tiny" / f"{path.stem}.yaml").read_text())
+    assert cell == yaml.safe_load(
+        (runs.root() / "params" / "tiny" / f"{path.stem}.yaml").read_text()
+    )
     assert all(facts["help"] for facts in inferred.values()), "each parameter has a help comment"
     assert all(facts["inferred_type_name"] != "None" for facts in inferred.values())
     assert set(cell) == set(params.NOTEBOOKS[path.stem].model_fields)
-    for file in runs.params_dir().glob(f"*/{path.stem}.yaml"):
+    for file in (runs.root() / "params").glob(f"*/{path.stem}.yaml"):
         assert set(yaml.safe_load(file.read_text())) <= set(cell), file
 
 

@@ -164,7 +164,7 @@ def test_rows_of_tables_2_and_3(numbers: paper.Published) -> None:
     assert len(frame) == 3 * len(numbers.core)
     row = frame.loc[("SFT", "tag_f1")]
     assert (row["paper"], row["n_paper"], row["n"]) == (0.672, 50, 5)
-    assert row["measured"] == SYSTEMS.evaluations["SFT"].paper()["tag_f1"].value
+    assert row["measured"] == SYSTEMS.evaluations["SFT"].table("paper")["tag_f1"].value
     assert row["delta"] == pytest.approx(row["measured"] - 0.672)
     alone = paper.core_compared(numbers, SCORES[SCORES["system"] == "RL"], "paper")
     absent = alone[alone["system"] != "RL"]

@@ -90,7 +90,7 @@ def test_missing_and_binary_files_are_refused(tmp_path: Path) -> None:
         params.read_yaml(tmp_path / "binary.yaml")
 
 
-@pytest.mark.parametrize("path", sorted(runs.params_dir().glob("*/*.yaml")), ids=str)
+@pytest.mark.parametrize("path", sorted((runs.root() / "params").glob("*/*.yaml")), ids=str)
 def test_every_parameter_file_is_valid(path: Path) -> None:
     cfg = params.profile(params.NOTEBOOKS[path.stem], path.parent.name)
     assert cfg.profile == path.parent.name

@@ -116,11 +116,11 @@ def test_the_tables_of_02_say_what_was_done(setup: Setup) -> None:
 def test_transcripts_of_the_base_are_scored_in_the_clips_order(setup: Setup) -> None:
     heard = transcripts(setup, "natural")
     references = [clip.tagged_text for clip in setup.clips("natural")]
-    right = metrics.evaluate(references, heard).strict()["wer"].value
-    turned = metrics.evaluate(references, heard[1:] + heard[:1]).strict()["wer"].value
+    right = metrics.evaluate(references, heard).table("strict")["wer"].value
+    turned = metrics.evaluate(references, heard[1:] + heard[:1]).table("strict")["wer"].value
     assert right < turned
     scored = pipeline.evaluate(setup, "natural", {"base": None})
-    assert scored["base"].strict()["wer"].value == right
+    assert scored["base"].table("strict")["wer"].value == right
     with pytest.raises(UserError, match="no split 'nowhere': it has"):
         setup.clips("nowhere")
 

@@ -77,8 +77,6 @@ def test_a_failed_write_leaves_the_old_file(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"a\.txt \(3 bytes\): No space left"):
         runs.write_text(path, "new")
-    with pytest.raises(UserError, match=r"cannot append to .*rows: No space left"):
-        runs.append_jsonl(tmp_path / "rows", [])
     assert path.read_text(encoding="utf-8") == "so…"
     assert list(path.parent.iterdir()) == [path]
 
@@ -258,8 +256,6 @@ def test_code_digest_follows_the_source_from_process_to_process(
     assert runs.code_digest(["samplecode"]) != before
     both = ["samplecode", "evoxtral.stats"]
     assert runs.code_digest(both) == runs.code_digest(both[::-1]) != runs.code_digest(both[:1])
-    with pytest.raises(ValueError, match="no such module"):
-        runs.code_digest(["evoxtral.nowhere"])
 
 
 def test_prose_is_no_code() -> None:

@@ -100,12 +100,6 @@ def test_the_seed_decides():
     assert bootstrap_interval(ratio, seed=1) != bootstrap_interval(ratio, seed=2)
 
 
-def test_more_confidence_is_wider():
-    ratio = mean_of(np.random.default_rng(0).random(30))
-    wide, narrow = (bootstrap_interval(ratio, confidence=c) for c in (0.99, 0.5))
-    assert wide.low < narrow.low < narrow.high < wide.high
-
-
 def test_pairing_removes_the_spread_of_the_clips():
     rng = np.random.default_rng(0)
     difficulty = rng.random(100)

@@ -55,7 +55,7 @@ def test_scores_refuse_what_cannot_be_compared() -> None:
 
 def test_every_metric_has_a_name() -> None:
     plain = metrics.evaluate(REFERENCES, REFERENCES, normalise=str.lower)
-    assert set(tables.MEASURES) >= set(plain.paper()) | set(plain.strict())
+    assert set(tables.MEASURES) >= set(plain.table("paper")) | set(plain.table("strict"))
 
 
 def test_tag_scores_hold_all_tags() -> None:

@@ -74,7 +74,7 @@ def test_grid_compares_every_recipe_to_sft() -> None:
     paired = metrics.compare(SCORED["RL"], SCORED["SFT"], "strict")
     assert frame.loc["RL", "tag_f1_difference"] == paired["tag_f1"].value
     assert frame.loc["RL", "tag_f1_difference_low"] == paired["tag_f1"].low
-    assert frame.loc["SFT", "wer"] == SCORED["SFT"].strict()["wer"].value
+    assert frame.loc["SFT", "wer"] == SCORED["SFT"].table("strict")["wer"].value
     assert table.cells()[0][2] == "—"
     assert table.notes[-1] == "Chosen on validation: RL."
     assert "nan" not in tables.to_html(table)

@@ -216,7 +216,7 @@ def test_what_is_heard_is_what_was_said(recordings, spoken, spoken_features):
     said = " ".join(clip.plain_text for clip in clips)
     apart = " ".join(prompter.text(one.ids) for one in single[:8])
     errors = {
-        name: metrics.evaluate([said], [text]).strict()["wer"].value
+        name: metrics.evaluate([said], [text]).table("strict")["wer"].value
         for name, text in {"apart": apart, "talk": talk.text}.items()
     }
     assert errors["talk"] <= errors["apart"] + 0.15, (errors, talk.text, said)

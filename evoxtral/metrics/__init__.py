@@ -5,7 +5,7 @@ matches tags by position (`metrics.protocols`). The reward of RAFT is made of th
 per-clip metrics (`metrics.rewards`). All rates are fractions, never percent.
 
 >>> scores = evaluate(["[sighs] not AGAIN"], ["[sighs] not again"])
->>> scores.paper()["tag_f1"].value, scores.strict()["emphasis_f1"].value
+>>> scores.table("paper")["tag_f1"].value, scores.table("strict")["emphasis_f1"].value
 (1.0, 0.0)
 """
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import jiwer
 from rapidfuzz.distance import Levenshtein
@@ -39,9 +39,6 @@ class EditCounts:
     substitutions: int = 0
     deletions: int = 0
     insertions: int = 0
-
-    def __add__(self, other: EditCounts) -> EditCounts:
-        return EditCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def reference_length(self) -> int:

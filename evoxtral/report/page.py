@@ -62,11 +62,11 @@ def run_notebook(notebook: str, profile: str, output: Path) -> Path:
     partial = output.with_name(f".{output.stem}.partial.ipynb")
     try:
         papermill.execute_notebook(
-            runs.notebooks_dir() / f"{notebook}.ipynb",
+            runs.root() / "notebooks" / f"{notebook}.ipynb",
             partial,
             parameters=cfg.model_dump(),
             kernel_name="python3",
-            cwd=runs.notebooks_dir(),
+            cwd=runs.root() / "notebooks",
             progress_bar={"desc": notebook},
         )
     except papermill.PapermillExecutionError as error:

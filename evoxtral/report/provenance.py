@@ -76,7 +76,7 @@ def stamp(profile: str) -> dict[str, str]:
 
 def cells_digest(notebook: str) -> str:
     """SHA-256 of the code of a notebook; its prose decides no number."""
-    cells = runs.read_json(runs.notebooks_dir() / f"{notebook}.ipynb")["cells"]
+    cells = runs.read_json(runs.root() / "notebooks" / f"{notebook}.ipynb")["cells"]
     return runs.digest(["".join(c["source"]) for c in cells if c["cell_type"] == "code"])
 
 

@@ -231,9 +231,12 @@ class Watched:
             model, prompter, self.examples.heard, self.seconds, max_new_tokens, batch
         )
         made = metrics.evaluate(texts, [prompter.text(one.ids) for one in heard])
-        scores = {"wer": made.strict()["wer"].value, "tag_f1": made.paper()["tag_f1"].value}
+        scores = {
+            "wer": made.table("strict")["wer"].value,
+            "tag_f1": made.table("paper")["tag_f1"].value,
+        }
         if any(tags.find_tags(text) for text in texts):
-            scores["strict_tag_f1"] = made.tagged().strict()["tag_f1"].value
+            scores["strict_tag_f1"] = made.tagged().table("strict")["tag_f1"].value
         return scores
 
 

@@ -95,7 +95,7 @@ def _cycle(
 
         def evaluate() -> dict[str, float]:
             heard = transcribe(model, processor.tokenizer, kinds["dev"])
-            scores = metrics.evaluate([clip.text for clip in kinds["dev"]], heard).strict()
+            scores = metrics.evaluate([clip.text for clip in kinds["dev"]], heard).table("strict")
             return {"dev_wer": scores["wer"].value}
 
         material = kinds[kind], kinds["expressive"], lines, len(phonemes)

@@ -40,7 +40,7 @@ def transcription_scores(
         spoken = [tags.plain_text(clip.text) for clip in kinds[kind]]
         scores = metrics.evaluate(spoken, heard, normalise=normalise)
         interval = scores.intervals("strict")["wer_normalised"]
-        wer = scores.strict()["wer"].value
+        wer = scores.table("strict")["wer"].value
         tagged = sum("[" in text for text in heard)
         rows.append((label, len(heard), wer, interval.value, interval.low, interval.high, tagged))
     columns = ["set", "clips", "wer", "wer_normalised", "low", "high", "tagged"]
