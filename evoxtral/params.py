@@ -274,14 +274,12 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
         UserError: missing, no mapping, a key that is no identifier, a value that is no scalar.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"the parameter file {path} does not exist")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError as error:
+        raise UserError(f"the parameter file {path} does not exist") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        summary = " ".join(str(error).split())
-        raise UserError(f"{path} is not plain YAML: {summary}") from error
-    values = {} if values is None else values
+        raise UserError(f"{path} is not plain YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} must hold `name: value` lines")
     for key, value in values.items():
@@ -302,10 +300,9 @@ def profile(
     """
     if name not in PROFILES:
         raise UserError(f"profile {name!r} does not exist: choose one of {', '.join(PROFILES)}")
-    values: dict[str, Any] = {}
-    for one in dict.fromkeys(("tiny", name)):
-        values |= read_yaml(runs.root() / "params" / one / f"{model.notebook}.yaml")
-    return _validated(model, {**values, **(changes or {})})
+    files = (runs.root() / "params" / one / f"{model.notebook}.yaml" for one in ("tiny", name))
+    tiny, own = map(read_yaml, files)
+    return _validated(model, {**tiny, **own, **(changes or {})})
 
 
 def load(notebook: str, namespace: MutableMapping[str, Any]) -> Parameters:

@@ -20,9 +20,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 
 from evoxtral import UserError, metrics, tags
 from evoxtral.metrics import (
-    TOLERANCE_WORDS,
     ClipScore,
-    EditCounts,
     MatchCounts,
     RewardWeights,
     aligned_matches,
@@ -207,8 +205,6 @@ def test_tag_scores_agree_with_scikit_learn():
 
 
 def test_counts_add_up():
-    edits = EditCounts(4, 1, 1, 2)
-    assert (edits.reference_length, edits.errors, edits.rate) == (6, 4, 4 / 6)
     assert MatchCounts(1, 2, 3) + MatchCounts(4, 5, 6) == MatchCounts(5, 7, 9)
 
 
@@ -440,10 +436,6 @@ def test_places_never_decrease(reference, prediction):
         assert last <= next_last
 
 
-def test_the_tolerance_is_two_words():
-    assert TOLERANCE_WORDS == 2
-
-
 # ---- the reward ----
 
 # reference, prediction, (WER, F1, hallucination) by the report, the same by strict
@@ -522,8 +514,3 @@ def test_weights_weigh():
 def test_weights_must_make_a_fraction(weights):
     with pytest.raises(UserError, match="sum to 1"):
         RewardWeights(*weights)
-
-
-def test_an_unknown_convention_is_refused():
-    with pytest.raises(UserError, match="'report' or 'strict'"):
-        reward("a", "a", convention="paper")

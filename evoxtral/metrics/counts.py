@@ -33,28 +33,21 @@ _PUNCTUATION = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True, slots=True)
 class EditCounts:
-    """Operations of a minimal edit from a reference to a prediction, in words or characters."""
+    """A minimal edit from a reference to a prediction, in words or characters.
 
-    hits: int = 0
-    substitutions: int = 0
-    deletions: int = 0
-    insertions: int = 0
+    Attributes:
+        errors: substitutions, deletions and insertions.
+        reference_length: units in the reference.
+    """
 
-    @property
-    def reference_length(self) -> int:
-        """Units in the reference."""
-        return self.hits + self.substitutions + self.deletions
-
-    @property
-    def errors(self) -> int:
-        """Substitutions, deletions and insertions."""
-        return self.substitutions + self.deletions + self.insertions
+    errors: int
+    reference_length: int
 
     @property
     def rate(self) -> float:
         """Errors per reference unit, 0 or more; NaN for an empty reference, which has no rate.
 
-        >>> EditCounts(hits=3, substitutions=1, insertions=1).rate
+        >>> EditCounts(errors=2, reference_length=4).rate
         0.5
         """
         return self.errors / self.reference_length if self.reference_length else float("nan")
@@ -116,6 +109,11 @@ def character_edits(reference: str, prediction: str) -> EditCounts:
     return _edits(jiwer.process_characters(reference, prediction))
 
 
+def _edits(found: jiwer.WordOutput | jiwer.CharacterOutput) -> EditCounts:
+    replaced = found.substitutions + found.deletions
+    return EditCounts(replaced + found.insertions, found.hits + replaced)
+
+
 def match_multisets(reference: Iterable[str], prediction: Iterable[str]) -> dict[str, MatchCounts]:
     """Match equal items one to one, wherever they stand; an entry per item, in alphabetical order.
 
@@ -123,18 +121,9 @@ def match_multisets(reference: Iterable[str], prediction: Iterable[str]) -> dict
     MatchCounts(tp=1, fp=0, fn=1)
     """
     wanted, got = Counter(reference), Counter(prediction)
-    return {
-        item: MatchCounts(
-            tp=min(wanted[item], got[item]),
-            fp=max(0, got[item] - wanted[item]),
-            fn=max(0, wanted[item] - got[item]),
-        )
-        for item in sorted(wanted.keys() | got.keys())
-    }
-
-
-def _edits(output: jiwer.WordOutput | jiwer.CharacterOutput) -> EditCounts:
-    return EditCounts(output.hits, output.substitutions, output.deletions, output.insertions)
+    both, extra, missed = wanted & got, got - wanted, wanted - got
+    items = sorted(wanted.keys() | got.keys())
+    return {item: MatchCounts(both[item], extra[item], missed[item]) for item in items}
 
 
 def total(counts: Mapping[str, MatchCounts]) -> MatchCounts:

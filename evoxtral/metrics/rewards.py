@@ -21,7 +21,7 @@ from dataclasses import astuple, dataclass
 from typing import Literal
 
 from evoxtral import UserError, tags
-from evoxtral.metrics.counts import EditCounts, aligned_matches, total, word_edits
+from evoxtral.metrics.counts import aligned_matches, total, word_edits
 from evoxtral.metrics.protocols import anywhere_matches, excess, hallucinated, tag_matches
 
 Convention = Literal["report", "strict"]
@@ -67,39 +67,23 @@ def reward(
 ) -> Reward:
     """Terms and weighted sum for one prediction, not trusted to be well-formed.
 
-    Raises:
-        UserError: If the convention is unknown.
-
     >>> reward("[sighs] not again", "[sighs] [sad] not again").hallucination
     0.5
     """
     if convention == "report":
-        wer, tag_f1, hallucination = _report_terms(reference, prediction)
-    elif convention == "strict":
-        wer, tag_f1, hallucination = _strict_terms(reference, prediction)
+        edits = word_edits(tags.plain_text(reference), tags.plain_text(prediction))
+        matches = tag_matches(reference, prediction)
+        wrong, without_words = hallucinated(matches), 0.0
     else:
-        raise UserError(f"unknown reward convention {convention!r}; use 'report' or 'strict'")
+        wanted, got = tags.parse(reference), tags.parse(prediction)
+        edits = word_edits(tags.plain_text(wanted.text), tags.plain_text(got.text))
+        matches = aligned_matches(wanted, got)
+        wrong, without_words = excess(anywhere_matches(wanted, got)), float(edits.errors > 0)
+    wer = edits.rate if edits.reference_length else without_words
+    tag_f1 = total(matches).f1
     score = (
         weights.accuracy * max(0.0, 1.0 - wer)
         + weights.tags * tag_f1
-        + weights.hallucination * (1.0 - hallucination)
+        + weights.hallucination * (1.0 - wrong)
     )
-    return Reward(wer, tag_f1, hallucination, score)
-
-
-def _report_terms(reference: str, prediction: str) -> tuple[float, float, float]:
-    edits = word_edits(tags.plain_text(reference), tags.plain_text(prediction))
-    matches = tag_matches(reference, prediction)
-    return _rate(edits, without_words=0.0), total(matches).f1, hallucinated(matches)
-
-
-def _strict_terms(reference: str, prediction: str) -> tuple[float, float, float]:
-    wanted, got = tags.parse(reference), tags.parse(prediction)
-    edits = word_edits(tags.plain_text(wanted.text), tags.plain_text(got.text))
-    tag_f1 = total(aligned_matches(wanted, got)).f1
-    wer = _rate(edits, without_words=float(edits.insertions > 0))
-    return wer, tag_f1, excess(anywhere_matches(wanted, got))
-
-
-def _rate(edits: EditCounts, *, without_words: float) -> float:
-    return edits.rate if edits.reference_length else without_words
+    return Reward(wer, tag_f1, wrong, score)
