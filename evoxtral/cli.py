@@ -85,9 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     about = "measure speed beside the straightforward way, in parts"
     add = command(_speed, about, "whose clips, base and recipes")
     add("what", choices=("all", "real"), help="all: a profile's steps; real: Voxtral's size, a GPU")
-    add("--only", nargs="+", default=[], metavar="PART", help="parts to measure")
     add("--quick", action="store_true", help="few clips, one round")
-    add("--again", action="store_true", help="also what is measured already")
     add("--clips", type=int, default=160, help="of the real size (default: 160)")
     return parser
 
@@ -135,18 +133,13 @@ def _run(chosen: argparse.Namespace) -> str:
 
 
 def _speed(chosen: argparse.Namespace) -> str:
-    if chosen.what == "real":
-        from evoxtral.speed.real import measure_real
-
-        return measure_real(chosen.clips).to_string(index=False)
     from evoxtral import speed
-    from evoxtral.speed.ways import measure
 
-    depth = "quick" if chosen.quick else "full"
-    for name, now in measure(chosen.profile, depth, chosen.only, again=chosen.again):
-        sys.stderr.write(f"{name}: {'measured' if now else 'measured before'}\n")
-    rounds = speed.read(chosen.profile).get("rounds")
-    return "" if rounds is None else speed.speed_ups(rounds).round(3).to_string(index=False)
+    if chosen.what == "real":
+        return speed.measure_real(chosen.clips).to_string(index=False)
+    speed.measure(chosen.profile, "quick" if chosen.quick else "full")
+    rounds = speed.read(chosen.profile)["rounds"]
+    return speed.speed_ups(rounds).round(3).to_string(index=False)
 
 
 def _transcribe(chosen: argparse.Namespace) -> str:

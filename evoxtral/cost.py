@@ -14,19 +14,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import pandas as pd
 from transformers import VoxtralConfig
+
+from evoxtral.model import LoraShape, count_parameters
 
 EFFICIENCY, BANDWIDTH_SHARE = 0.4, 0.6
 DECODE_LAUNCH, TRAIN_LAUNCH = 0.76e-3, 5e-3  # seconds per layer
 RESERVED = 1e9
 """Bytes for the driver, workspaces and fragmentation."""
+ADAPTERS = LoraShape()
 
 _BF16, _FP32 = 2, 4  # bytes of a number
 _LOGITS = 3  # float32 logits, their softmax and their gradient
-_STACKED, _KERNEL = 4, 3  # encoder frames per audio position; width of a convolution
+_ADAPTED = 7  # matrices of a layer of the language model
 
 
 @dataclass(frozen=True)
@@ -48,113 +50,73 @@ GPUS = (
 
 @dataclass(frozen=True)
 class Workload:
-    """How much there is to do: the report's recipe on its data.
+    """How much there is to do: the report's recipe on its data."""
 
-    Attributes:
-        clips: training clips, each of one window.
-        epochs: of SFT.
-        k: completions per clip.
-        curated: completions that RAFT learns from.
-        test: clips of an evaluation.
-        batch: examples per optimiser step.
-        request: prompt positions that are not audio.
-        transcript: mean tokens of a transcript, its end included.
-        long: tokens of a long one (the 95th percentile): so long a batch decodes.
-        limit: most tokens written.
-    """
-
-    clips: int = 808
-    epochs: int = 3
-    k: int = 4
-    curated: int = 727
-    test: int = 50
-    batch: int = 16
-    request: int = 9
-    transcript: int = 49
-    long: int = 81
-    limit: int = 147
+    clips: int = 808  # for training, each of one window
+    epochs: int = 3  # of SFT
+    k: int = 4  # completions per clip
+    curated: int = 727  # completions that RAFT learns from
+    test: int = 50  # clips of an evaluation
+    batch: int = 16  # examples per optimiser step
+    request: int = 9  # prompt positions that are not audio
+    transcript: int = 49  # mean tokens, the end included
+    long: int = 81  # tokens of a long transcript (95th percentile): so long a batch decodes
+    limit: int = 147  # most tokens written
 
 
 class Recipe:
     """Arithmetic, bytes and times of the method's steps on one Voxtral.
 
-    Args:
-        config: of the model; `VoxtralConfig()` is Voxtral-Mini-3B.
-        work: how much there is to do.
-        rank: of the adapters.
+    Attributes:
+        language: weights of the language model's layers and last norm.
+        head: weights of the output layer; the embeddings have as many.
+        projector: weights of the projector.
+        weights: all of them, without adapters.
+        adapters: weights of the adapters on the language model and on the projector.
+        audio_tokens: audio positions of a window.
+        prompt: positions of a request.
+        cache_bytes: of keys and values per position, in bfloat16.
     """
 
-    def __init__(self, config: VoxtralConfig, work: Workload | None = None, rank: int = 64) -> None:
-        self.work, self.rank = work or Workload(), rank
-        self.text, self.audio = config.text_config, config.audio_config
-        self.frames = self.audio.max_source_positions
-        self.audio_tokens = self.frames // _STACKED
-        self.prompt = self.audio_tokens + self.work.request
-        self.positions = self.prompt + self.work.transcript
-        width = self.text.hidden_size
-        query = self.text.num_attention_heads * self.text.head_dim
-        key = self.text.num_key_value_heads * self.text.head_dim
-        wide = self.text.intermediate_size
-        self.linear = [(width, query), (width, key), (width, key), (query, width)]
-        self.linear += [(width, wide), (width, wide), (wide, width)]  # of a layer
-        self.projector = [(self.audio.intermediate_size, width), (width, width)]
-        self.kept_frozen = _BF16 * (2 * width + 2 * (query + 2 * key) + query + 4 * wide)
-
-    @cached_property
-    def language_weights(self) -> int:
-        """Weights of the language model's layers, norms included."""
-        layer = sum(a * b for a, b in self.linear) + 2 * self.text.hidden_size
-        return self.text.num_hidden_layers * layer + self.text.hidden_size
-
-    @cached_property
-    def head_weights(self) -> int:
-        """Weights of the output layer; the embeddings have as many."""
-        return self.text.vocab_size * self.text.hidden_size
-
-    @cached_property
-    def encoder_weights(self) -> int:
-        """Weights of the audio encoder, biases, norms and positions included."""
-        width, wide = self.audio.hidden_size, self.audio.intermediate_size
-        layer = 4 * width**2 + 2 * width * wide + 8 * width + wide  # the keys have no bias
-        outer = sum(self._convolutions) + 4 * width + self.frames * width
-        return self.audio.num_hidden_layers * layer + outer
-
-    @cached_property
-    def weights(self) -> int:
-        """All weights, without adapters."""
-        projector = sum(a * b for a, b in self.projector)
-        return self.encoder_weights + projector + self.language_weights + 2 * self.head_weights
-
-    @cached_property
-    def adapters(self) -> tuple[int, int]:
-        """Weights of the adapters on the language model and on the projector."""
-        layers = self.text.num_hidden_layers
-        of = [sum(self.rank * (a + b) for a, b in sides) for sides in (self.linear, self.projector)]
-        return layers * of[0], of[1]
-
-    @property
-    def _convolutions(self) -> tuple[int, int]:
-        width = self.audio.hidden_size
-        return _KERNEL * self.audio.num_mel_bins * width, _KERNEL * width * width
+    def __init__(self, config: VoxtralConfig, work: Workload) -> None:
+        self.work, self.text, self.audio = work, config.text_config, config.audio_config
+        counted = count_parameters(config, ADAPTERS).set_index("part")
+        frozen = (counted["total"] - counted["trainable"]).to_dict()
+        self.weights, self.head, self.projector = (
+            frozen[part] for part in ("all", "output layer", "projector")
+        )
+        self.language = frozen["language model"] - self.head
+        learnt = counted["trainable"].to_dict()
+        self.adapters = learnt["language model"], learnt["projector"]
+        self.audio_tokens = self.audio.max_source_positions // 4
+        self.prompt = self.audio_tokens + work.request
+        self.positions = self.prompt + work.transcript
+        self.query = self.text.num_attention_heads * self.text.head_dim
+        self.key = self.text.num_key_value_heads * self.text.head_dim
+        self.cache_bytes = 2 * _BF16 * self.text.num_hidden_layers * self.key
 
     def encode_flops(self) -> float:
         """Operations of the encoder for a window; it is always full."""
-        width, layers = self.audio.hidden_size, self.audio.num_hidden_layers
-        first, second = self._convolutions
-        layer = 4 * width**2 + 2 * width * self.audio.intermediate_size
-        attention = 2 * self.frames**2 * width
-        outer = (2 * first + second) * self.frames  # two log-mel frames make one of the encoder's
-        return 2.0 * (layers * (layer * self.frames + attention) + outer)
+        width, frames = self.audio.hidden_size, self.audio.max_source_positions
+        matrices = 4 * width**2 + 2 * width * self.audio.intermediate_size
+        attention = 2 * frames**2 * width
+        # Kernels are three wide; two log-mel frames make one of the encoder's.
+        convolutions = (2 * 3 * self.audio.num_mel_bins * width + 3 * width**2) * frames
+        return 2.0 * (self.audio.num_hidden_layers * (matrices * frames + attention) + convolutions)
 
     def project_flops(self) -> float:
         """Operations of the projector for a window."""
-        return 2.0 * sum(a * b for a, b in self.projector) * self.audio_tokens
+        return 2.0 * self.projector * self.audio_tokens
 
     def language_flops(self, positions: int) -> float:
         """Operations of the language model's layers for so many positions, from the first on."""
-        query = self.text.num_attention_heads * self.text.head_dim
-        attention = self.text.num_hidden_layers * positions**2 * query  # causal: half of all pairs
-        return 2.0 * (self.language_weights * positions + attention)
+        # Causal: half of all pairs.
+        attention = self.text.num_hidden_layers * positions**2 * self.query
+        return 2.0 * (self.language * positions + attention)
+
+    def prefill_flops(self) -> float:
+        """Operations of the projector and of the language model's layers for a request."""
+        return self.language_flops(self.prompt) + self.project_flops()
 
     def train_flops(self, *, checkpointing: bool) -> float:
         """Operations of one training example on cached features.
@@ -165,7 +127,7 @@ class Recipe:
         language, projector = self.adapters
         again = int(checkpointing)
         frozen = self.language_flops(self.positions) + self.project_flops()
-        head = 2.0 * self.head_weights * self.work.transcript
+        head = 2.0 * self.head * self.work.transcript
         adapters = 2.0 * (language * self.positions + projector * self.audio_tokens)
         return (2 + again) * frozen + 2 * head + (3 + again) * adapters
 
@@ -178,23 +140,18 @@ class Recipe:
         values before and after rotation, the attention's output, four stages of the feed-forward;
         of each adapter its input as float32, again with its dropout mask, and its inner state.
         """
-        width, layers = self.text.hidden_size, self.text.num_hidden_layers
-        inputs = sum(a for a, _ in self.linear)
-        kept = self.kept_frozen + _FP32 * 2 * width + (2 * _FP32 + 1) * inputs
-        kept = (kept + _FP32 * self.rank * len(self.linear)) * self.positions
+        width, wide = self.text.hidden_size, self.text.intermediate_size
+        layers, query = self.text.num_hidden_layers, self.query
+        kept = _BF16 * (2 * width + 2 * (query + 2 * self.key) + query + 4 * wide)
+        kept += _FP32 * 2 * width + (2 * _FP32 + 1) * (5 * width + query + wide)
+        kept = (kept + _FP32 * ADAPTERS.rank * _ADAPTED) * self.positions
         kept = kept + layers * self.positions * width * _BF16 if checkpointing else kept * layers
         logits = _LOGITS * _FP32 * self.work.transcript * self.text.vocab_size
         moments = 4 * _FP32 * sum(self.adapters)
         return RESERVED + _BF16 * self.weights + moments + at_once * (kept + logits)
 
-    @property
-    def cache_bytes(self) -> int:
-        """Bytes of keys and values per position, in bfloat16."""
-        heads = self.text.num_key_value_heads * self.text.head_dim
-        return 2 * _BF16 * self.text.num_hidden_layers * heads
-
     def forecast(self, gpu: Gpu) -> pd.DataFrame:
-        """What the steps take on a GPU, each with the setting that is quickest there.
+        """What the steps take on a GPU that holds the model, each with its quickest setting.
 
         Returns:
             One row per step: `gpu | step | setting | gigabytes | floor | expected`, the last two in
@@ -205,54 +162,46 @@ class Recipe:
         held = (RESERVED + _BF16 * self.weights) / 1e9
         rows = [
             ("features", f"{work.clips} windows, once", held, floor, floor / EFFICIENCY),
-            self._tuning(gpu, "SFT", work.epochs * work.clips),
-            self._decoding(gpu, "sampling", work.clips, work.k),
-            self._tuning(gpu, "RAFT fine-tuning", work.curated),
-            self._decoding(gpu, "evaluation", work.test, 1),
+            ("SFT", *self._tuning(gpu, work.epochs * work.clips)),
+            ("sampling", *self._decoding(gpu, work.clips, work.k)),
+            ("RAFT fine-tuning", *self._tuning(gpu, work.curated)),
+            ("evaluation", *self._decoding(gpu, work.test, 1)),
         ]
         frame = pd.DataFrame(rows, columns=["step", "setting", "gigabytes", "floor", "expected"])
         frame.insert(0, "gpu", gpu.name)
         return frame
 
-    def _tuning(self, gpu: Gpu, name: str, examples: int) -> tuple[str, str, float, float, float]:
-        made = []
-        sizes = [n for n in range(self.work.batch, 0, -1) if self.work.batch % n == 0]
+    def _tuning(self, gpu: Gpu, examples: int) -> tuple[str, float, float, float]:
+        batch, made = self.work.batch, []
         for again in (False, True):
-            fits = [n for n in sizes if self.train_bytes(n, checkpointing=again) <= gpu.memory]
-            if fits:
-                floor = examples * self.train_flops(checkpointing=again) / gpu.flops
-                launched = examples / fits[0] * self.text.num_hidden_layers * TRAIN_LAUNCH
-                setting = f"{fits[0]} at a time" + (", checkpointing" if again else "")
-                held = self.train_bytes(fits[0], checkpointing=again) / 1e9
-                made.append((name, setting, held, floor, max(floor / EFFICIENCY, launched)))
-        absent = (name, "does not fit", math.nan, math.nan, math.nan)
-        return min(made, key=lambda row: row[4], default=absent)
+            floor = examples * self.train_flops(checkpointing=again) / gpu.flops
+            for n in (n for n in range(batch, 0, -1) if batch % n == 0):
+                held = self.train_bytes(n, checkpointing=again)
+                launched = examples / n * self.text.num_hidden_layers * TRAIN_LAUNCH
+                setting = f"{n} at a time" + (", checkpointing" if again else "")
+                if held <= gpu.memory:
+                    made.append((setting, held / 1e9, floor, max(floor / EFFICIENCY, launched)))
+        return min(made, key=lambda row: row[-1])
 
-    def _decoding(
-        self, gpu: Gpu, name: str, clips: int, k: int
-    ) -> tuple[str, str, float, float, float]:
-        work, layers = self.work, self.text.num_hidden_layers
+    def _decoding(self, gpu: Gpu, clips: int, k: int) -> tuple[str, float, float, float]:
+        work = self.work
         fixed = RESERVED + _BF16 * self.weights
         per_row = (self.prompt + work.limit) * self.cache_bytes
-        at_once = min(clips, int((gpu.memory - fixed) // (k * per_row)))
-        if at_once < 1:
-            return name, "does not fit", math.nan, math.nan, math.nan
-        batches = math.ceil(clips / at_once)
+        batches = math.ceil(clips / min(clips, int((gpu.memory - fixed) // (k * per_row))))
         at_once = math.ceil(clips / batches)
-        prefill = clips * (self.language_flops(self.prompt) + self.project_flops()) / gpu.flops
-        read = _BF16 * (self.language_weights + self.head_weights)  # two bytes, two operations each
+        prefill = clips * self.prefill_flops() / gpu.flops
+        read = _BF16 * (self.language + self.head)  # two bytes, two operations each
         kept = at_once * k * self.positions * self.cache_bytes
         step = max((read + kept) / gpu.bandwidth, at_once * k * read / gpu.flops)
         decoding = clips / at_once * work.transcript * step
-        launched = batches * work.long * layers * DECODE_LAUNCH
+        launched = batches * work.long * self.text.num_hidden_layers * DECODE_LAUNCH
         slowest = decoding / BANDWIDTH_SHARE * work.long / work.transcript
         setting = f"{at_once} clips" + (f" of {k}" if k > 1 else "") + " at a time"
         held = (fixed + at_once * k * per_row) / 1e9
-        expected = prefill / EFFICIENCY + max(launched, slowest)
-        return name, setting, held, prefill + decoding, expected
+        return setting, held, prefill + decoding, prefill / EFFICIENCY + max(launched, slowest)
 
 
 def forecasts() -> pd.DataFrame:
     """The report's recipe on Voxtral-Mini-3B, on each of `GPUS`."""
-    recipe = Recipe(VoxtralConfig())
+    recipe = Recipe(VoxtralConfig(), Workload())
     return pd.concat([recipe.forecast(gpu) for gpu in GPUS], ignore_index=True)

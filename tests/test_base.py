@@ -24,7 +24,7 @@ from small_models import SMALL
 SIZES = {"neutral": 60, "refine": 30, "expressive": 20, "dev": 4, "test": 12, "test_voices": 6}
 SIZES |= {"expressive_test": 6, "probe": 4}
 TINY = replace(SMALL, lm_layers=1)
-RECIPE = train.Recipe(steps=30, batch=4, learning_rate=3e-3, checkpoint_seconds=0)
+RECIPE = train.Recipe(steps=30, batch=4, learning_rate=3e-3, seed=0)
 WORDS = ("we could go", "the car is red", "she laughs", "stop now")
 MERGES = 40
 MOST_WER = 0.3  # far above the card's score, so that a few clips decide
@@ -59,7 +59,6 @@ def test_no_test_sentence_or_voice_leaks_into_training(planned: corpus.Plan) -> 
 def test_the_language_model_reads_no_tag(planned: corpus.Plan) -> None:
     assert not any("[" in job.tagged_text for k in ("neutral", "refine") for job in planned[k])
     lines = corpus.read_lines(400, seed=0)
-    assert lines == corpus.read_lines(400, seed=0)
     directions = {name for line in lines for name in tags.find_tags(line)}
     assert set() < directions <= set(corpus.STAGE_DIRECTIONS)
     assert not set(corpus.STAGE_DIRECTIONS) & set(tags.TAGS)
@@ -124,32 +123,28 @@ def processor(tmp_path_factory: pytest.TempPathFactory) -> VoxtralProcessor:
     return model.build_processor(path, TINY)
 
 
-def clips(seed: int) -> list[Clip]:
+def run(
+    folder: Path, processor: VoxtralProcessor, recipe: train.Recipe = RECIPE
+) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
     """Noise whose loudest band says which sentence it is: learnable, and no speech needed."""
-    rng, made = np.random.default_rng(seed), []
+    rng, clips = np.random.default_rng(0), []
     for kind, n in zip(rng.integers(4, size=24), 2 * rng.integers(30, 90, size=24), strict=True):
         mel = rng.normal(0, 0.1, (n, 80)).astype(np.float16)
         mel[:, 20 * kind : 20 * kind + 10] += 1.0
         still = np.zeros(n // 2, np.uint8)
-        made.append(Clip(WORDS[kind], "v", mel, -1.0, still + kind, still, np.zeros((n // 2, 3))))
-    return made
-
-
-def run(
-    folder: Path, processor: VoxtralProcessor, recipe: train.Recipe
-) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
+        clips.append(Clip(WORDS[kind], "v", mel, -1.0, still + kind, still, np.zeros((n // 2, 3))))
     torch.manual_seed(0)
     made = build_model(TINY, 256 + MERGES + len(model.SPECIAL_TOKENS))
     lines = ["[rain] " + text for text in WORDS] * 8
-    material = clips(0), clips(1), lines, len(WORDS)
-    log = train.Trainer(made, processor.tokenizer, recipe, *material).run(folder, dict)
-    return made.state_dict(), log
+    trainer = train.Trainer(made, processor.tokenizer, recipe, clips, clips, lines, len(WORDS))
+    return made.state_dict(), trainer.run(folder, dict)
 
 
 def test_a_killed_run_resumes_to_the_same_model_and_the_loss_falls(
     tmp_path: Path, processor: VoxtralProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, log = run(tmp_path / "whole", processor, RECIPE)
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0)
+    whole, log = run(tmp_path / "whole", processor)
     heard = [row["transcription"] for row in log if "transcription" in row]
     assert heard[-1] < 0.8 * heard[0]
     assert log[-1]["frames"] < 0.8 * log[0]["frames"]
@@ -163,8 +158,8 @@ def test_a_killed_run_resumes_to_the_same_model_and_the_loss_falls(
     with monkeypatch.context() as patch:
         patch.setattr(train.Trainer, "_advance", die)
         with pytest.raises(KeyboardInterrupt):
-            run(tmp_path / "killed", processor, RECIPE)
-    resumed, resumed_log = run(tmp_path / "killed", processor, RECIPE)
+            run(tmp_path / "killed", processor)
+    resumed, resumed_log = run(tmp_path / "killed", processor)
     assert resumed_log == log
     torch.testing.assert_close(whole, resumed, rtol=0, atol=0)
 
@@ -218,7 +213,7 @@ def request(
     return processor.apply_transcription_request(audio=audio, **form)
 
 
-def test_encoder_and_prompt_are_voxtrals_own(processor: VoxtralProcessor) -> None:
+def test_encoder_prompt_and_sizes_are_voxtrals_own(processor: VoxtralProcessor) -> None:
     torch.manual_seed(0)
     made = build_model(TINY, 400).eval()
     mels = torch.randn(2, TINY.mel_bins, 2 * TINY.frames)
@@ -227,9 +222,6 @@ def test_encoder_and_prompt_are_voxtrals_own(processor: VoxtralProcessor) -> Non
         torch.testing.assert_close(model.encode(made, mels), theirs)
     wanted = request(processor, [np.zeros(16_000, np.float32)], TINY)["input_ids"][0]
     assert model.prompt_ids(processor.tokenizer, TINY.audio_tokens) == wanted.tolist()
-
-
-def test_the_architecture_is_counted() -> None:
     frame = score.architecture_sizes(merges=800).set_index("part")
     assert frame.loc["all parameters", "mini"] == 4_676_271_104
     assert frame.loc["audio positions per window"].tolist() == [100, 375]
@@ -237,31 +229,29 @@ def test_the_architecture_is_counted() -> None:
     assert (frame.loc[parts].sum() == frame.loc["all parameters"]).all()
 
 
-def test_the_shipped_checkpoint_is_small_and_holds_no_pickle() -> None:
+def test_the_shipped_checkpoint_transcribes_and_writes_no_tag(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is small and holds no pickle; its card documents the call; sentences are unheard."""
     files = [path for path in checkpoint_dir().iterdir() if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 25_000_000
     assert {path.suffix for path in files} <= {".json", ".safetensors", ".csv", ".npy", ".md"}
     card = (checkpoint_dir() / "README.md").read_text(encoding="utf-8")
     assert json.dumps(window_arguments(SHAPE)) in card
-
-
-def test_it_transcribes_unheard_sentences_and_writes_no_tag(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
     drawn = scripts.plain_sentences(96, seed=90_001)
     texts = [text for text in drawn if 4 <= len(text.split()) <= 10][:24]
     voices = [voice.id for voice in speech.TRAINING_VOICES]
     jobs = [RenderJob(str(i), t, voices[i % len(voices)], i) for i, t in enumerate(texts)]
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     loaded, processor = load_model(checkpoint_dir())
-    assert loaded.config.audio_config.max_source_positions == SHAPE.frames
     inputs = request(processor, [clip.audio for _, clip in render_many(jobs, workers=1)], SHAPE)
     with torch.inference_mode():
         tokens = loaded.generate(**inputs, max_new_tokens=48, do_sample=False)
     tokens = tokens[:, inputs["input_ids"].shape[1] :]
     heard = processor.batch_decode(tokens, skip_special_tokens=True)
-    scores = metrics.evaluate(texts, heard, normalise=metrics.english_normaliser()).table("strict")
-    assert scores["wer_normalised"].value < MOST_WER, list(zip(texts, heard, strict=True))[:5]
+    found = metrics.evaluate(texts, heard, normalise=metrics.english_normaliser())
+    wer = found.table("strict")["wer_normalised"].value
+    assert wer < MOST_WER, list(zip(texts, heard, strict=True))[:5]
     assert not any("[" in text for text in heard)
 
 
@@ -270,7 +260,6 @@ def test_what_the_base_was_trained_on_is_known_by_its_words(
 ) -> None:
     """Tags, capitals and punctuation are how, not what; the order counts."""
     assert len(base._known()) > 1000
-    assert base.heard_by_base(["Colourless green ideas sleep furiously."]) == [False]
     trained = base.fingerprints(["It is late.", "[sad] it is LATE", "it is not late"])
     assert (len(trained), trained.dtype) == (2, np.uint64)
     monkeypatch.setattr(base, "_known", lambda: frozenset(trained.tolist()))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ TEXTS = "texts.npy"
 
 def checkpoint_dir() -> Path:
     """Folder of the checkpoint that ships with the package."""
-    return Path(str(files("evoxtral.world.base"))) / "checkpoint"
+    return Path(__file__).parent / "checkpoint"
 
 
 def fingerprints(texts: Iterable[str]) -> npt.NDArray[np.uint64]:

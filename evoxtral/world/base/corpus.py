@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from transformers import WhisperFeatureExtractor
 
 from evoxtral import runs, tags
 from evoxtral.mix import duplicates
+from evoxtral.params import TinyBase
 from evoxtral.processes import progress
 from evoxtral.world import scripts, speech
 from evoxtral.world.base.model import FRAME_RATE, SAMPLE_RATE, SHAPE
@@ -37,10 +39,34 @@ MIN_DISTANCE = 0.7
 """No test sentence has this ROUGE-L or more to a training sentence."""
 
 KINDS = ("neutral", "refine", "expressive", "dev", "test", "test_voices", "expressive_test")
-_LONGEST_LIST, _LONGEST_REFINING_LIST = 6, 10
+SOUNDS = ("none", "background", "laughs", "sighs", "gasps", "clears throat", "crying")
+"""Classes of non-speech sound; index 0 is speech or silence."""
+SHARD = 500
+"""Most clips in a file."""
+
+_CODE = tuple(
+    f"evoxtral.{module}"
+    for module in ("tags", "world.base.corpus", "world.scripts", "world.speech")
+)
+_EXTRA_FRAMES = 4
+_BACKGROUND_SHARE = 0.3
+_HOP = SAMPLE_RATE // FRAME_RATE
+_SPAN = 1024
+_LOWEST_HZ, _HIGHEST_HZ = 60, 500
 
 Plan = dict[str, list[RenderJob]]
 """What to synthesise, by kind."""
+
+
+def build(cfg: TinyBase) -> runs.StageResult:
+    """The stage that synthesises what the base learns from and is tested on."""
+    sizes = cfg.model_dump(include={*KINDS, "probe"})
+    workers = cfg.workers or len(os.sched_getaffinity(0))
+
+    def fill(folder: Path) -> None:
+        make(folder, plan(sizes, cfg.seed), workers)
+
+    return runs.stage("base-corpus", cfg.profile, {**sizes, "seed": cfg.seed}, fill, code=_CODE)
 
 
 def plan(sizes: Mapping[str, int], seed: int) -> Plan:
@@ -50,19 +76,19 @@ def plan(sizes: Mapping[str, int], seed: int) -> Plan:
     training sentences too close to any of them (ROUGE-L) are dropped. A third of the training
     texts are short lists of words: without a grammar to lean on, the language model must listen.
     """
-    wanted = sizes["dev"] + sizes["test"] + sizes["test_voices"]
+    dev, tested = sizes["dev"], sizes["dev"] + sizes["test"]
+    wanted = tested + sizes["test_voices"]
     half = wanted // 2
     test = scripts.plain_sentences(half, seed + 1, held_out=True)
     test += scripts.plain_sentences(wanted - half, seed + 2, held_out=False, exclude=test)
-    neutral = _training_texts(sizes["neutral"], _LONGEST_LIST, (seed + 8, seed + 3), test)
-    refine = _training_texts(sizes["refine"], _LONGEST_REFINING_LIST, (seed + 9, seed + 10), test)
+    mixed = [test[i] for i in np.random.default_rng(seed).permutation(wanted)]
+    neutral = _training_texts(sizes["neutral"], 6, (seed + 8, seed + 3), test)
+    refine = _training_texts(sizes["refine"], 10, (seed + 9, seed + 10), test)
     expressive = scripts.generate(sizes["expressive"], seed + 4, held_out=False, exclude=test)
     heard = {script.plain_text for script in expressive}
     unseen = scripts.generate(sizes["expressive_test"], seed + 7, exclude=heard)
     training = [voice.id for voice in speech.TRAINING_VOICES]
     held_out = [voice.id for voice in speech.HELD_OUT_VOICES]
-    mixed = [test[i] for i in np.random.default_rng(seed).permutation(wanted)]
-    dev, tested = sizes["dev"], sizes["dev"] + sizes["test"]
     chosen = {
         "dev": (mixed[:dev], training),
         "test": (mixed[dev:tested], training),
@@ -80,12 +106,12 @@ def plan(sizes: Mapping[str, int], seed: int) -> Plan:
 
 
 def _training_texts(
-    count: int, longest_list: int, seeds: tuple[int, int], test: Sequence[str]
+    count: int, longest: int, seeds: tuple[int, int], test: Sequence[str]
 ) -> list[str]:
-    """Lists of words, then sentences, none of them close to a test sentence."""
+    """Lists of `longest` words at most, then sentences, none of them close to a test sentence."""
     listed = count // 3
     spare = [n * 3 // 2 + 1000 for n in (listed, count - listed)]  # some will be too close
-    lists = scripts.word_lists(spare[0], seeds[0], longest_list, exclude=test)
+    lists = scripts.word_lists(spare[0], seeds[0], longest, exclude=test)
     sentences = scripts.plain_sentences(spare[1], seeds[1], held_out=False, exclude=test)
     return [*_far_from(test, lists)[:listed], *_far_from(test, sentences)[: count - listed]]
 
@@ -126,11 +152,6 @@ def _jobs(kind: str, texts: Sequence[str], voices: Sequence[str], seed: int) -> 
     ]
 
 
-SHARD = 500
-_EXTRA_FRAMES = 4
-_BACKGROUND_SHARE = 0.3
-
-
 @dataclass(frozen=True, eq=False)
 class Clip:
     """Features and frame targets of one utterance; an encoder frame is two mel frames."""
@@ -160,19 +181,18 @@ def make(folder: Path, planned: Plan, workers: int) -> None:
             path = folder / f"{name}-{start // SHARD:04d}.npz"
             if not path.exists():
                 missing.append((path, kind, jobs[start : start + SHARD]))
-    extractor = WhisperFeatureExtractor(
-        feature_size=SHAPE.mel_bins, chunk_length=SHAPE.window_seconds
-    )
-    rendered = render_many((job for *_, jobs in missing for job in jobs), workers)
-    total = sum(len(jobs) for *_, jobs in missing)
-    with progress(total, "synthesis", unit="clip") as bar, ExitStack() as after:
+    window = SHAPE.window_seconds
+    extractor = WhisperFeatureExtractor(feature_size=SHAPE.mel_bins, chunk_length=window)
+    wanted = [job for *_, jobs in missing for job in jobs]
+    rendered = render_many(wanted, workers)
+    with progress(len(wanted), "synthesis", unit="clip") as bar, ExitStack() as after:
         after.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # one clip is too little work for more, and workers need the rest
         for path, kind, jobs in missing:
             described = []
             for job in jobs:
-                clip = next(rendered)[1]
-                if len(clip.audio) <= SHAPE.window_seconds * SAMPLE_RATE:
+                _, clip = next(rendered)
+                if len(clip.audio) <= window * SAMPLE_RATE:
                     described.append(_describe(kind, job, clip, extractor))
                 bar.update()
             mels, prosody, facts = zip(*described, strict=True)
@@ -240,36 +260,25 @@ def load(folder: Path) -> tuple[Kinds, list[str]]:
     shards = []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path, allow_pickle=False) as data:
-            facts = json.loads(data["facts"].tobytes().decode("utf-8"))
-            shards.append((data["mel"], data["prosody"], facts))
-    symbols = {p[2] for _, _, facts in shards for fact in facts for p in fact["phonemes"]}
+            shards.append((data["mel"], data["prosody"], json.loads(data["facts"].tobytes())))
+    symbols = {p[2] for *_, facts in shards for fact in facts for p in fact["phonemes"]}
     names = ["", *sorted(symbols - {""})]
     kinds: Kinds = {}
     for mel, prosody, facts in shards:
-        at = 0
+        end = 0
         for fact in facts:
-            end = at + fact["mel_frames"]
-            frames = fact["mel_frames"] // 2
+            start, end, frames = end, end + fact["mel_frames"], fact["mel_frames"] // 2
             clip = Clip(
                 fact["text"],
                 fact["voice"],
-                mel[at:end],
+                mel[start:end],
                 fact["floor"],
                 frame_labels(fact["phonemes"], names, frames),
                 frame_labels(fact["events"], SOUNDS, frames),
-                prosody[at // 2 : end // 2],
+                prosody[start // 2 : end // 2],
             )
             kinds.setdefault(fact["kind"], []).append(clip)
-            at = end
     return kinds, names
-
-
-SOUNDS = ("none", "background", "laughs", "sighs", "gasps", "clears throat", "crying")
-"""Classes of non-speech sound; index 0 is speech or silence."""
-
-_HOP = SAMPLE_RATE // FRAME_RATE
-_SPAN = 1024
-_LOWEST_HZ, _HIGHEST_HZ = 60, 500
 
 
 def frame_labels(
@@ -333,14 +342,13 @@ def read_lines(count: int, seed: int) -> list[str]:
     for sentence in scripts.plain_sentences(count, seed, held_out=False):
         words = sentence.split()
         if rng.random() < 0.5:
-            stressable = [
-                i for i, w in enumerate(words) if w.strip(".,!?").lower() in scripts.EMPHASIS_WORDS
-            ]
+            bare = [word.strip(".,!?").lower() for word in words]
+            stressable = [i for i, word in enumerate(bare) if word in scripts.EMPHASIS_WORDS]
             if stressable:
-                at = int(rng.choice(stressable))
+                at = rng.choice(stressable)
                 words[at] = words[at].upper()
-        for _ in range(int(rng.integers(0, 3))):
-            direction = STAGE_DIRECTIONS[int(rng.integers(len(STAGE_DIRECTIONS)))]
-            words.insert(int(rng.integers(0, len(words) + 1)), f"[{direction}]")
+        for _ in range(rng.integers(0, 3)):
+            direction = STAGE_DIRECTIONS[rng.integers(len(STAGE_DIRECTIONS))]
+            words.insert(rng.integers(0, len(words) + 1), f"[{direction}]")
         lines.append(" ".join(words))
     return lines

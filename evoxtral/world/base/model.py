@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import (
-    AutoProcessor,
     MistralCommonBackend,
     VoxtralConfig,
     VoxtralForConditionalGeneration,
@@ -26,9 +24,6 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.models.whisper.modeling_whisper import sinusoids
 
 from evoxtral.model import quiet
-
-if TYPE_CHECKING:
-    from evoxtral.world.base.corpus import Clip
 
 SAMPLE_RATE = 16_000
 FRAME_RATE = 50
@@ -73,32 +68,30 @@ def build_model(shape: Architecture, vocabulary: int) -> VoxtralForConditionalGe
     The projector reads four stacked encoder frames, so Voxtral ties the encoder's feed-forward
     width to four times its model dimension.
     """
-    config = VoxtralConfig(
-        audio_config={
-            "model_type": "voxtral_encoder",
-            "hidden_size": shape.encoder_width,
-            "intermediate_size": 4 * shape.encoder_width,
-            "num_hidden_layers": shape.encoder_layers,
-            "num_attention_heads": shape.encoder_heads,
-            "num_mel_bins": shape.mel_bins,
-            "max_source_positions": shape.frames,
-        },
-        text_config={
-            "model_type": "llama",
-            "vocab_size": vocabulary,
-            "hidden_size": shape.lm_width,
-            "intermediate_size": 3 * shape.lm_width,
-            "num_hidden_layers": shape.lm_layers,
-            "num_attention_heads": shape.lm_heads,
-            "num_key_value_heads": shape.lm_kv_heads,
-            "head_dim": shape.lm_width // shape.lm_heads,
-            "max_position_embeddings": 1024,
-            "rope_theta": 10_000.0,
-            "tie_word_embeddings": False,
-            **_TOKENS,
-        },
-        audio_token_id=AUDIO,
-    )
+    audio = {
+        "model_type": "voxtral_encoder",
+        "hidden_size": shape.encoder_width,
+        "intermediate_size": 4 * shape.encoder_width,
+        "num_hidden_layers": shape.encoder_layers,
+        "num_attention_heads": shape.encoder_heads,
+        "num_mel_bins": shape.mel_bins,
+        "max_source_positions": shape.frames,
+    }
+    text = {
+        "model_type": "llama",
+        "vocab_size": vocabulary,
+        "hidden_size": shape.lm_width,
+        "intermediate_size": 3 * shape.lm_width,
+        "num_hidden_layers": shape.lm_layers,
+        "num_attention_heads": shape.lm_heads,
+        "num_key_value_heads": shape.lm_kv_heads,
+        "head_dim": shape.lm_width // shape.lm_heads,
+        "max_position_embeddings": 1024,
+        "rope_theta": 10_000.0,
+        "tie_word_embeddings": False,
+        **_TOKENS,
+    }
+    config = VoxtralConfig(audio_config=audio, text_config=text, audio_token_id=AUDIO)
     model = VoxtralForConditionalGeneration(config)
     positions = model.model.audio_tower.embed_positions.weight
     with torch.no_grad():  # Whisper's fixed sinusoids; Voxtral's class leaves them random
@@ -146,17 +139,17 @@ def train_tokenizer(texts: Iterable[str], merges: int, shape: Architecture) -> d
     raw_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence([split, raw_bytes])
-    trainer = trainers.BpeTrainer(
-        vocab_size=256 + merges,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=256 + merges, initial_alphabet=alphabet, show_progress=False
+        ),
     )
-    bpe.train_from_iterator(texts, trainer)
     byte_of = {character: byte for byte, character in bytes_to_unicode().items()}
-    learnt = sorted(bpe.get_vocab().items(), key=lambda item: item[1])
-    pieces = [bytes(byte_of[character] for character in text) for text, _ in learnt]
+    learnt = sorted(bpe.get_vocab(), key=bpe.token_to_id)
+    pieces = [bytes(byte_of[character] for character in text) for text in learnt]
     tokens = [bytes([byte]) for byte in range(256)] + [p for p in pieces if len(p) > 1]
-    mel = {"num_mel_bins": shape.mel_bins, "hop_length": 160, "window_size": 400}
     return {
         "config": {
             "pattern": pattern,
@@ -180,7 +173,11 @@ def train_tokenizer(texts: Iterable[str], merges: int, shape: Architecture) -> d
         "audio": {
             "sampling_rate": SAMPLE_RATE,
             "frame_rate": 12.5,
-            "audio_encoding_config": mel,
+            "audio_encoding_config": {
+                "num_mel_bins": shape.mel_bins,
+                "hop_length": 160,
+                "window_size": 400,
+            },
             "chunk_length_s": float(shape.window_seconds),
         },
     }
@@ -211,43 +208,4 @@ def load_model(folder: Path) -> tuple[VoxtralForConditionalGeneration, VoxtralPr
     """Model (fp32, evaluation mode) and processor of a checkpoint folder; no network."""
     with quiet():
         model = VoxtralForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    return model.eval(), AutoProcessor.from_pretrained(folder)
-
-
-_BATCH = 64
-
-
-def windows(
-    model: VoxtralForConditionalGeneration, clips: Sequence[Clip]
-) -> Iterator[tuple[Tensor, list[int]]]:
-    """Batches of full windows, shape (batch, bands, mel frames), and the clips' mel frames."""
-    config = model.config.audio_config
-    for start in range(0, len(clips), _BATCH):
-        batch = clips[start : start + _BATCH]
-        shape = (len(batch), 2 * config.max_source_positions, config.num_mel_bins)
-        mels = np.empty(shape, np.float32)
-        for row, clip in zip(mels, batch, strict=True):
-            row[: len(clip.mel)], row[len(clip.mel) :] = clip.mel, clip.floor
-        features = torch.from_numpy(mels).transpose(1, 2).to(model.device)
-        yield features, [len(clip.mel) for clip in batch]
-
-
-@torch.inference_mode()
-def transcribe(
-    model: VoxtralForConditionalGeneration, tokenizer: MistralCommonBackend, clips: Sequence[Clip]
-) -> list[str]:
-    """Greedy transcripts of all clips, through Voxtral's own `generate`."""
-    audio_tokens = model.config.audio_config.max_source_positions // 4
-    prompt = torch.tensor(prompt_ids(tokenizer, audio_tokens), device=model.device)
-    texts = []
-    for mels, _ in windows(model, clips):
-        ids = prompt.expand(len(mels), -1)
-        out = model.generate(
-            input_ids=ids,
-            input_features=mels,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=48,
-            do_sample=False,
-        )
-        texts += [tokenizer.decode(row, skip_special_tokens=True) for row in out[:, len(prompt) :]]
-    return texts
+    return model.eval(), VoxtralProcessor.from_pretrained(folder)

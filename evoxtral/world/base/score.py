@@ -1,20 +1,21 @@
-"""How well a base model hears: word errors, linear probes; and how large it and its corpus are."""
+"""How well a base model hears: transcripts, word errors, linear probes; how large its parts are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain, groupby
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from transformers import VoxtralConfig, VoxtralForConditionalGeneration, VoxtralProcessor
+from torch import Tensor
+from transformers import MistralCommonBackend, VoxtralConfig, VoxtralForConditionalGeneration
 
 from evoxtral import metrics, tags
+from evoxtral.model import LoraShape, count_parameters
 from evoxtral.world.base.corpus import Clip, Kinds
-from evoxtral.world.base.model import SHAPE, SPECIAL_TOKENS, build_model, transcribe, windows
+from evoxtral.world.base.model import SHAPE, SPECIAL_TOKENS, build_model, prompt_ids
 from evoxtral.world.speech.audibility import linear_probe
 
 TEST_SETS = {
@@ -22,10 +23,41 @@ TEST_SETS = {
     "test_voices": "neutral, held-out voices",
     "expressive_test": "expressive, all voices",
 }
+_BATCH = 64
+
+
+def _windows(
+    model: VoxtralForConditionalGeneration, clips: Sequence[Clip]
+) -> Iterator[tuple[Tensor, list[Clip]]]:
+    """Batches of full windows, shape (batch, bands, mel frames), and their clips."""
+    config = model.config.audio_config
+    for start in range(0, len(clips), _BATCH):
+        batch = list(clips[start : start + _BATCH])
+        shape = (len(batch), 2 * config.max_source_positions, config.num_mel_bins)
+        mels = np.empty(shape, np.float32)
+        for row, clip in zip(mels, batch, strict=True):
+            row[: len(clip.mel)], row[len(clip.mel) :] = clip.mel, clip.floor
+        yield torch.from_numpy(mels).transpose(1, 2).to(model.device), batch
+
+
+@torch.inference_mode()
+def transcribe(
+    model: VoxtralForConditionalGeneration, tokenizer: MistralCommonBackend, clips: Sequence[Clip]
+) -> list[str]:
+    """Greedy transcripts of all clips, through Voxtral's own `generate`."""
+    audio_tokens = model.config.audio_config.max_source_positions // 4
+    prompt = torch.tensor(prompt_ids(tokenizer, audio_tokens), device=model.device)
+    texts = []
+    for mels, batch in _windows(model, clips):
+        ids = prompt.expand(len(batch), -1)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "input_features": mels}
+        out = model.generate(**inputs, max_new_tokens=48, do_sample=False)
+        texts += [tokenizer.decode(row, skip_special_tokens=True) for row in out[:, len(prompt) :]]
+    return texts
 
 
 def transcription_scores(
-    model: VoxtralForConditionalGeneration, processor: VoxtralProcessor, kinds: Kinds
+    model: VoxtralForConditionalGeneration, tokenizer: MistralCommonBackend, kinds: Kinds
 ) -> pd.DataFrame:
     """Corpus word error rate on each test set, with 95 % bootstrap intervals over clips.
 
@@ -33,12 +65,11 @@ def transcription_scores(
         One row per test set: `clips`, `wer` (text as written), `wer_normalised` (standard English
         normaliser) with `low` and `high`, and `tagged`: transcripts that hold any bracket.
     """
-    normalise = metrics.english_normaliser()
     rows = []
     for kind, label in TEST_SETS.items():
-        heard = transcribe(model, processor.tokenizer, kinds[kind])
+        heard = transcribe(model, tokenizer, kinds[kind])
         spoken = [tags.plain_text(clip.text) for clip in kinds[kind]]
-        scores = metrics.evaluate(spoken, heard, normalise=normalise)
+        scores = metrics.evaluate(spoken, heard, normalise=metrics.english_normaliser())
         interval = scores.intervals("strict")["wer_normalised"]
         wer = scores.table("strict")["wer"].value
         tagged = sum("[" in text for text in heard)
@@ -72,39 +103,24 @@ def probe_scores(model: VoxtralForConditionalGeneration, kinds: Kinds) -> pd.Dat
 def _pooled(model: VoxtralForConditionalGeneration, clips: Sequence[Clip]) -> NDArray[np.float32]:
     """Mean, deviation and maximum of each clip's encoder features, shape (n, 3 * width)."""
     pooled = []
-    for mels, lengths in windows(model, clips):
+    for mels, batch in _windows(model, clips):
         features = model.model.audio_tower(mels).last_hidden_state.float()
-        for frames, length in zip(features, lengths, strict=True):
-            heard = frames[: max(2, length // 2)]
-            parts = [heard.mean(0), heard.std(0), heard.amax(0)]
-            pooled.append(torch.cat(parts).cpu().numpy())
+        for frames, clip in zip(features, batch, strict=True):
+            heard = frames[: max(2, len(clip.mel) // 2)]
+            pooled.append(torch.cat([heard.mean(0), heard.std(0), heard.amax(0)]).cpu().numpy())
     return np.stack(pooled)
 
 
-_PARTS = {
-    "audio encoder": "model.audio_tower.",
-    "projector": "model.multi_modal_projector.",
-    "language model": "model.language_model.",
-    "output layer": "lm_head.",
-    "all parameters": "",
-}
-
-
 def architecture_sizes(merges: int) -> pd.DataFrame:
-    """Parameters of every part, beside those of Voxtral-Mini-3B (built without memory)."""
+    """Parameters of every part (`part | tiny | mini`), beside those of Voxtral-Mini-3B."""
     with torch.device("meta"):
-        models = {
-            "tiny": build_model(SHAPE, 256 + merges + len(SPECIAL_TOKENS)),
-            "mini": VoxtralForConditionalGeneration(VoxtralConfig()),
-        }
-    sizes = {"part": [*_PARTS, "audio positions per window"]}
-    for name, model in models.items():
-        sizes[name] = [
-            sum(p.numel() for owner, p in model.named_parameters() if owner.startswith(prefix))
-            for prefix in _PARTS.values()
-        ]
-        sizes[name].append(model.config.audio_config.max_source_positions // 4)
-    return pd.DataFrame(sizes)
+        tiny = build_model(SHAPE, 256 + merges + len(SPECIAL_TOKENS)).config
+    sizes = {}
+    for name, config in (("tiny", tiny), ("mini", VoxtralConfig())):
+        counted = count_parameters(config, LoraShape()).set_index("part")
+        sizes[name] = counted["total"] - counted["trainable"]  # without the adapters
+        sizes[name]["audio positions per window"] = config.audio_config.max_source_positions // 4
+    return pd.DataFrame(sizes).rename({"all": "all parameters"}).rename_axis("part").reset_index()
 
 
 def corpus_sizes(kinds: Kinds) -> pd.DataFrame:
@@ -113,16 +129,7 @@ def corpus_sizes(kinds: Kinds) -> pd.DataFrame:
     for part, group in groupby(kinds, lambda kind: kind.split(":")[0]):
         members = [kinds[kind] for kind in group]
         hours = sum(sum(len(clip.mel) for clip in member) / 100 / 3600 for member in members)
-        clips = list(chain.from_iterable(members))
+        clips = [clip for member in members for clip in member]
         voices, texts = {clip.voice for clip in clips}, {clip.text for clip in clips}
         rows.append((part, len(clips), hours, len(voices), len(texts)))
     return pd.DataFrame(rows, columns=["part", "clips", "hours", "voices", "texts"])
-
-
-def results(kinds: Kinds, words: pd.DataFrame, audible: pd.DataFrame) -> dict[str, Any]:
-    """What `results.json` of the base notebook holds."""
-    return {
-        "clips": corpus_sizes(kinds).set_index("part")["clips"].to_dict(),
-        "transcription": words.set_index("set").to_dict("index"),
-        "probe_auc": audible.set_index("tag")["auc"].to_dict(),
-    }

@@ -1,35 +1,157 @@
-"""How the base learns: batches with frame targets, read-outs, and the training loop."""
+"""How the base learns: two cycles as stages, frame targets and read-outs, the training loop.
+
+Both stages resume after a kill. The shipped checkpoint in `evoxtral/world/base/checkpoint/` is the
+second one of the tiny profile, copied by `ship`.
+"""
 
 from __future__ import annotations
 
 import io
+import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import MistralCommonBackend, VoxtralForConditionalGeneration
 from transformers.audio_utils import hertz_to_mel, mel_to_hertz
 
-from evoxtral import UserError, runs
-from evoxtral.model import arithmetic
+from evoxtral import UserError, metrics, runs
+from evoxtral.model import arithmetic, device
+from evoxtral.params import TinyBase
 from evoxtral.processes import progress
+from evoxtral.runs import StageResult
+from evoxtral.world.base import TEXTS, checkpoint_dir, corpus, fingerprints
 from evoxtral.world.base.corpus import SOUNDS, Clip
-from evoxtral.world.base.model import AUDIO, BOS, EOS, PAD, SAMPLE_RATE, encode, prompt_ids
+from evoxtral.world.base.model import (
+    AUDIO,
+    BOS,
+    EOS,
+    PAD,
+    SAMPLE_RATE,
+    SHAPE,
+    build_model,
+    build_processor,
+    encode,
+    load_model,
+    prompt_ids,
+    train_tokenizer,
+)
+from evoxtral.world.base.score import transcribe
 
+LOG = "log.csv"
+CHECKPOINT_SECONDS = 180.0
+"""Between checkpoints."""
+
+_CODE = tuple(f"evoxtral.world.base.{module}" for module in ("corpus", "model", "score", "train"))
+_CHECKPOINT = "checkpoint.pt"
 _MULTIPLE = 4 * 2 * 5  # mel frames: 4 encoder frames per audio token, stride 2, 5 tokens
 _EVALUATE_EVERY = 1000
+_EXPRESSIVE_EVERY = 2  # steps between expressive batches, which the encoder alone hears
+_TEXT_EVERY = 4  # steps between batches of text, which the language model alone reads
+_TEXT_BATCH = 32
+_LOOSE_WINDOW = 0.3  # share of steps whose window ends anywhere after the longest clip
+_FULL_WINDOW = 0.88  # share of training after which all windows are full
 
-Labels = tuple[Tensor, Tensor, Tensor]
+Labels = tuple[Tensor, ...]
 """Targets of each frame of a batch: phoneme and sound classes, and (pitch, voicing, loudness)."""
 Batch = tuple[list[Clip], Tensor, Labels]
 """Clips, their features of shape (batch, bands, mel frames), and the targets."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the base is trained in one cycle."""
+
+    steps: int
+    batch: int  # utterances per step
+    learning_rate: float  # peak of the one-cycle schedule
+    seed: int
+    alone: float = 0.12  # share of steps in which the encoder learns without transcription
+    shortest: float = 0.25  # share of the clips, shortest first, that is drawn from at the start
+    perturb: float = 0.0  # largest relative change of a clip's vocal tract and tempo
+
+
+def build(cfg: TinyBase, source: StageResult) -> StageResult:
+    """The stage that trains tokenizer and model on a corpus stage.
+
+    Two cycles, each a stage: the model learns to listen, easiest speech first; then, its
+    read-outs and its optimiser begun afresh, the same speech with voices and tempo perturbed,
+    for speakers that it has never heard.
+    """
+    learn = Recipe(cfg.steps, cfg.batch, cfg.learning_rate, cfg.seed)
+    peak, perturb = cfg.refine_learning_rate, cfg.perturb
+    refine = Recipe(cfg.refine_steps, cfg.batch, peak, cfg.seed + 1, 0.0, 1.0, perturb)
+    first = _cycle("base-listening", cfg, source, "neutral", learn, None)
+    return _cycle("base-model", cfg, source, "refine", refine, first)
+
+
+def _cycle(
+    name: str,
+    cfg: TinyBase,
+    source: StageResult,
+    kind: str,
+    recipe: Recipe,
+    start: StageResult | None,
+) -> StageResult:
+    """The stage of one cycle, from a random model or from where `start` ended."""
+
+    def make(folder: Path) -> None:
+        kinds, phonemes = corpus.load(source.path)
+        lines = corpus.read_lines(cfg.lines, cfg.seed)
+        if start:
+            model, processor = load_model(start.path)
+            earlier = pd.read_csv(start.path / LOG)
+        else:
+            tekken = folder / "tekken.json"
+            if not tekken.exists():
+                texts = [*(clip.text for clip in kinds["neutral"]), *lines]
+                runs.write_text(tekken, json.dumps(train_tokenizer(texts, cfg.merges, SHAPE)))
+            torch.manual_seed(cfg.seed)
+            vocabulary = runs.read_json(tekken)["config"]["default_vocab_size"]
+            model, processor = build_model(SHAPE, vocabulary), build_processor(tekken, SHAPE)
+            earlier = pd.DataFrame()
+        model.to(device(cfg.device))
+
+        def evaluate() -> dict[str, float]:
+            heard = transcribe(model, processor.tokenizer, kinds["dev"])
+            scores = metrics.evaluate([clip.text for clip in kinds["dev"]], heard).table("strict")
+            return {"dev_wer": scores["wer"].value}
+
+        material = kinds[kind], kinds["expressive"], lines, len(phonemes)
+        trainer = Trainer(model, processor.tokenizer, recipe, *material)
+        log = pd.DataFrame(trainer.run(folder, evaluate))
+        if start:
+            log["step"] += earlier["step"].iloc[-1]
+        runs.write_text(folder / LOG, pd.concat([earlier, log]).to_csv(index=False))
+        model.to("cpu").save_pretrained(folder)
+        processor.save_pretrained(folder)
+        (folder / _CHECKPOINT).unlink(missing_ok=True)
+
+    own = cfg.model_dump(include={"lines", "merges", "seed"})
+    params = own | asdict(recipe) | {"kind": kind}
+    inputs = {"corpus": source.digest} | ({"start": start.digest} if start else {})
+    return runs.stage(name, cfg.profile, params, make, inputs=inputs, code=_CODE)
+
+
+def ship(source: StageResult, card: str, kinds: corpus.Kinds) -> None:
+    """Make a model stage the checkpoint that ships with the package.
+
+    Its card and the fingerprints of what it was trained on go beside it.
+    """
+    target = shutil.copytree(source.path, checkpoint_dir(), dirs_exist_ok=True)
+    heard = [clip.text for kind in ("neutral", "refine", "expressive") for clip in kinds[kind]]
+    np.save(target / TEXTS, fingerprints(heard))
+    runs.write_text(target / "README.md", card)
 
 
 @cache
@@ -64,14 +186,6 @@ def _between(rows: NDArray[np.float32], where: NDArray[np.float64]) -> NDArray[n
     return rows[low] * (1 - part) + rows[low + 1] * part
 
 
-def draw(clips: Sequence[Clip], rng: np.random.Generator, size: int, share: float) -> list[Clip]:
-    """Clips of like length from the shortest `share` of clips that are sorted by length."""
-    reach = max(size, int(len(clips) * share))
-    span = min(reach, max(4 * size, len(clips) // 20))
-    start = int(rng.integers(0, reach - span + 1))
-    return [clips[start + i] for i in rng.choice(span, size, replace=False)]
-
-
 def tensors(
     clips: Sequence[Clip], rng: np.random.Generator, room: float, full: int
 ) -> tuple[Tensor, Labels]:
@@ -80,13 +194,11 @@ def tensors(
     `room` sets the length of the window, between that of the longest clip (0) and `full` (1), the
     mel frames in the window of inference.
     """
-    longest = max(len(clip.mel) for clip in clips)
+    longest, bands = max(len(clip.mel) for clip in clips), clips[0].mel.shape[1]
     wanted = longest + room * (full - longest)
     length = min(full, math.ceil(wanted / _MULTIPLE) * _MULTIPLE)
-    bands = clips[0].mel.shape[1]
     mels = np.empty((len(clips), length, bands), np.float32)
-    phonemes = np.zeros((len(clips), length // 2), np.int64)
-    sounds = np.zeros_like(phonemes)
+    phonemes, sounds = np.zeros((2, len(clips), length // 2), np.int64)
     prosody = np.zeros((len(clips), length // 2, 3), np.float32)
     for row, clip in enumerate(clips):
         n, floor = len(clip.mel), clip.floor
@@ -99,50 +211,6 @@ def tensors(
         prosody[row, : n // 2] = clip.prosody
     features, *labels = map(torch.from_numpy, (mels, phonemes, sounds, prosody))
     return features.transpose(1, 2), tuple(labels)
-
-
-class Heads(nn.Module):
-    """Framewise read-outs of the encoder, thrown away after training."""
-
-    def __init__(self, width: int, phonemes: int) -> None:
-        super().__init__()
-        self.phoneme = nn.Linear(width, phonemes)
-        self.sound = nn.Linear(width, len(SOUNDS))
-        self.prosody = nn.Linear(width, 3)
-
-    def loss(self, features: Tensor, labels: Labels) -> Tensor:
-        """Sum of the three framewise losses of features, shape (batch, frames, width), float32."""
-        cross_entropy = nn.functional.cross_entropy
-        phonemes, sounds, prosody = labels
-        return (
-            cross_entropy(self.phoneme(features).flatten(0, 1), phonemes.flatten())
-            + cross_entropy(self.sound(features).flatten(0, 1), sounds.flatten())
-            + 2.0 * nn.functional.smooth_l1_loss(self.prosody(features), prosody, beta=0.1)
-        )
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the base is trained."""
-
-    steps: int
-    batch: int  # utterances per step
-    learning_rate: float  # peak of the one-cycle schedule
-    expressive_every: int = 2  # steps between expressive batches, which the encoder alone hears
-    text_every: int = 4  # steps between batches of text, which the language model alone reads
-    text_batch: int = 32
-    alone: float = 0.12  # share of steps in which the encoder learns without transcription
-    loose_window: float = 0.3  # share of steps whose window ends anywhere after the longest clip
-    full_window: float = 0.88  # share of training after which all windows are full
-    shortest: float = 0.25  # share of the clips, shortest first, that is drawn from at the start
-    perturb: float = 0.0  # largest relative change of a clip's vocal tract and tempo
-    seed: int = 0
-    checkpoint_seconds: float = 180.0  # between checkpoints
-
-    @property
-    def log_every(self) -> int:
-        """Steps between rows of the log."""
-        return max(1, min(50, self.steps // 10))
 
 
 class Trainer:
@@ -170,41 +238,43 @@ class Trainer:
         self.device, encoder = model.device, model.config.audio_config
         self.bfloat16 = arithmetic("auto", self.device) == "bfloat16"
         self.frames = encoder.max_source_positions
-        self.heads = Heads(encoder.hidden_size, phonemes).to(self.device)
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        self.parameters = [*parameters, *self.heads.parameters()]
-        rate = recipe.learning_rate
+        # Framewise read-outs of the encoder, thrown away after training.
+        sizes = (phonemes, len(SOUNDS), 3)
+        heads = nn.ModuleList(nn.Linear(encoder.hidden_size, size) for size in sizes)
+        self.heads = heads.to(self.device)
+        self.parameters = [*model.parameters(), *self.heads.parameters()]
         self.optimiser = torch.optim.AdamW(
-            self.parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+            self.parameters, recipe.learning_rate, (0.9, 0.98), weight_decay=0.01, fused=True
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, rate, total_steps=recipe.steps, pct_start=0.1
+            self.optimiser, recipe.learning_rate, recipe.steps, pct_start=0.1
         )
         self.step = 0
         self.log: list[dict[str, float]] = []
 
     def run(self, folder: Path, evaluate: Callable[[], dict[str, float]]) -> list[dict[str, float]]:
-        """Train, resuming from `folder/checkpoint.pt` if a killed run left one.
+        """Train, resuming from the checkpoint in `folder` if a killed run left one.
 
-        Returns the log: a row per `log_every` steps with mean losses and, every thousand steps and
-        at the end, what `evaluate` says.
+        Returns the log: some fifty steps a row with mean losses and, every thousand steps and at
+        the end, what `evaluate` says.
 
         Raises:
             UserError: the loss is not finite.
         """
-        checkpoint, recipe = folder / "checkpoint.pt", self.recipe
+        checkpoint, steps = folder / _CHECKPOINT, self.recipe.steps
         if checkpoint.exists():
             self._restore(checkpoint)
+        log_every = max(1, min(50, steps // 10))
         saved, recent = time.monotonic(), []
         attention = self.model.config._attn_implementation
         self.model.set_attn_implementation("eager")  # twice as quick here as the fused CPU kernel
         self.model.train()
-        with progress(recipe.steps, "base model", unit="step", done=self.step) as bar:
-            while self.step < recipe.steps:
+        with progress(steps, "base model", unit="step", done=self.step) as bar:
+            while self.step < steps:
                 recent.append(self._advance())
                 bar.update()
-                last = self.step == recipe.steps
-                if self.step % recipe.log_every and not last:
+                last = self.step == steps
+                if self.step % log_every and not last:
                     continue
                 names = sorted({name for row in recent for name in row})
                 row = {n: float(np.mean([r[n] for r in recent if n in r])) for n in names}
@@ -215,7 +285,7 @@ class Trainer:
                     self.model.train()
                 self.log.append({"step": self.step, **row})
                 bar.set_postfix({n: f"{row[n]:.2f}" for n in row}, refresh=False)
-                if time.monotonic() - saved > recipe.checkpoint_seconds:
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
                     self._save(checkpoint)
                     saved = time.monotonic()
         self.model.eval()
@@ -236,25 +306,22 @@ class Trainer:
             getattr(self, part).load_state_dict(state[part])
         self.step, self.log = state["step"], state["log"]
 
-    def _ids(self, text: str) -> list[int]:
-        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], EOS]
-
     def _advance(self) -> dict[str, float]:
         """One optimiser step; returns its losses."""
         recipe, done = self.recipe, self.step / self.recipe.steps
         rng = np.random.default_rng([recipe.seed, self.step])
-        loose, extent = rng.random() < recipe.loose_window, rng.random()
-        room = 1.0 if done >= recipe.full_window else extent * loose
+        loose, extent = rng.random() < _LOOSE_WINDOW, rng.random()
+        room = 1.0 if done >= _FULL_WINDOW else extent * loose
         share = min(1.0, recipe.shortest + 1.5 * done)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             alone = done < recipe.alone
             heard = self._batch(self.neutral, rng, share, room)
             losses = {"frames": self._framewise(heard)} if alone else self._transcribe(heard)
-            if alone or self.step % recipe.expressive_every == 0:
+            if alone or self.step % _EXPRESSIVE_EVERY == 0:
                 heard = self._batch(self.expressive, rng, share, room)
                 losses["expressive"] = self._framewise(heard)
-            if self.step % recipe.text_every == 0:
-                chosen = rng.choice(len(self.lines), recipe.text_batch, replace=False)
+            if self.step % _TEXT_EVERY == 0:
+                chosen = rng.choice(len(self.lines), _TEXT_BATCH, replace=False)
                 read = [[BOS, *self._ids(self.lines[i])] for i in chosen]
                 losses["text"] = self._language_loss(read, skip=1)
         total = sum(losses.values())
@@ -274,23 +341,36 @@ class Trainer:
     def _batch(
         self, clips: Sequence[Clip], rng: np.random.Generator, share: float, room: float
     ) -> Batch:
-        drawn, full = draw(clips, rng, self.recipe.batch, share), 2 * self.frames
-        if change := self.recipe.perturb:
-            drawn = [
-                perturbed(clip, *rng.uniform(1 - change, 1 + change, size=2), full)
-                for clip in drawn
-            ]
+        """Clips of like length from the shortest `share` of clips sorted by length, as tensors."""
+        size, change, full = self.recipe.batch, self.recipe.perturb, 2 * self.frames
+        reach = max(size, int(len(clips) * share))
+        span = min(reach, max(4 * size, len(clips) // 20))
+        start = rng.integers(0, reach - span + 1)
+        drawn = [clips[start + i] for i in rng.choice(span, size, replace=False)]
+        if change:
+            factors = ((clip, rng.uniform(1 - change, 1 + change, size=2)) for clip in drawn)
+            drawn = [perturbed(clip, *own, full) for clip, own in factors]
         mels, labels = tensors(drawn, rng, room, full)
         return drawn, mels.to(self.device), tuple(label.to(self.device) for label in labels)
 
     def _framewise(self, batch: Batch) -> Tensor:
         _, mels, labels = batch
-        return self.heads.loss(encode(self.model, mels).float(), labels)
+        return self._heads_loss(encode(self.model, mels), labels)
+
+    def _heads_loss(self, features: Tensor, labels: Labels) -> Tensor:
+        """Sum of the losses of the read-outs of features, shape (batch, frames, width)."""
+        phonemes, sounds, prosody = (head(features.float()).flatten(0, 1) for head in self.heads)
+        wanted = [label.flatten(0, 1) for label in labels]
+        return (
+            nn.functional.cross_entropy(phonemes, wanted[0])
+            + nn.functional.cross_entropy(sounds, wanted[1])
+            + 2.0 * nn.functional.smooth_l1_loss(prosody, wanted[2], beta=0.1)
+        )
 
     def _transcribe(self, batch: Batch) -> dict[str, Tensor]:
         clips, mels, labels = batch
         features = encode(self.model, mels)
-        frames = self.heads.loss(features.float(), labels)
+        frames = self._heads_loss(features, labels)
         stacked = features.reshape(len(clips), -1, 4 * features.shape[-1])
         audio = self.model.model.multi_modal_projector(stacked)
         prompt = prompt_ids(self.tokenizer, audio.shape[1])
@@ -298,16 +378,17 @@ class Trainer:
         loss = self._language_loss(ids, skip=len(prompt), audio=audio)
         return {"transcription": loss, "frames": frames}
 
+    def _ids(self, text: str) -> list[int]:
+        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], EOS]
+
     def _language_loss(
         self, rows: Sequence[list[int]], skip: int, audio: Tensor | None = None
     ) -> Tensor:
         """Mean cross-entropy of everything after the first `skip` tokens of each row."""
-        longest = max(map(len, rows))
-        ids = torch.full((len(rows), longest), PAD, device=self.device)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row, device=self.device)
+        ids = pad_sequence([*map(torch.tensor, rows)], batch_first=True, padding_value=PAD)
+        ids = ids.to(self.device)
         embedded = self.model.get_input_embeddings()(ids)
-        positions = torch.arange(longest, device=self.device)
+        positions = torch.arange(ids.shape[1], device=self.device)
         if audio is not None:
             heard = audio.shape[1]
             positions[rows[0].index(AUDIO) + heard :] += self.frames // 4 - heard
@@ -319,8 +400,5 @@ class Trainer:
             attention_mask=torch.ones_like(ids),
             position_ids=positions[None].expand_as(ids),
         )[0]
-        wanted = ids[:, skip:]
-        logits = self.model.lm_head(hidden[:, skip - 1 : -1])
-        return nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), wanted.flatten(), ignore_index=PAD
-        )
+        logits = self.model.lm_head(hidden[:, skip - 1 : -1]).float().flatten(0, 1)
+        return nn.functional.cross_entropy(logits, ids[:, skip:].flatten(), ignore_index=PAD)
