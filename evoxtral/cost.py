@@ -68,9 +68,8 @@ class Recipe:
     """Arithmetic, bytes and times of the method's steps on one Voxtral.
 
     Attributes:
-        language: weights of the language model's layers and last norm.
-        head: weights of the output layer; the embeddings have as many.
-        projector: weights of the projector.
+        language, head, projector: weights of the language model's layers and last norm, of the
+            output layer (the embeddings have as many) and of the projector.
         weights: all of them, without adapters.
         adapters: weights of the adapters on the language model and on the projector.
         audio_tokens: audio positions of a window.

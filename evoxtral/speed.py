@@ -126,10 +126,7 @@ def compared(
 
 
 def speed_ups(rounds: pd.DataFrame) -> pd.DataFrame:
-    """Ours beside every straightforward way of the same work.
-
-    Args:
-        rounds: `work | way | round | seconds`.
+    """Ours beside every straightforward way of the same work, of `work | way | round | seconds`.
 
     Returns:
         `work | plain | ours | plain_seconds | ours_seconds | ratio | low | high | rounds`: medians
@@ -155,11 +152,8 @@ def speed_ups(rounds: pd.DataFrame) -> pd.DataFrame:
 def exponents(points: pd.DataFrame) -> pd.DataFrame:
     """How time grows: slopes of straight lines through logarithms, 1 for proportional.
 
-    Args:
-        points: `work | way | size | seconds`, two sizes or more.
-
-    Returns:
-        `work | way | smallest | largest | points | slope`.
+    Of `work | way | size | seconds`, two sizes or more; returns
+    `work | way | smallest | largest | points | slope`.
     """
     rows = []
     for names, own in points.groupby(["work", "way"], sort=False):
@@ -297,7 +291,7 @@ class Subject:
             texts += self.setup.base.processor.batch_decode(new, skip_special_tokens=True)
         return texts
 
-    def greedy(self, clips: Sequence[Clip]) -> list[str]:
+    def greedy(self, clips: Sequence[Clip], *_: int) -> list[str]:
         """Greedy transcripts by ours, from the cache."""
         prompter, seconds = self.setup.prompter, [clip.seconds or 0.0 for clip in clips]
         limits = self.setup.max_new_tokens, self.cfg.decode_batch
@@ -392,14 +386,10 @@ def _epoch(make: Callable[..., Trainer], system: nn.Module, cfg: FineTuning) -> 
             num_train_epochs=1,
             per_device_train_batch_size=cfg.micro_batch,
             gradient_accumulation_steps=cfg.batch // cfg.micro_batch,
-            learning_rate=cfg.learning_rate,
-            lr_scheduler_type="constant",
             bf16=cfg.precision == "bfloat16",
             save_strategy="no",
             logging_steps=1,
-            logging_nan_inf_filter=False,
             report_to="none",
-            seed=cfg.seed,
             remove_unused_columns=False,
             label_names=["labels"],
             train_sampling_strategy="sequential",
@@ -464,14 +454,11 @@ def _sft(subject: Subject, how: Depth) -> pd.DataFrame:
 def _growth(subject: Subject, how: Depth) -> pd.DataFrame:
     """Evaluation and sampling against clips; sampling against k on the least number of clips."""
     split = "natural" if subject.setup.has("natural") else "test"
-    plan: list[tuple[str, str, Sequence[Clip], int, dict[str, Callable[..., Any]]]] = []
-    for clips in (subject.clips(split, size) for size in how.sizes):
-        plan.append(
-            ("size", "evaluation", clips, 1, {OURS: lambda clips, *_: subject.greedy(clips)})
-        )
-        plan.append(("size", "sampling", clips, 4, {OURS: subject.draw}))
+    sets = [subject.clips(split, size) for size in how.sizes]
     few = subject.clips(subject.raft.prompts, max(2, how.clips // 8))
+    works = (("evaluation", 1, subject.greedy), ("sampling", 4, subject.draw))
     both = {OURS: subject.draw, PLAIN: subject.draw_plainly}
+    plan = [("size", work, clips, k, {OURS: way}) for clips in sets for work, k, way in works]
     plan += [("k", "sampling", few, k, both) for k in how.ks]
     made = []
     for curve, work, clips, k, ways in plan:
@@ -574,13 +561,10 @@ def real_size(
         adapted.unload()
 
     def write(k: int, *sampled: float) -> tuple[Way, float]:
-        """The way, and its operations."""
         how = Decoding(max(lengths), *sampled)
-        tokens = 2.0 * (sizes.language + sizes.head) * k * sum(lengths)
-        return (
-            lambda _: completions(system, drawn, drawn, lengths, how, k, (0,), 256),
-            clips * sizes.prefill_flops() + tokens,
-        )
+        flops = 2.0 * (sizes.language + sizes.head) * k * sum(lengths)
+        way = partial(completions, system, drawn, drawn, lengths, how, k, at_once=256)
+        return lambda number: way((number,)), clips * sizes.prefill_flops() + flops
 
     k, made = sizes.work.k, []
     for work, (way, flops) in {

@@ -31,27 +31,17 @@ def test_ways_take_turns_the_warm_up_does_not_count_and_results_must_agree() -> 
 
 
 def test_a_speed_up_is_taken_within_a_round() -> None:
-    rounds = pd.DataFrame(
-        [
-            ("w", "plain", 1, 6.0),
-            ("w", "ours", 1, 2.0),
-            ("w", "plain", 2, 8.0),
-            ("w", "ours", 2, 2.0),
-        ],
-        columns=["work", "way", "round", "seconds"],
-    )
+    rows = [("plain", 1, 6.0), ("ours", 1, 2.0), ("plain", 2, 8.0), ("ours", 2, 2.0)]
+    rounds = pd.DataFrame(rows, columns=["way", "round", "seconds"]).assign(work="w")
     [row] = speed.speed_ups(rounds).to_dict("records")
     assert (row["ratio"], row["low"], row["high"], row["rounds"]) == (3.5, 3.0, 4.0, 2)
     assert (row["plain_seconds"], row["ours_seconds"]) == (7.0, 2.0)
 
 
 def test_exponents_of_lines_and_squares() -> None:
-    sizes = [10, 20, 40]
-    points = pd.DataFrame(
-        [("line", "ours", n, 3.0 * n) for n in sizes]
-        + [("square", "ours", n, 0.1 * n**2) for n in sizes],
-        columns=["work", "way", "size", "seconds"],
-    )
+    made = {"line": lambda n: 3.0 * n, "square": lambda n: 0.1 * n**2}
+    rows = [(work, "ours", n, took(n)) for work, took in made.items() for n in (10, 20, 40)]
+    points = pd.DataFrame(rows, columns=["work", "way", "size", "seconds"])
     found = speed.exponents(points).set_index("work")["slope"]
     assert found.to_dict() == pytest.approx({"line": 1.0, "square": 2.0})
 

@@ -44,9 +44,11 @@ SOUNDS = ("none", "background", "laughs", "sighs", "gasps", "clears throat", "cr
 SHARD = 500
 """Most clips in a file."""
 
-_CODE = tuple(
-    f"evoxtral.{module}"
-    for module in ("tags", "world.base.corpus", "world.scripts", "world.speech")
+_CODE = (
+    "evoxtral.tags",
+    "evoxtral.world.base.corpus",
+    "evoxtral.world.scripts",
+    "evoxtral.world.speech",
 )
 _EXTRA_FRAMES = 4
 _BACKGROUND_SHARE = 0.3
@@ -109,17 +111,15 @@ def _training_texts(
     count: int, longest: int, seeds: tuple[int, int], test: Sequence[str]
 ) -> list[str]:
     """Lists of `longest` words at most, then sentences, none of them close to a test sentence."""
-    listed = count // 3
-    spare = [n * 3 // 2 + 1000 for n in (listed, count - listed)]  # some will be too close
+    parts = count // 3, count - count // 3
+    spare = [n * 3 // 2 + 1000 for n in parts]  # some will be too close
     lists = scripts.word_lists(spare[0], seeds[0], longest, exclude=test)
     sentences = scripts.plain_sentences(spare[1], seeds[1], held_out=False, exclude=test)
-    return [*_far_from(test, lists)[:listed], *_far_from(test, sentences)[: count - listed]]
-
-
-def _far_from(test: Sequence[str], drawn: list[str]) -> list[str]:
-    near = duplicates.near_duplicates_between(drawn, test, threshold=MIN_DISTANCE)
-    close = set(near["first"])
-    return [text for i, text in enumerate(drawn) if i not in close]
+    texts = []
+    for drawn, wanted in zip((lists, sentences), parts, strict=True):
+        close = set(duplicates.near_duplicates_between(drawn, test, MIN_DISTANCE)["first"])
+        texts += [text for i, text in enumerate(drawn) if i not in close][:wanted]
+    return texts
 
 
 def _probes(kind: str, count: int, voices: Sequence[str], seed: int) -> Plan:
@@ -133,7 +133,8 @@ def _probes(kind: str, count: int, voices: Sequence[str], seed: int) -> Plan:
         texts = []
         for text, place in zip(sentences, places, strict=True):
             words = text.split()
-            words[0 if at_start else place : 0] = [f"[{tag}]"] if tag else []
+            if tag:
+                words.insert(0 if at_start else place, f"[{tag}]")
             texts.append(" ".join(words))
         name = f"{kind}:{tag or 'plain'}"
         planned[name] = _jobs(name, texts, voices, seed)
@@ -174,23 +175,23 @@ def make(folder: Path, planned: Plan, workers: int) -> None:
 
     Clips longer than the window are left out: half a clip has the wrong transcript.
     """
-    missing = []
+    missing = {}
     for kind, jobs in planned.items():
         for start in range(0, len(jobs), SHARD):
             name = kind.replace(":", "-").replace(" ", "_")
             path = folder / f"{name}-{start // SHARD:04d}.npz"
             if not path.exists():
-                missing.append((path, kind, jobs[start : start + SHARD]))
+                missing[path] = [(kind, job) for job in jobs[start : start + SHARD]]
     window = SHAPE.window_seconds
     extractor = WhisperFeatureExtractor(feature_size=SHAPE.mel_bins, chunk_length=window)
-    wanted = [job for *_, jobs in missing for job in jobs]
+    wanted = [job for own in missing.values() for _, job in own]
     rendered = render_many(wanted, workers)
     with progress(len(wanted), "synthesis", unit="clip") as bar, ExitStack() as after:
         after.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # one clip is too little work for more, and workers need the rest
-        for path, kind, jobs in missing:
+        for path, own in missing.items():
             described = []
-            for job in jobs:
+            for kind, job in own:
                 _, clip = next(rendered)
                 if len(clip.audio) <= window * SAMPLE_RATE:
                     described.append(_describe(kind, job, clip, extractor))

@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -57,25 +57,20 @@ _CHECKPOINT = "checkpoint.pt"
 _MULTIPLE = 4 * 2 * 5  # mel frames: 4 encoder frames per audio token, stride 2, 5 tokens
 _EVALUATE_EVERY = 1000
 _EXPRESSIVE_EVERY = 2  # steps between expressive batches, which the encoder alone hears
-_TEXT_EVERY = 4  # steps between batches of text, which the language model alone reads
-_TEXT_BATCH = 32
+_TEXT_EVERY, _TEXT_BATCH = 4, 32  # between batches of text, which the language model alone reads
 _LOOSE_WINDOW = 0.3  # share of steps whose window ends anywhere after the longest clip
 _FULL_WINDOW = 0.88  # share of training after which all windows are full
-
-Labels = tuple[Tensor, ...]
-"""Targets of each frame of a batch: phoneme and sound classes, and (pitch, voicing, loudness)."""
-Batch = tuple[list[Clip], Tensor, Labels]
-"""Clips, their features of shape (batch, bands, mel frames), and the targets."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How the base is trained in one cycle."""
 
+    kind: str  # of the clips that are transcribed
+    seed: int
     steps: int
     batch: int  # utterances per step
     learning_rate: float  # peak of the one-cycle schedule
-    seed: int
     alone: float = 0.12  # share of steps in which the encoder learns without transcription
     shortest: float = 0.25  # share of the clips, shortest first, that is drawn from at the start
     perturb: float = 0.0  # largest relative change of a clip's vocal tract and tempo
@@ -88,26 +83,22 @@ def build(cfg: TinyBase, source: StageResult) -> StageResult:
     read-outs and its optimiser begun afresh, the same speech with voices and tempo perturbed,
     for speakers that it has never heard.
     """
-    learn = Recipe(cfg.steps, cfg.batch, cfg.learning_rate, cfg.seed)
-    peak, perturb = cfg.refine_learning_rate, cfg.perturb
-    refine = Recipe(cfg.refine_steps, cfg.batch, peak, cfg.seed + 1, 0.0, 1.0, perturb)
-    first = _cycle("base-listening", cfg, source, "neutral", learn, None)
-    return _cycle("base-model", cfg, source, "refine", refine, first)
+    learn = Recipe("neutral", cfg.seed, cfg.steps, cfg.batch, cfg.learning_rate)
+    sizes = cfg.refine_steps, cfg.batch, cfg.refine_learning_rate
+    refine = Recipe("refine", cfg.seed + 1, *sizes, 0.0, 1.0, cfg.perturb)
+    first = _cycle("base-listening", cfg, source, learn, None)
+    return _cycle("base-model", cfg, source, refine, first)
 
 
 def _cycle(
-    name: str,
-    cfg: TinyBase,
-    source: StageResult,
-    kind: str,
-    recipe: Recipe,
-    start: StageResult | None,
+    name: str, cfg: TinyBase, source: StageResult, recipe: Recipe, start: StageResult | None
 ) -> StageResult:
     """The stage of one cycle, from a random model or from where `start` ended."""
 
     def make(folder: Path) -> None:
         kinds, phonemes = corpus.load(source.path)
         lines = corpus.read_lines(cfg.lines, cfg.seed)
+        earlier = None
         if start:
             model, processor = load_model(start.path)
             earlier = pd.read_csv(start.path / LOG)
@@ -119,26 +110,17 @@ def _cycle(
             torch.manual_seed(cfg.seed)
             vocabulary = runs.read_json(tekken)["config"]["default_vocab_size"]
             model, processor = build_model(SHAPE, vocabulary), build_processor(tekken, SHAPE)
-            earlier = pd.DataFrame()
         model.to(device(cfg.device))
-
-        def evaluate() -> dict[str, float]:
-            heard = transcribe(model, processor.tokenizer, kinds["dev"])
-            scores = metrics.evaluate([clip.text for clip in kinds["dev"]], heard).table("strict")
-            return {"dev_wer": scores["wer"].value}
-
-        material = kinds[kind], kinds["expressive"], lines, len(phonemes)
-        trainer = Trainer(model, processor.tokenizer, recipe, *material)
-        log = pd.DataFrame(trainer.run(folder, evaluate))
-        if start:
-            log["step"] += earlier["step"].iloc[-1]
-        runs.write_text(folder / LOG, pd.concat([earlier, log]).to_csv(index=False))
+        trainer = Trainer(model, processor.tokenizer, recipe, kinds, lines, len(phonemes))
+        log = pd.DataFrame(trainer.run(folder))
+        if earlier is not None:
+            log = pd.concat([earlier, log.assign(step=log["step"] + earlier["step"].max())])
+        runs.write_text(folder / LOG, log.to_csv(index=False))
         model.to("cpu").save_pretrained(folder)
         processor.save_pretrained(folder)
         (folder / _CHECKPOINT).unlink(missing_ok=True)
 
-    own = cfg.model_dump(include={"lines", "merges", "seed"})
-    params = own | asdict(recipe) | {"kind": kind}
+    params = cfg.model_dump(include={"lines", "merges"}) | {"drawn": cfg.seed} | asdict(recipe)
     inputs = {"corpus": source.digest} | ({"start": start.digest} if start else {})
     return runs.stage(name, cfg.profile, params, make, inputs=inputs, code=_CODE)
 
@@ -188,11 +170,12 @@ def _between(rows: NDArray[np.float32], where: NDArray[np.float64]) -> NDArray[n
 
 def tensors(
     clips: Sequence[Clip], rng: np.random.Generator, room: float, full: int
-) -> tuple[Tensor, Labels]:
-    """Features with SpecAugment, shape (batch, bands, mel frames), and frame targets.
+) -> list[Tensor]:
+    """Features with SpecAugment, shape (batch, bands, mel frames), and the targets of each frame.
 
-    `room` sets the length of the window, between that of the longest clip (0) and `full` (1), the
-    mel frames in the window of inference.
+    These are phoneme and sound classes, and (pitch, voicing, loudness). `room` sets the length of
+    the window, between that of the longest clip (0) and `full` (1), the mel frames in the window
+    of inference.
     """
     longest, bands = max(len(clip.mel) for clip in clips), clips[0].mel.shape[1]
     wanted = longest + room * (full - longest)
@@ -209,15 +192,15 @@ def tensors(
         phonemes[row, : n // 2] = clip.phonemes
         sounds[row, : n // 2] = clip.sounds
         prosody[row, : n // 2] = clip.prosody
-    features, *labels = map(torch.from_numpy, (mels, phonemes, sounds, prosody))
-    return features.transpose(1, 2), tuple(labels)
+    arrays = (mels.transpose(0, 2, 1), phonemes, sounds, prosody)
+    return [torch.from_numpy(array) for array in arrays]
 
 
 class Trainer:
     """State of one training run; `run` trains the model in place, on its device.
 
-    `neutral` clips are transcribed, `expressive` ones only heard by the encoder, `lines` read
-    without audio; there are `phonemes` classes of phoneme.
+    Of the kinds of clips, that of the recipe is transcribed, `expressive` only heard by the
+    encoder, `dev` watched; `lines` are read without audio; there are `phonemes` classes of phoneme.
     """
 
     def __init__(
@@ -225,17 +208,17 @@ class Trainer:
         model: VoxtralForConditionalGeneration,
         tokenizer: MistralCommonBackend,
         recipe: Recipe,
-        neutral: Sequence[Clip],
-        expressive: Sequence[Clip],
+        kinds: Mapping[str, Sequence[Clip]],
         lines: Sequence[str],
         phonemes: int,
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.model, self.recipe, self.tokenizer, self.lines = model, recipe, tokenizer, lines
-        self.neutral, self.expressive = (
-            sorted(clips, key=lambda clip: len(clip.mel)) for clips in (neutral, expressive)
+        self.written, self.heard = (
+            sorted(kinds[kind], key=lambda clip: len(clip.mel))
+            for kind in (recipe.kind, "expressive")
         )
-        self.device, encoder = model.device, model.config.audio_config
+        self.dev, self.device, encoder = kinds["dev"], model.device, model.config.audio_config
         self.bfloat16 = arithmetic("auto", self.device) == "bfloat16"
         self.frames = encoder.max_source_positions
         # Framewise read-outs of the encoder, thrown away after training.
@@ -252,11 +235,11 @@ class Trainer:
         self.step = 0
         self.log: list[dict[str, float]] = []
 
-    def run(self, folder: Path, evaluate: Callable[[], dict[str, float]]) -> list[dict[str, float]]:
+    def run(self, folder: Path) -> list[dict[str, float]]:
         """Train, resuming from the checkpoint in `folder` if a killed run left one.
 
         Returns the log: some fifty steps a row with mean losses and, every thousand steps and at
-        the end, what `evaluate` says.
+        the end, the word error rate of the clips to watch.
 
         Raises:
             UserError: the loss is not finite.
@@ -280,9 +263,7 @@ class Trainer:
                 row = {n: float(np.mean([r[n] for r in recent if n in r])) for n in names}
                 recent = []
                 if self.step % _EVALUATE_EVERY == 0 or last:
-                    self.model.eval()
-                    row |= evaluate()
-                    self.model.train()
+                    row["dev_wer"] = self._dev_wer()
                 self.log.append({"step": self.step, **row})
                 bar.set_postfix({n: f"{row[n]:.2f}" for n in row}, refresh=False)
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -291,6 +272,13 @@ class Trainer:
         self.model.eval()
         self.model.set_attn_implementation(attention)
         return self.log
+
+    def _dev_wer(self) -> float:
+        self.model.eval()
+        heard = transcribe(self.model, self.tokenizer, self.dev)
+        self.model.train()
+        scores = metrics.evaluate([clip.text for clip in self.dev], heard).table("strict")
+        return scores["wer"].value
 
     _PARTS = ("model", "heads", "optimiser", "schedule")
 
@@ -315,11 +303,10 @@ class Trainer:
         share = min(1.0, recipe.shortest + 1.5 * done)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             alone = done < recipe.alone
-            heard = self._batch(self.neutral, rng, share, room)
-            losses = {"frames": self._framewise(heard)} if alone else self._transcribe(heard)
+            losses = self._hear(self.written, rng, share, room, write=not alone)
             if alone or self.step % _EXPRESSIVE_EVERY == 0:
-                heard = self._batch(self.expressive, rng, share, room)
-                losses["expressive"] = self._framewise(heard)
+                heard = self._hear(self.heard, rng, share, room, write=False)
+                losses["expressive"] = heard["frames"]
             if self.step % _TEXT_EVERY == 0:
                 chosen = rng.choice(len(self.lines), _TEXT_BATCH, replace=False)
                 read = [[BOS, *self._ids(self.lines[i])] for i in chosen]
@@ -338,45 +325,44 @@ class Trainer:
         self.step += 1
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def _batch(
-        self, clips: Sequence[Clip], rng: np.random.Generator, share: float, room: float
-    ) -> Batch:
-        """Clips of like length from the shortest `share` of clips sorted by length, as tensors."""
+    def _hear(
+        self,
+        clips: Sequence[Clip],
+        rng: np.random.Generator,
+        share: float,
+        room: float,
+        *,
+        write: bool,
+    ) -> dict[str, Tensor]:
+        """Losses on clips of like length from the shortest `share` of clips sorted by length.
+
+        The sum of the framewise read-outs' losses, and that of the transcript if it is written.
+        """
         size, change, full = self.recipe.batch, self.recipe.perturb, 2 * self.frames
         reach = max(size, int(len(clips) * share))
         span = min(reach, max(4 * size, len(clips) // 20))
         start = rng.integers(0, reach - span + 1)
         drawn = [clips[start + i] for i in rng.choice(span, size, replace=False)]
         if change:
-            factors = ((clip, rng.uniform(1 - change, 1 + change, size=2)) for clip in drawn)
-            drawn = [perturbed(clip, *own, full) for clip, own in factors]
-        mels, labels = tensors(drawn, rng, room, full)
-        return drawn, mels.to(self.device), tuple(label.to(self.device) for label in labels)
-
-    def _framewise(self, batch: Batch) -> Tensor:
-        _, mels, labels = batch
-        return self._heads_loss(encode(self.model, mels), labels)
-
-    def _heads_loss(self, features: Tensor, labels: Labels) -> Tensor:
-        """Sum of the losses of the read-outs of features, shape (batch, frames, width)."""
-        phonemes, sounds, prosody = (head(features.float()).flatten(0, 1) for head in self.heads)
+            factors = [rng.uniform(1 - change, 1 + change, size=2) for _ in drawn]
+            drawn = [perturbed(clip, *own, full) for clip, own in zip(drawn, factors, strict=True)]
+        mels, *labels = (each.to(self.device) for each in tensors(drawn, rng, room, full))
+        features = encode(self.model, mels)
+        frames = features.float()
+        phonemes, sounds, prosody = (head(frames).flatten(0, 1) for head in self.heads)
         wanted = [label.flatten(0, 1) for label in labels]
-        return (
-            nn.functional.cross_entropy(phonemes, wanted[0])
+        losses = {
+            "frames": nn.functional.cross_entropy(phonemes, wanted[0])
             + nn.functional.cross_entropy(sounds, wanted[1])
             + 2.0 * nn.functional.smooth_l1_loss(prosody, wanted[2], beta=0.1)
-        )
-
-    def _transcribe(self, batch: Batch) -> dict[str, Tensor]:
-        clips, mels, labels = batch
-        features = encode(self.model, mels)
-        frames = self._heads_loss(features, labels)
-        stacked = features.reshape(len(clips), -1, 4 * features.shape[-1])
-        audio = self.model.model.multi_modal_projector(stacked)
-        prompt = prompt_ids(self.tokenizer, audio.shape[1])
-        ids = [[*prompt, *self._ids(clip.text)] for clip in clips]
-        loss = self._language_loss(ids, skip=len(prompt), audio=audio)
-        return {"transcription": loss, "frames": frames}
+        }
+        if write:
+            stacked = features.reshape(size, -1, 4 * features.shape[-1])
+            audio = self.model.model.multi_modal_projector(stacked)
+            prompt = prompt_ids(self.tokenizer, audio.shape[1])
+            ids = [[*prompt, *self._ids(clip.text)] for clip in drawn]
+            losses["transcription"] = self._language_loss(ids, len(prompt), audio)
+        return losses
 
     def _ids(self, text: str) -> list[int]:
         return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], EOS]
