@@ -70,7 +70,7 @@ class Recipe:
     Attributes:
         language, head, projector: weights of the language model's layers and last norm, of the
             output layer (the embeddings have as many) and of the projector.
-        weights: all of them, without adapters.
+        weights, held: all of them, without adapters, and the bytes of a GPU that holds them.
         adapters: weights of the adapters on the language model and on the projector.
         audio_tokens: audio positions of a window.
         prompt: positions of a request.
@@ -84,6 +84,7 @@ class Recipe:
         self.weights, self.head, self.projector = (
             frozen[part] for part in ("all", "output layer", "projector")
         )
+        self.held = RESERVED + _BF16 * self.weights
         self.language = frozen["language model"] - self.head
         learnt = counted["trainable"].to_dict()
         self.adapters = learnt["language model"], learnt["projector"]
@@ -117,20 +118,19 @@ class Recipe:
         """Operations of the projector and of the language model's layers for a request."""
         return self.language_flops(self.prompt) + self.project_flops()
 
-    def train_flops(self, *, checkpointing: bool) -> float:
-        """Operations of one training example on cached features.
+    def train_flops(self) -> float:
+        """Operations of one training example on cached features, nothing computed twice.
 
-        Frozen weights need two passes (forward, and the gradient of their inputs), adapters three;
-        checkpointing repeats the forward pass of both. The output layer runs on the transcript.
+        Frozen weights need two passes (forward, and the gradient of their inputs), adapters three.
+        The output layer runs on the transcript.
         """
         language, projector = self.adapters
-        again = int(checkpointing)
         frozen = self.language_flops(self.positions) + self.project_flops()
         head = 2.0 * self.head * self.work.transcript
         adapters = 2.0 * (language * self.positions + projector * self.audio_tokens)
-        return (2 + again) * frozen + 2 * head + (3 + again) * adapters
+        return 2 * frozen + 2 * head + 3 * adapters
 
-    def train_bytes(self, at_once: int, *, checkpointing: bool) -> float:
+    def train_bytes(self, at_once: int) -> float:
         """Bytes that fine-tuning on cached features takes with so many examples at a time.
 
         Weights in bfloat16 with the encoder that listened, adapters with gradient and Adam's two
@@ -139,15 +139,13 @@ class Recipe:
         values before and after rotation, the attention's output, four stages of the feed-forward;
         of each adapter its input as float32, again with its dropout mask, and its inner state.
         """
-        width, wide = self.text.hidden_size, self.text.intermediate_size
-        layers, query = self.text.num_hidden_layers, self.query
+        width, wide, query = self.text.hidden_size, self.text.intermediate_size, self.query
         kept = _BF16 * (2 * width + 2 * (query + 2 * self.key) + query + 4 * wide)
         kept += _FP32 * 2 * width + (2 * _FP32 + 1) * (5 * width + query + wide)
-        kept = (kept + _FP32 * ADAPTERS.rank * _ADAPTED) * self.positions
-        kept = kept + layers * self.positions * width * _BF16 if checkpointing else kept * layers
+        kept += _FP32 * ADAPTERS.rank * _ADAPTED
+        kept *= self.positions * self.text.num_hidden_layers
         logits = _LOGITS * _FP32 * self.work.transcript * self.text.vocab_size
-        moments = 4 * _FP32 * sum(self.adapters)
-        return RESERVED + _BF16 * self.weights + moments + at_once * (kept + logits)
+        return self.held + 4 * _FP32 * sum(self.adapters) + at_once * (kept + logits)
 
     def forecast(self, gpu: Gpu) -> pd.DataFrame:
         """What the steps take on a GPU that holds the model, each with its quickest setting.
@@ -158,35 +156,32 @@ class Recipe:
         """
         work = self.work
         floor = work.clips * self.encode_flops() / gpu.flops
-        held = (RESERVED + _BF16 * self.weights) / 1e9
         rows = [
-            ("features", f"{work.clips} windows, once", held, floor, floor / EFFICIENCY),
+            ("features", f"{work.clips} windows, once", self.held, floor, floor / EFFICIENCY),
             ("SFT", *self._tuning(gpu, work.epochs * work.clips)),
             ("sampling", *self._decoding(gpu, work.clips, work.k)),
             ("RAFT fine-tuning", *self._tuning(gpu, work.curated)),
             ("evaluation", *self._decoding(gpu, work.test, 1)),
         ]
         frame = pd.DataFrame(rows, columns=["step", "setting", "gigabytes", "floor", "expected"])
+        frame["gigabytes"] /= 1e9
         frame.insert(0, "gpu", gpu.name)
         return frame
 
     def _tuning(self, gpu: Gpu, examples: int) -> tuple[str, float, float, float]:
-        batch, made = self.work.batch, []
-        for again in (False, True):
-            floor = examples * self.train_flops(checkpointing=again) / gpu.flops
-            for n in (n for n in range(batch, 0, -1) if batch % n == 0):
-                held = self.train_bytes(n, checkpointing=again)
-                launched = examples / n * self.text.num_hidden_layers * TRAIN_LAUNCH
-                setting = f"{n} at a time" + (", checkpointing" if again else "")
-                if held <= gpu.memory:
-                    made.append((setting, held / 1e9, floor, max(floor / EFFICIENCY, launched)))
-        return min(made, key=lambda row: row[-1])
+        """With as many examples at a time as fit: setting, bytes, floor and expected seconds."""
+        sizes = (n for n in range(self.work.batch, 0, -1) if self.work.batch % n == 0)
+        at_once = next(n for n in sizes if self.train_bytes(n) <= gpu.memory)
+        floor = examples * self.train_flops() / gpu.flops
+        launched = examples / at_once * self.text.num_hidden_layers * TRAIN_LAUNCH
+        held = self.train_bytes(at_once)
+        return f"{at_once} at a time", held, floor, max(floor / EFFICIENCY, launched)
 
     def _decoding(self, gpu: Gpu, clips: int, k: int) -> tuple[str, float, float, float]:
+        """With as many clips at a time as fit, in batches of one size."""
         work = self.work
-        fixed = RESERVED + _BF16 * self.weights
-        per_row = (self.prompt + work.limit) * self.cache_bytes
-        batches = math.ceil(clips / min(clips, int((gpu.memory - fixed) // (k * per_row))))
+        per_clip = k * (self.prompt + work.limit) * self.cache_bytes
+        batches = math.ceil(clips / min(clips, int((gpu.memory - self.held) // per_clip)))
         at_once = math.ceil(clips / batches)
         prefill = clips * self.prefill_flops() / gpu.flops
         read = _BF16 * (self.language + self.head)  # two bytes, two operations each
@@ -196,8 +191,8 @@ class Recipe:
         launched = batches * work.long * self.text.num_hidden_layers * DECODE_LAUNCH
         slowest = decoding / BANDWIDTH_SHARE * work.long / work.transcript
         setting = f"{at_once} clips" + (f" of {k}" if k > 1 else "") + " at a time"
-        held = (fixed + at_once * k * per_row) / 1e9
-        return setting, held, prefill + decoding, prefill / EFFICIENCY + max(launched, slowest)
+        expected = prefill / EFFICIENCY + max(launched, slowest)
+        return setting, self.held + at_once * per_clip, prefill + decoding, expected
 
 
 def forecasts() -> pd.DataFrame:

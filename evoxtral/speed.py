@@ -569,7 +569,7 @@ def real_size(
     k, made = sizes.work.k, []
     for work, (way, flops) in {
         "encode": (hear, clips * sizes.encode_flops()),
-        "SFT": (train, clips * sizes.train_flops(checkpointing=False)),
+        "SFT": (train, clips * sizes.train_flops()),
         f"sampling, k = {k}": write(k, 0.7, 0.9),
         "evaluation": write(1),
     }.items():

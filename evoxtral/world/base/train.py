@@ -103,13 +103,12 @@ def _cycle(
             model, processor = load_model(start.path)
             earlier = pd.read_csv(start.path / LOG)
         else:
-            tekken = folder / "tekken.json"
-            if not tekken.exists():
-                texts = [*(clip.text for clip in kinds["neutral"]), *lines]
-                runs.write_text(tekken, json.dumps(train_tokenizer(texts, cfg.merges, SHAPE)))
+            texts = [*(clip.text for clip in kinds["neutral"]), *lines]
+            tekken = train_tokenizer(texts, cfg.merges, SHAPE)
+            file = runs.write_text(folder / "tekken.json", json.dumps(tekken))
             torch.manual_seed(cfg.seed)
-            vocabulary = runs.read_json(tekken)["config"]["default_vocab_size"]
-            model, processor = build_model(SHAPE, vocabulary), build_processor(tekken, SHAPE)
+            model = build_model(SHAPE, tekken["config"]["default_vocab_size"])
+            processor = build_processor(file, SHAPE)
         model.to(device(cfg.device))
         trainer = Trainer(model, processor.tokenizer, recipe, kinds, lines, len(phonemes))
         log = pd.DataFrame(trainer.run(folder))
