@@ -17,8 +17,7 @@ import pandas as pd
 from transformers import VoxtralForConditionalGeneration
 
 from evoxtral import UserError, metrics, model, params, processes, runs, tags, train
-from evoxtral.clips import Clip, Dataset
-from evoxtral.clips.audio import to_mp3
+from evoxtral.clips import Clip, Dataset, to_mp3
 from evoxtral.decode import Decoding, decode, transcribe
 from evoxtral.metrics import Evaluation
 from evoxtral.mix import balance

@@ -23,7 +23,7 @@ from torch import Tensor
 from transformers import VoxtralForConditionalGeneration
 
 from evoxtral import runs, tags
-from evoxtral.clips.audio import SAMPLE_RATE, BadAudioError, decode
+from evoxtral.clips import SAMPLE_RATE, BadAudioError, decode
 from evoxtral.decode import transcribe
 from evoxtral.model import Prompter, merge, open_base
 from evoxtral.processes import progress

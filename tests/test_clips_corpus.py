@@ -16,21 +16,13 @@ import numpy as np
 import pytest
 
 from evoxtral import UserError, tags
-from evoxtral.clips import corpus as corpus_module
 from evoxtral.clips import load
-from evoxtral.clips.corpus import SPLITS, TEST_SPLITS, build_corpus, plan
+from evoxtral.clips.corpus import HELD_OUT, SPLITS, build_corpus, plan
 from evoxtral.clips.ingest import validate
 from evoxtral.runs import digest_file
 from evoxtral.tags import text_key
+from evoxtral.world import speech
 from evoxtral.world.scripts import SLICES
-from evoxtral.world.speech import (
-    HELD_OUT_VOICES,
-    TRAINING_VOICES,
-    VOICES,
-    Rendered,
-    find_voice,
-    render,
-)
 from helpers import until
 
 SIZES = dict(zip(SPLITS, (1000, 400, 101, 500, 101, 200, 808, 808), strict=True))
@@ -56,11 +48,11 @@ def test_ids_are_numbered_seeds_differ_and_no_text_is_said_twice(plans):
 
 
 def test_held_out_families_and_voices_are_heard_in_tests_only(plans):
-    unseen = {voice.id for voice in HELD_OUT_VOICES}
+    unseen = {voice.id for voice in speech.HELD_OUT_VOICES}
     for split in SPLITS:
         part = wanted(plans, split)
-        voices = {clip.voice.id for clip in part}
-        if split in TEST_SPLITS:
+        voices = {clip.clip.voice for clip in part}
+        if split in HELD_OUT:
             assert sum(clip.script.held_out for clip in part) >= 0.2 * len(part)
             assert unseen < voices
         else:
@@ -70,9 +62,11 @@ def test_held_out_families_and_voices_are_heard_in_tests_only(plans):
     assert max(b - a for a, b in pairwise(places)) <= 5, "spread evenly"
 
 
-@pytest.mark.parametrize(("split", "voices"), [("natural", VOICES), ("train", TRAINING_VOICES)])
+@pytest.mark.parametrize(
+    ("split", "voices"), [("natural", speech.VOICES), ("train", speech.TRAINING_VOICES)]
+)
 def test_voices_cycle_without_replacement(split, voices, plans):
-    heard = [clip.voice.id for clip in wanted(plans, split)]
+    heard = [clip.clip.voice for clip in wanted(plans, split)]
     rounds = [heard[i : i + len(voices)] for i in range(0, len(heard), len(voices))]
     assert all(sorted(r) == sorted(v.id for v in voices) for r in rounds[:-1])
     assert len({tuple(r) for r in rounds}) > 2  # not the same order every time
@@ -110,14 +104,16 @@ def test_what_was_planned_is_there_and_sound(corpus):
     judged, findings = validate(corpus, "reject")
     assert findings.empty
     assert judged == dataset
-    assert {split: len(dataset[split]) for split in dataset.splits} == {
+    assert {split: len(part) for split, part in dataset.splits.items()} == {
         split: size for split, size in TINY.items() if size
     }
-    assert {clip.voice for clip in dataset["train"]} <= {voice.id for voice in TRAINING_VOICES}
+    assert {clip.voice for clip in dataset.splits["train"]} <= {
+        voice.id for voice in speech.TRAINING_VOICES
+    }
     assert all(0 < clip.seconds <= 7.8 and clip.source == "synthetic" for clip in dataset.clips)
-    clip, planned = dataset["train"][0], plan(TINY, 5)["train"][0]
+    clip, planned = dataset.splits["train"][0], plan(TINY, 5)["train"][0]
     assert (clip.id, clip.tagged_text) == (planned.script.id, planned.script.tagged_text)
-    again = render(clip.tagged_text, find_voice(clip.voice), planned.seed)
+    again = speech.render(clip.tagged_text, speech.find_voice(clip.voice), planned.seed)
     assert (dataset.audio(clip) == again.audio).all()
 
 
@@ -140,7 +136,7 @@ def fake_render_many(seconds):
     def render_many(jobs, workers):
         for job in jobs:
             noise = np.random.default_rng(job.seed).integers(-9999, 9999, seconds(job.key))
-            yield job.key, Rendered((noise / 32768).astype(np.float32), (), (), (), ())
+            yield job.key, speech.Rendered((noise / 32768).astype(np.float32), (), (), (), ())
 
     return render_many
 
@@ -152,13 +148,13 @@ def test_clips_too_long_for_the_window_give_way_to_spares(tmp_path, monkeypatch)
         rendered.append(key)
         return 125_000 if key in ("train-00001", "train-00003", "train-00004") else 2000
 
-    monkeypatch.setattr(corpus_module, "render_many", fake_render_many(samples))
+    monkeypatch.setattr(speech, "render_many", fake_render_many(samples))
     build_corpus(tmp_path / "c", {"train": 4}, 5)
-    names = [clip.id for clip in load(tmp_path / "c")["train"]]
+    names = [clip.id for clip in load(tmp_path / "c").splits["train"]]
     assert names == ["train-00000", "train-00002", "train-00005", "train-00006"]
     assert len(rendered) == len(set(rendered)) == 7
     assert len(list((tmp_path / "c" / "train").glob("*.flac"))) == 4
-    monkeypatch.setattr(corpus_module, "render_many", fake_render_many(lambda key: 125_000))
+    monkeypatch.setattr(speech, "render_many", fake_render_many(lambda key: 125_000))
     with pytest.raises(UserError, match=r"too many scripts of 'train' last longer than 7\.8 s"):
         build_corpus(tmp_path / "d", {"train": 4}, 5)
 

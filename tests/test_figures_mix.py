@@ -11,7 +11,7 @@ import soundfile
 from matplotlib.patches import Rectangle
 
 from evoxtral import tags
-from evoxtral.clips.audio import to_mp3
+from evoxtral.clips import to_mp3
 from evoxtral.figures import mix as figures
 from evoxtral.mix.chapter import Heard, Specimen
 from evoxtral.mix.composition import judge

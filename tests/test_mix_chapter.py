@@ -9,9 +9,7 @@ import pandas as pd
 import pytest
 
 from evoxtral import params, runs, tags
-from evoxtral.clips import Clip, Dataset
-from evoxtral.clips.audio import write_audio
-from evoxtral.clips.clip import complete
+from evoxtral.clips import Clip, Dataset, complete, write_audio
 from evoxtral.mix import chapter
 from evoxtral.mix.goals import RARE, Item
 from evoxtral.mix.source import Source
@@ -27,11 +25,11 @@ def items(texts: list[str]) -> list[Item]:
 
 def clip(name: str, text: str, seconds: float = 3.0, voice: str | None = "ada") -> Clip:
     row = {"file_name": f"{name}.flac", "id": name, "tagged_text": text, "voice": voice}
-    return complete({**row, "seconds": seconds}, "train")
+    return complete({**row, "seconds": seconds, "split": "train"})
 
 
 def source(clips: list[Clip], name: str = "generated", folder: Path = Path()) -> Source:
-    data = Dataset.of(folder, [(c, folder / c.file_name) for c in clips])
+    data = Dataset({c: folder / c.file_name for c in clips})
     return Source(name, data.splits, data, None, 8.0, NO_FINDINGS)
 
 

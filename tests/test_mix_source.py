@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evoxtral import UserError, params
-from evoxtral.clips.audio import write_audio
+from evoxtral.clips import write_audio
 from evoxtral.mix import chapter, source
 from evoxtral.params import DataMix
 

@@ -151,14 +151,14 @@ class Long(Dataset):
     """Clips, the second and the sixth of which are repeated until they take two windows."""
 
     def audio(self, clip):
-        windows = 2 if self["train"].index(clip) in (1, 5) else 1
+        windows = 2 if self.splits["train"].index(clip) in (1, 5) else 1
         return np.tile(super().audio(clip), 4)[: 8 * 16_000 * windows - 100]
 
 
 def test_clips_of_several_windows_keep_their_places(base, spoken, monkeypatch):
     monkeypatch.setattr(features, "BLOCK", 3)
-    clips = spoken["train"][:7]
-    sounds = Long(spoken.root, spoken.splits, spoken.paths)
+    clips = spoken.splits["train"][:7]
+    sounds = Long(spoken.files)
     mels = LogMels(sounds, clips, Prompter(base))
     made = cache_features(base, clips, sounds, "test", "long")
     assert list(made.windows) == list(mels.windows) == [1, 2, 1, 1, 1, 2, 1]
@@ -168,7 +168,7 @@ def test_clips_of_several_windows_keep_their_places(base, spoken, monkeypatch):
 
 def test_a_killed_cache_goes_on_with_the_block_it_was_at(base, spoken, own_runs, monkeypatch):
     monkeypatch.setattr(features, "BLOCK", 3)
-    clips = spoken["train"]
+    clips = spoken.splits["train"]
     write = runs.write_bytes
 
     def die_at_the_third(path, data):
@@ -194,7 +194,7 @@ def test_a_killed_cache_goes_on_with_the_block_it_was_at(base, spoken, own_runs,
 
 
 def test_sounds_and_the_encoder_decide_the_cache_and_nothing_else_does(base, spoken):
-    clips = spoken["train"][:4]
+    clips = spoken.splits["train"][:4]
     made = cache_features(base, clips, spoken, "test", "train")
     rewritten = [clip.model_copy(update={"tagged_text": "Something else."}) for clip in clips]
     adapted(base.model, LoraShape(rank=4), 0.1)

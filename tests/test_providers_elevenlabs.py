@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import sys
 import time
 import traceback
 from collections import Counter
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evoxtral import UserError, params, providers, runs, tags
+from evoxtral import UserError, params, runs, tags
 from evoxtral.mix import chapter, source
 from evoxtral.params import DataMix
 from evoxtral.providers import elevenlabs
@@ -59,10 +58,6 @@ class Handler(LocalHandler):
                     self.server.spoken[text] += 1
             case "short":
                 self.send(200, audio[: len(audio) // 20 * 2], "audio/pcm")
-            case "silent":
-                self.send(200, bytes(len(audio)), "audio/pcm")
-            case "json":
-                self.send(200, b'{"detail": "oops"}', "application/json")
             case "cut":
                 self.send(200, audio[: len(audio) // 2], "audio/pcm", declared=len(audio))
                 self.close_connection = True
@@ -121,7 +116,6 @@ def test_without_an_allowance_the_costs_are_told_in_one_sentence(
     order, speaker, monkeypatch, tmp_path
 ) -> None:
     monkeypatch.delenv("ELEVENLABS_API_KEY")
-    monkeypatch.setitem(sys.modules, "elevenlabs", None)
     for allowed in (0, CHARACTERS - 1):
         with pytest.raises(UserError) as error:
             source.open_clips(order(allow_characters=allowed, speech_price=1e6))
@@ -166,33 +160,24 @@ def test_what_was_bought_is_a_source_like_any_other(order, speaker) -> None:
     assert chapter.audible(cfg, data).empty
 
 
-def test_later_notebooks_and_a_clean_checkout_buy_nothing_but_what_is_damaged(
-    order, speaker, monkeypatch, tmp_path
-) -> None:
+def test_later_notebooks_and_a_clean_checkout_buy_nothing(order, speaker, monkeypatch) -> None:
     first = source.open_clips(order())
     monkeypatch.delenv("ELEVENLABS_API_KEY")
-    monkeypatch.setitem(sys.modules, "elevenlabs", None)
     again = source.open_clips(order(allow_characters=0))
     assert (again.digest, again.stage.executed) == (first.digest, False)
     shutil.rmtree(runs.runs_dir())
     anew = source.open_clips(order(allow_characters=0, concurrency=1, allow_requests=3))
     assert (anew.digest, anew.stage.executed) == (first.digest, True)
     assert speaker.asked == dict.fromkeys(TEXTS, 1)
-    victim = next((tmp_path / "bought").rglob("*.flac"))
-    victim.write_bytes(victim.read_bytes()[:-200])
-    shutil.rmtree(runs.runs_dir())
-    with pytest.raises(UserError, match="19 of them paid for already; 1 requests left"):
-        source.open_clips(order(allow_characters=0))
 
 
 def test_audio_bought_by_earlier_versions_keeps_its_name(order) -> None:
-    line = elevenlabs._cast(order(voices="voiceA"), {"train": [script("s-0", "[sad] Not here.")]})
+    ((path, _),) = elevenlabs._cast(order(voices="voiceA"), {"train": [script("s-0", "No.")]})
     key = runs.digest(
-        {"provider": "elevenlabs", "format": "pcm_16000", "text": "[sad] Not here.",
-         "voice": "voiceA", "model": "eleven_v3", "stability": 0.5, "seed": None,
-         "language": None}
+        {"provider": "elevenlabs", "format": "pcm_16000", "text": "No.", "voice": "voiceA",
+         "model": "eleven_v3", "stability": 0.5, "seed": None, "language": None}
     )  # fmt: skip
-    assert [name for name, _ in line] == [key]
+    assert path.relative_to(runs.bought_dir()) == Path("speech", key[:2], f"{key}.flac")
 
 
 def test_the_key_is_in_no_file_and_no_log(order, speaker, tmp_path, caplog, capfd) -> None:
@@ -209,39 +194,37 @@ def test_the_key_is_in_no_file_and_no_log(order, speaker, tmp_path, caplog, capf
 
 
 def test_a_busy_server_is_waited_for(order, speaker) -> None:
-    answers = {1: (429, {"retry-after": "0.3"}), 2: (500, {"retry-after": "0.01"})}
+    answers = {1: (429, {"retry-after": "1"}), 2: (500, {"retry-after": "0"})}
     speaker.behave = lambda text, count: (
         answers.get(count, "speak") if text == TEXTS[0] else "speak"
     )
     start = time.monotonic()
     assert len(source.open_clips(order()).clips.clips) == 20
-    assert time.monotonic() - start >= 0.3
+    assert time.monotonic() - start >= 1
     assert failures() == {}
     assert (speaker.asked[TEXTS[0]], speaker.asked.total()) == (3, 22)
     assert speaker.most_busy <= 2
 
 
 @pytest.mark.parametrize(
-    ("action", "reason", "perhaps_billed", "requests"),
+    ("action", "reason", "requests"),
     [
-        ("short", "truncated", True, 1),
-        ("cut", "broke off", True, 1),
-        ("silent", "silent", True, 1),
-        ("json", "not audio", True, 1),
-        ("slow", "timed out", True, 1),
-        ((503, {"retry-after": "0.01"}), "HTTP 503", False, 2),
-        ((307, {"location": "https://example.org/"}), "HTTP 307", False, 1),
+        ("short", "truncated", 1),
+        ("cut", "Connection broken", 1),
+        ("slow", "timed out", 1),
+        ((503, {"retry-after": "0"}), "HTTP 503", 2),
+        ((307, {"location": "https://example.org/"}), "HTTP 307", 1),
     ],
 )
 def test_a_clip_that_fails_is_left_out_for_good(
-    order, speaker, monkeypatch, action, reason, perhaps_billed, requests
+    order, speaker, monkeypatch, action, reason, requests
 ) -> None:
     monkeypatch.setattr(elevenlabs, "TIMEOUT", 0.5)
     monkeypatch.setattr(elevenlabs, "RETRIES", 1)
     speaker.behave = lambda text, count: action if text == TEXTS[0] else "speak"
     assert len(source.open_clips(order()).clips.clips) == 19
     (row,) = failures().values()
-    assert (row["perhaps_billed"], reason in row["reason"]) == (perhaps_billed, True)
+    assert reason in row["reason"]
     assert len(source.open_clips(order(allow_characters=0)).clips.clips) == 19
     assert speaker.asked[TEXTS[0]] == requests
     assert all(speaker.asked[text] == 1 for text in TEXTS[1:])
@@ -260,14 +243,10 @@ def test_too_many_failures_stop_and_the_next_run_buys_the_rest(order, speaker) -
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"voices": "a:child"}, "voices holds 'a:child': after an id write :female, :male or"),
-        ({"voices": "../me"}, "no id"),
-        ({"voices": "a, a"}, "given twice"),
-        ({"voices": ","}, "give at least one voice"),
+        ({"voices": "a:child"}, "voices holds 'a:child': write premade, or id, id:female or id:ma"),
+        ({"voices": "../me"}, "voices holds"),
         ({"scripts": "nowhere.json"}, "scripts 'nowhere.json' does not exist: give released, gen"),
-        ({"speech_url": "http://example.org"}, "use https"),
-        ({"texts": [*TEXTS, "[sighs]"]}, "cannot be spoken: give it words"),
-        ({"texts": [*TEXTS, "word " * 1001]}, "at most 5,000 characters, not 5,00"),
+        ({"speech_url": "http://example.org"}, "with https"),
     ],
 )
 def test_a_wrong_order_is_refused_before_anything_is_sent(
@@ -284,16 +263,11 @@ def script(name: str, text: str) -> Script:
 
 def test_voices_take_turns_and_one_text_in_one_voice_is_one_recording(order, speaker) -> None:
     rows = [script(f"s-{k}", TEXTS[k % 2]) for k in range(6)]
-    cfg = order(voices="a,b,c")
-    lines = elevenlabs._cast(cfg, {"train": rows})
+    lines = elevenlabs._cast(order(voices="a,b,c"), {"train": rows})
     assert [{clip.voice for _, clip in lines[k : k + 3]} for k in (0, 3)] == [{*"abc"}] * 2
     stage = elevenlabs.speech(order(voices="a"), {"train": rows[:3], "test": rows[3:]})
     assert speaker.asked.total() == 2
     assert len(list(stage.path.rglob("*.flac"))) == 6
-    with pytest.raises(UserError, match="more than once"):
-        elevenlabs.speech(cfg, {"train": rows, "test": rows})
-    with pytest.raises(UserError, match="cannot become a clip"):
-        elevenlabs.speech(cfg, {"train": [script("../x", "Not here.")]})
 
 
 def test_killed_midway_nothing_is_lost_and_nothing_paid_twice(order, speaker, tmp_path) -> None:
@@ -304,4 +278,3 @@ def test_killed_midway_nothing_is_lost_and_nothing_paid_twice(order, speaker, tm
     assert kept >= 7
     assert len(source.open_clips(order()).clips.clips) == 20
     assert speaker.asked.total() <= len(TEXTS) + 2, "at most those under way"
-    assert providers.bought("speech", "abc", ".flac").parent.name == "ab"

@@ -13,20 +13,15 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from evoxtral import UserError, params, runs
 from evoxtral.mix import source
 from evoxtral.mix.goals import Item, goals
 from evoxtral.params import DataMix
-from evoxtral.providers import briefs, llm
-from evoxtral.providers.briefs import Brief
-from evoxtral.providers.llm import BadReplyError, Scripts, Vote
+from evoxtral.providers import llm
 from evoxtral.world.scripts import generate
 from local_server import CANARY, LocalHandler, LocalServer, everything_in, served
 from test_providers_elevenlabs import Speaker
@@ -63,7 +58,7 @@ class Handler(LocalHandler):
     def react(self, action, request, purpose, name):
         match action:
             case "obey":
-                self.reply(self.content(request["messages"], purpose, name))
+                self.reply(self.content(request["messages"][1]["content"], purpose, name))
                 with self.server.lock:
                     self.server.answered[name] += 1
             case "cut":
@@ -80,42 +75,37 @@ class Handler(LocalHandler):
             case ("say", said, finish):
                 self.reply(said, finish)
 
-    def content(self, messages, purpose, name):
-        if purpose == "vote":
-            text = messages[1]["content"].removeprefix("Script: ")
-            vote = self.server.score(text, self.server.asked[name])
+    def content(self, said, purpose, name):
+        if purpose == "_Vote":
+            vote = self.server.score(said.removeprefix("Script: "), self.server.asked[name])
             return json.dumps({"reasoning": "So so.", "score": vote})
-        seed = hashlib.sha256(name.encode()).hexdigest()
-        return json.dumps({"scripts": obedient(messages, random.Random(seed))})
+        return json.dumps({"scripts": obedient(said, hashlib.sha256(name.encode()).hexdigest())})
 
     def reply(self, content, finish="stop"):
-        message = {"role": "assistant", "content": content}
-        if finish == "refusal":
-            message = {"role": "assistant", "content": None, "refusal": "I cannot."}
         body = {
             "id": "c-1",
             "object": "chat.completion",
-            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": content},
+                         "finish_reason": finish}],
             "usage": {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150},
-        }
+        }  # fmt: skip
         self.send(200, json.dumps(body).encode())
 
 
-def obedient(messages, rng) -> list[dict[str, str]]:
-    """Scripts as the last message wants them, in words that were never said before."""
-    rules = messages[1]["content"].partition("\n\nExamples")[0]
-    wanted = messages[-1]["content"] if len(messages) > 2 else rules
-    rows = int(re.search(r"(?:Write|Imagine|Take) (\d+)", wanted).group(1))
-    listed = re.search(r"(?:among them|Exactly these tags:) (.*)\.", rules)
+def obedient(said: str, seed: object) -> list[str]:
+    """Five scripts as a brief wants them, in words that were never said before."""
+    rng = random.Random(seed)
+    rules = said.partition("\n\nExamples")[0]
+    listed = re.search(r"among them (.*)\.", rules)
     names = re.findall(r"\[([^\]]+)\]", listed.group(1)) if listed else []
-    span = re.search(r"has (\d+)(?: to \d+)? tags", rules)
+    span = re.search(r"has (\d+) to \d+ tags", rules)
     while span and len(names) < int(span.group(1)):
         names.append("calm")
     texts = []
-    for _ in range(rows):
+    for _ in range(5):
         words = ["".join(rng.choices(LETTERS, k=8)) for _ in range(10)]
         words[4] = "NEVER" if "CAPITALS" in rules else "never"
-        texts.append({"tagged_text": " ".join([*(f"[{name}]" for name in names), *words])})
+        texts.append(" ".join([*(f"[{name}]" for name in names), *words]))
     return texts
 
 
@@ -171,37 +161,30 @@ def test_scripts_are_written_steered_and_unlike_each_other(write, writer, monkey
     monkeypatch.setattr(llm, "ROUND", 20)
     writer.delay = 0.05  # long enough for the second request to come meanwhile
     rows = write(60)
-    items = [
-        Item(f"{k}", row["tagged_text"], row["plain_text"], row["domain"])
-        for k, row in enumerate(rows)
-    ]
+    texts = [row["tagged_text"] for row in rows]
+    items = [Item(str(k), row["tagged_text"], "", row["domain"]) for k, row in enumerate(rows)]
     for goal in [goal for goal in goals(items) if goal.table == "density"]:
         assert goal.low - 5 / 60 < goal.measured() < goal.high + 5 / 60
-    assert {row["template"] for row in rows} == {"written", "paraphrased"}
-    assert briefs.near_existing([row["tagged_text"] for row in rows], SEEDS) == set()
+    assert llm.near_existing(texts, SEEDS) == set()
     assert writer.most_busy == 2, "as many at a time as `concurrency`"
     first, last = writer.requests[0], writer.requests[-1]
     assert (first["key"], first["model"]) == (f"Bearer {CANARY}", "m")
     assert (first["temperature"], first["max_completion_tokens"]) == (1.0, 2000)
     schema = first["response_format"]["json_schema"]
-    assert (schema["name"], schema["strict"]) == ("scripts", True)
-    for part in (schema["schema"], *schema["schema"]["$defs"].values()):
-        assert part["additionalProperties"] is False
-        assert part["required"] == list(part["properties"])
+    assert (schema["strict"], schema["schema"]["additionalProperties"]) == (True, False)
+    assert schema["schema"]["required"] == ["scripts"]
     shown = re.findall(r"^\d+\. (.*)$", last["messages"][1]["content"], re.MULTILINE)
     assert len(shown) == 8
-    assert {row["tagged_text"] for row in rows} & {*shown}, "examples come from what was accepted"
+    assert {*texts} & {*shown}, "examples come from what was accepted"
 
 
 def test_nothing_is_spent_without_permission(write, writer, monkeypatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(UserError) as error:
         write(allow_requests=0, votes=2)
-    assert re.fullmatch(
-        r"0 of 12 scripts are written \(0 requests, 0 tokens so far\); 27 to 81 requests are left, "
-        r"the fewer of them about [\d,]+ tokens to send and [\d,]+ to receive: set allow_requests "
-        r"to 27 or more to go on \(it was 0\)",
-        str(error.value),
+    assert str(error.value) == (
+        "0 of 12 scripts are written (0 requests so far); 27 requests or more are left, of about "
+        "800 tokens each: set allow_requests to 27 or more to go on (it was 0)"
     )
     assert writer.requests == []
     with pytest.raises(UserError, match="OPENAI_API_KEY is not set"):
@@ -213,6 +196,8 @@ def test_nothing_is_spent_without_permission(write, writer, monkeypatch) -> None
 def test_more_scripts_and_more_votes_buy_only_what_is_new(
     write, order, writer, monkeypatch
 ) -> None:
+    with pytest.raises(UserError, match=r"0 of 20 .*\(3 requests so far\); 4 .* about 150 tokens"):
+        write(20, allow_requests=3, concurrency=1)
     few = write(20)
     many = write(60)
     assert many[:20] == few
@@ -220,7 +205,7 @@ def test_more_scripts_and_more_votes_buy_only_what_is_new(
     asked = len(writer.requests)
     judged = write(20, votes=1)
     assert len(writer.requests) == asked + 20
-    assert [row["score"] for row in judged] == [4] * 20
+    assert judged == few
     write(20, votes=3)
     assert len(writer.requests) == asked + 60
     monkeypatch.delenv("OPENAI_API_KEY")
@@ -231,52 +216,36 @@ def test_more_scripts_and_more_votes_buy_only_what_is_new(
     assert len(writer.requests) == asked + 60
 
 
+NEAR = json.dumps({"scripts": [f"{SEEDS[0]} well", "[sniffs] we are not going there"]})
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
         (("say", "no JSON at all", "stop"), "Invalid JSON"),
-        (("say", '{"scripts": [{"tagged_text": "cut', "length"), "cut at the token limit"),
+        (("say", '{"scripts": ["cut', "length"), "(the reply ended by 'length')"),
+        (("say", None, "content_filter"), "(the reply ended by 'content_filter')"),
         (("say", '{"lines": []}', "stop"), "Field required"),
-        (("say", '{"scripts": []}', "stop"), "fewer scripts than asked for"),
-        (("say", '{"scripts": [{"tagged_text": "[sniffs] a"}]}', "stop"), "words: 5 to 65"),
-        (("say", "", "refusal"), "refused"),
-        (b"<html>hello</html>", "no chat completion"),
-        (b'{"choices": []}', "no chat completion"),
+        (("say", '{"scripts": ["Too short."]}', "stop"), "2 words: 5 to 65 are wanted"),
+        (("say", NEAR, "stop"), "none of ours"),
+        (("say", NEAR, "stop"), "too near a script that exists"),
     ],
 )
-def test_what_is_wrong_is_asked_for_again_with_the_reason(write, writer, said, reason) -> None:
+def test_what_is_wrong_is_left_out_with_its_reason(write, writer, monkeypatch, said, reason):
+    monkeypatch.setattr(llm, "fault", lambda text, _: "" if text.startswith(SEEDS[0]) else
+                        FAULT(text, ANY))  # fmt: skip
     writer.behave = lambda purpose, count: said if count == 1 else "obey"
-    write(5, concurrency=1)
-    first, second = writer.requests[:2]
-    opening = len(first["messages"])
-    assert second["messages"][:opening] == first["messages"]
-    if said[-1] == "stop":
-        assert reason in second["messages"][-1]["content"]
-    assert "fewer" in reason or any(reason in found for found in rejects())
+    rows = write(10, concurrency=1)
+    assert any(reason in found for found in rejects())
+    assert not any(row["tagged_text"].startswith(SEEDS[0]) for row in rows)
+    assert len(writer.requests) == 3, "planned anew in the next round"
 
 
 def test_a_model_that_only_talks_ends_the_run(write, writer) -> None:
     writer.behave = lambda purpose, count: ("say", "no", "stop")
     with pytest.raises(UserError, match=r"3 rounds brought no script, last reason: .*Invalid JSON"):
         write(5)
-    assert len(writer.requests) == 3 * llm.ASKS
-
-
-def test_only_the_bad_rows_are_asked_for_again_and_no_more_than_those_are_kept(
-    write, writer
-) -> None:
-    def half(purpose, count):
-        rows = obedient(writer.requests[0]["messages"], random.Random(count))
-        bad = [SEEDS[0] + " well", "[sniffs] we are not going there"]
-        rows = [*rows[:3], *({"tagged_text": text} for text in bad)] if count == 1 else rows
-        return "say", json.dumps({"scripts": rows}), "stop"
-
-    writer.behave = half
-    rows = write(5)
-    assert len(writer.requests) == 2
-    assert writer.requests[1]["messages"][-1]["content"].endswith("Write 2 others in their place.")
-    assert Counter(rejects())["more than was asked for"] == 3
-    assert not any(row["tagged_text"].startswith(SEEDS[0]) for row in rows)
+    assert len(writer.requests) == 3
 
 
 def test_the_judge_votes_three_times_and_the_mean_decides(write, writer) -> None:
@@ -292,21 +261,21 @@ def test_the_judge_votes_three_times_and_the_mean_decides(write, writer) -> None
 
     writer.score = score
     rows = write(6, votes=3, concurrency=1)
-    assert {round(row["score"], 2) for row in rows} == {3.67}
-    assert "judged 3.33, below 3.5" in rejects()
-    assert any(reason.startswith("not judged: score: ") for reason in rejects())
+    assert {"judged 3.33, below 3.5", "judged 0.00, below 3.5"} < {*rejects()} | {""}
     assert not {row["tagged_text"] for row in rows} & {*seen[:2]}
-    votes = [r for r in writer.requests if r["response_format"]["json_schema"]["name"] == "vote"]
-    assert len(votes) == 7 * 3 + llm.ASKS
+    votes = [r for r in writer.requests if r["response_format"]["json_schema"]["name"] == "_Vote"]
+    assert len(votes) == 8 * 3
 
 
-@pytest.mark.parametrize("action", ["cut", (400, {}), (503, {"retry-after": "0.01"})])
+@pytest.mark.parametrize(
+    "action", ["cut", b'{"choices": []}', b"<html>", (400, {}), (503, {"retry-after": "0.01"})]
+)
 def test_an_outage_stops_the_run_and_the_next_one_goes_on(
     write, writer, monkeypatch, action
 ) -> None:
     monkeypatch.setattr(llm, "RETRIES", 1)
     writer.behave = lambda purpose, count: "obey" if count <= 2 else action
-    with pytest.raises(UserError, match=r"the language model did not answer: .*; run again later"):
+    with pytest.raises(UserError, match=r"the language model did not answer: .*; check key, cred"):
         write()
     writer.behave = lambda purpose, count: "obey"
     write()
@@ -314,14 +283,12 @@ def test_an_outage_stops_the_run_and_the_next_one_goes_on(
 
 
 def test_the_key_shows_nowhere(write, writer, tmp_path, caplog, capfd) -> None:
-    said = json.dumps({"scripts": [{"tagged_text": f"the key is {CANARY}"}]})
-    writer.behave = lambda purpose, count: ("say", said, "stop") if count == 1 else "obey"
     with caplog.at_level(logging.DEBUG):
         write()
         assert caplog.records, "the client logs its requests"
         asked = len(writer.requests)
         writer.behave = lambda purpose, count: "echo"
-        with pytest.raises(UserError, match="the language model refuses to serve") as error:
+        with pytest.raises(UserError, match="the language model did not answer") as error:
             write(60, seed=1, concurrency=1)
     assert len(writer.requests) <= asked + 2, "one more may have been under way"
     shown = "".join(traceback.format_exception(error.value))
@@ -329,7 +296,7 @@ def test_the_key_shows_nowhere(write, writer, tmp_path, caplog, capfd) -> None:
     assert CANARY not in shown + caplog.text + "".join(capfd.readouterr()) + everything_in(tmp_path)
 
 
-def test_what_a_model_wrote_is_spoken_and_bought_once(order, writer, tmp_path, monkeypatch) -> None:
+def test_what_a_model_wrote_is_spoken_and_bought_once(order, writer, monkeypatch) -> None:
     monkeypatch.setenv("ELEVENLABS_API_KEY", CANARY)
     with served(Speaker()) as speaker:
         own = {"source": "elevenlabs", "scripts": "llm", "speech_url": speaker.url}
@@ -341,40 +308,27 @@ def test_what_a_model_wrote_is_spoken_and_bought_once(order, writer, tmp_path, m
         assert set(speaker.asked) == {clip.tagged_text for clip in spoken.clips.clips}
 
 
-BRIEF = Brief(0, 5, 1, 2, ("sighs",), ("pause",), True, "podcast", ("[sad] Example.",))
-
+FAULT = llm.fault
+ANY = llm.Brief(0, 0, 8, (), (), False, "podcast", ())
+BRIEF = llm.Brief(0, 1, 2, ("sighs",), ("pause",), True, "podcast", ("[sad] Example.",))
 
 FAULTS = {
     "[sighs We are NOT going there today.": "broken brackets",
-    "[sighs] We are NOT going (laughs) there.": "only what is spoken",
-    "Anna: [sighs] We are NOT going there.": "only what is spoken",
-    "[sighs] We are NOT going at 9 today.": "'9': numbers are written as words",
+    "[sighs] We are NOT going (laughs) there.": "more than what is spoken",
+    "Anna: [sighs] We are NOT going there.": "more than what is spoken",
+    "[sighs] We are NOT going at 9 today.": "numbers are written as words",
     "[sighs] NOT going.": "2 words",
     "[sighs] " + "NOT going " * 40: "80 words",
     "[sighs] We are not going there today.": "no word in CAPITALS",
     "We are NOT going there today.": "0 tags: 1 to 2",
     "[sighs] [sad] [sad] We are NOT going there.": "3 tags",
-    "[sad] We are NOT going there today.": "[sighs] is missing",
-    "[sighs] [pause] We are NOT going there.": "[pause] is not wanted",
-    "[Sighs] We are NOT going there today.": "[sighs] is not one of the tags, in lower case",
-    "[sighs] We are NOT\x07 going there today.": "control characters",
+    "[sad] We are NOT going there today.": "a tag is missing",
+    "[sighs] [pause] We are NOT going there.": "a tag is not wanted",
+    "[Sighs] We are NOT going there today.": "a tag that is none of ours, in lower case",
 }
 
 
 @pytest.mark.parametrize("text", FAULTS)
 def test_a_script_is_held_to_its_brief(text) -> None:
-    assert FAULTS[text] in next(briefs.faults(text, BRIEF))
-    assert list(briefs.faults("[sighs] We are NOT going there today.", BRIEF)) == []
-
-
-def test_a_paraphrase_has_the_same_tags() -> None:
-    brief = replace(BRIEF, source="[sad] [sad] x", required=("sad", "sad"), fewest=2, most=2)
-    assert list(briefs.faults("[sad] We are NOT [sad] going there.", brief)) == []
-    assert "not the same tags" in briefs.faults("[sad] We are NOT [calm] going there.", brief)
-
-
-@given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
-def test_no_reply_breaks_the_reader(content) -> None:
-    for form in (Scripts, Vote):
-        with pytest.raises(BadReplyError):
-            llm.parsed(content, form)
+    assert FAULTS[text] in llm.fault(text, BRIEF)
+    assert llm.fault("[sighs] We are NOT going there today.", BRIEF) == ""

@@ -13,42 +13,27 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from evoxtral import UserError, runs
-from evoxtral.clips.audio import SAMPLE_RATE, BadAudioError, audio_digest, decode, write_audio
-from evoxtral.clips.clip import Clip, complete, folder_of, write_splits
+from evoxtral.clips import BadAudioError, Clip, decode, folder_of, spoken, write_audio, write_splits
 from evoxtral.processes import progress
-from evoxtral.world import scripts
+from evoxtral.world import scripts, speech
 from evoxtral.world.scripts import Script
-from evoxtral.world.speech import (
-    MAX_SECONDS,
-    TRAINING_VOICES,
-    VOICES,
-    RenderJob,
-    Voice,
-    render_many,
-)
 
-HELD_OUT_SHARE = 0.25
-"""Share of held-out template families in the tagged test sets."""
+HELD_OUT = {"natural": 0.25, "balanced": 0.25, "test": 0.25, "base_test": 0.5}
+"""Splits with held-out voices, and the share of held-out template families in each.
 
-HELD_OUT_SHARE_BASE = 0.5
-"""The same for `base_test`, where only three sentences in five have a template at all."""
+In `base_test` only three sentences in five have a template at all.
+"""
+
+SPLITS = (*HELD_OUT, "validation", "plain_val", "train", "raft_prompts")
+"""All splits in the order in which they are drawn."""
 
 SPARE_SHARE = 0.15
 """Scripts in reserve for those whose rendering turns out too long for the window."""
-
-TEST_SPLITS = ("natural", "balanced", "test", "base_test")
-"""Splits with held-out families and voices."""
-
-SPLITS = (*TEST_SPLITS, "validation", "plain_val", "train", "raft_prompts")
-"""All splits in the order in which they are drawn."""
 
 _SLICES = {
     "balanced": {"plain": 0.1, "light": 0.35, "moderate": 0.35, "dense": 0.2},
@@ -56,14 +41,18 @@ _SLICES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlannedClip:
-    """A clip to render: its script (whose id is the clip's), voice, and seed of the rendering."""
+    """A clip to render: its script, its row, not yet measured, and the seed of the rendering."""
 
     script: Script
-    split: str
-    voice: Voice
+    clip: Clip
     seed: int
+
+    @property
+    def path(self) -> str:
+        """Its file, below the corpus."""
+        return f"{folder_of(self.clip.split)}/{self.clip.file_name}"
 
 
 def plan(sizes: Mapping[str, int], seed: int) -> dict[str, list[PlannedClip]]:
@@ -82,16 +71,15 @@ def plan(sizes: Mapping[str, int], seed: int) -> dict[str, list[PlannedClip]]:
     used: list[str] = []
     plans = {}
     for split in SPLITS:
-        size = sizes.get(split, 0)
-        if size == 0:
-            continue
-        own = _seed(seed, split)
-        drawn = _draw(split, size + max(4, round(size * SPARE_SHARE)), own, used)
-        used += [script.plain_text for script in drawn]
-        voices = _deal(VOICES if split in TEST_SPLITS else TRAINING_VOICES, own)
-        plans[split] = [
-            PlannedClip(script, split, next(voices), _seed(own, script.id)) for script in drawn
-        ]
+        if size := sizes.get(split, 0):
+            own = _seed(seed, split)
+            drawn = _draw(split, size + max(4, round(size * SPARE_SHARE)), own, used)
+            used += [script.plain_text for script in drawn]
+            voices = _deal(speech.VOICES if split in HELD_OUT else speech.TRAINING_VOICES, own)
+            plans[split] = [
+                PlannedClip(script, spoken(script, split, v.id, v.gender), _seed(own, script.id))
+                for script, v in zip(drawn, voices, strict=False)  # voices never end
+            ]
     return plans
 
 
@@ -101,14 +89,20 @@ def _seed(seed: int, *parts: object) -> int:
 
 def _draw(split: str, count: int, seed: int, avoid: Sequence[str]) -> list[Script]:
     """Scripts of a split in the order they are used; held-out families are spread evenly."""
-    if split not in TEST_SPLITS:
+    if split not in HELD_OUT:
         drawn = _write(split, count, seed, held_out=False, avoid=avoid)
     else:
-        unseen = round(count * (HELD_OUT_SHARE_BASE if split == "base_test" else HELD_OUT_SHARE))
+        unseen = round(count * HELD_OUT[split])
         strange = _write(split, unseen, _seed(seed, "held out"), held_out=True, avoid=avoid)
         avoid = [*avoid, *(script.plain_text for script in strange)]
         familiar = _write(split, count - unseen, seed, held_out=False, avoid=avoid)
-        drawn = _interleave(familiar, strange)
+        # One of the few after every so many of the many, so that each stretch has its share.
+        ranked = [
+            ((i + 0.5) / len(group), script)
+            for group in (familiar, strange)
+            for i, script in enumerate(group)
+        ]
+        drawn = [script for _, script in sorted(ranked, key=lambda pair: pair[0])]
     return [replace(script, id=f"{split}-{i:05d}") for i, script in enumerate(drawn)]
 
 
@@ -118,25 +112,13 @@ def _write(
     if split == "base_test":
         texts = scripts.plain_sentences(count, seed, held_out=held_out, exclude=avoid)
         return [Script("", text, "plain", "unknown", "plain_sentences", held_out) for text in texts]
+    slices, balanced = _SLICES.get(split), split == "balanced"
     return scripts.generate(
-        count,
-        seed,
-        held_out=held_out,
-        slices=_SLICES.get(split),
-        exclude=avoid,
-        balanced=split == "balanced",
+        count, seed, held_out=held_out, slices=slices, exclude=avoid, balanced=balanced
     )
 
 
-def _interleave(many: Sequence[Script], few: Sequence[Script]) -> list[Script]:
-    """One of `few` after every so many of `many`, so that each stretch has its share."""
-    ranked = [
-        ((i + 0.5) / len(group), script) for group in (many, few) for i, script in enumerate(group)
-    ]
-    return [script for _, script in sorted(ranked, key=lambda pair: pair[0])]
-
-
-def _deal(voices: Sequence[Voice], seed: int) -> Iterator[Voice]:
+def _deal(voices: Sequence[speech.Voice], seed: int) -> Iterator[speech.Voice]:
     """All voices in random order, then all again in another."""
     rng = random.Random(seed)
     while True:
@@ -162,60 +144,38 @@ def build_corpus(
     for path in folder.rglob(".*.tmp"):  # of a killed writer
         path.unlink()
     known: dict[str, Clip | None] = {}  # None: too long for the window
-    for clip in chain(*plans.values()):
+    for one in chain(*plans.values()):
         with suppress(BadAudioError):  # absent, or damaged and to be rendered again
-            known[clip.script.id] = _clip(clip, decode(_path(folder, clip))[0])
-    total = sum(sizes[split] for split in plans)
-    with progress(total, "corpus", unit="clip", done=len(known)) as bar:
-        while todo := {
-            clip.script.id: clip
-            for split, clips in plans.items()
-            for clip in _chosen(clips, sizes[split], known)
-            if clip.script.id not in known
-        }:
+            known[one.clip.id] = one.clip.measured(decode(folder / one.path)[0])
+    with progress(sum(sizes[s] for s in plans), "corpus", unit="clip", done=len(known)) as bar:
+        while True:
+            chosen = {split: _chosen(plans[split], sizes[split], known) for split in plans}
+            todo = [one for one in chain(*chosen.values()) if one.clip.id not in known]
+            if not todo:
+                break
             jobs = (
-                RenderJob(key, clip.script.tagged_text, clip.voice.id, clip.seed)
-                for key, clip in todo.items()
+                speech.RenderJob(one.clip.id, one.clip.tagged_text, one.clip.voice, one.seed)
+                for one in todo
             )
-            with closing(render_many(jobs, workers=workers)) as rendered:
-                for key, result in rendered:
+            with closing(speech.render_many(jobs, workers=workers)) as rendered:
+                for one, (key, result) in zip(todo, rendered, strict=True):
                     known[key] = None
-                    if result.duration <= MAX_SECONDS:
-                        write_audio(_path(folder, todo[key]), result.audio)
-                        known[key] = _clip(todo[key], result.audio)
+                    if result.duration <= speech.MAX_SECONDS:
+                        write_audio(folder / one.path, result.audio)
+                        known[key] = one.clip.measured(result.audio)
                     bar.update(known[key] is not None)
-    rows = {
-        split: [known[clip.script.id] for clip in _chosen(clips, sizes[split], known)]
-        for split, clips in plans.items()
-    }
-    write_splits(folder, rows)
-
-
-def _path(folder: Path, clip: PlannedClip) -> Path:
-    return folder / folder_of(clip.split) / f"{clip.script.id}.flac"
+    splits = {split: [known[one.clip.id] for one in ones] for split, ones in chosen.items()}
+    write_splits(folder, splits)
 
 
 def _chosen(
-    clips: Sequence[PlannedClip], size: int, known: Mapping[str, Clip | None]
+    planned: Sequence[PlannedClip], size: int, known: Mapping[str, Clip | None]
 ) -> list[PlannedClip]:
     """A split as far as is known: those wanted, spares in place of those known as too long."""
-    fitting = [clip for clip in clips if known.get(clip.script.id, clip) is not None]
+    fitting = [one for one in planned if known.get(one.clip.id, one) is not None]
     if len(fitting) < size:
         raise UserError(
-            f"too many scripts of {clips[0].split!r} last longer than {MAX_SECONDS} s: "
-            "ask for fewer clips or choose another seed"
+            f"too many scripts of {planned[0].clip.split!r} last longer than "
+            f"{speech.MAX_SECONDS} s: ask for fewer clips or choose another seed"
         )
     return fitting[:size]
-
-
-def _clip(planned: PlannedClip, samples: npt.NDArray[np.float32]) -> Clip:
-    row = {
-        **asdict(planned.script),
-        "file_name": f"{planned.script.id}.flac",
-        "voice": planned.voice.id,
-        "gender": planned.voice.gender,
-        "source": "synthetic",
-        "seconds": len(samples) / SAMPLE_RATE,
-        "sha256": audio_digest(samples),
-    }
-    return complete(row, planned.split)

@@ -21,7 +21,7 @@ from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
 from evoxtral import tags
-from evoxtral.clips.audio import to_mp3
+from evoxtral.clips import to_mp3
 from evoxtral.figures.style import GREY, INK, RULE, SYSTEMS, WIDTH, panels, styled
 from evoxtral.mix.chapter import Specimen
 from evoxtral.mix.goals import DENSITY, FREQUENT, MINIMUMS, length_edges

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from evoxtral import UserError, runs, tags
-from evoxtral.clips.clip import Clip, Dataset, RowError, load, read_clip, read_rows
+from evoxtral.clips import Clip, Dataset, load, read_clips
 from evoxtral.clips.corpus import SPLITS, build_corpus, plan
 from evoxtral.clips.ingest import COLUMNS, FINDINGS, Reading, fetch, ingest, pairs, validate
 from evoxtral.mix.goals import Item
@@ -32,7 +32,8 @@ TRAIN, REAL = "train", "real"
 HUB = "hub:"
 """Before the name of a dataset of the Hugging Face Hub."""
 
-_CLIP_CODE = ("evoxtral.clips.audio", "evoxtral.clips.clip", "evoxtral.tags")
+# Of the package `clips` its own file: an edit of `ingest` must not rebuild the corpus.
+_CLIP_CODE = ("evoxtral.clips.__init__", "evoxtral.tags")
 _WORLD_CODE = ("evoxtral.world.scripts", "evoxtral.world.speech")
 CORPUS_CODE = (*_CLIP_CODE, "evoxtral.clips.corpus", *_WORLD_CODE)
 INGEST_CODE = (*_CLIP_CODE, "evoxtral.clips.ingest")
@@ -197,12 +198,10 @@ def _existing(parameter: str, named: str) -> Path:
 def _content(path: Path, reading: Reading) -> str:
     """SHA-256 over the rows of a dataset and the files they name; a bad row is only itself."""
     total = hashlib.sha256()
-    for row in read_rows(path):
-        total.update(f"{row.file.relative_to(path.parent)}:{row.line}:".encode() + row.text)
-        try:
-            total.update(runs.digest_file(read_clip(row, reading)[1]).encode())
-        except RowError:
-            continue
+    for row in read_clips(path, reading):
+        total.update(repr(row._replace(path=None)).encode())
+        if row.path is not None:
+            total.update(runs.digest_file(row.path).encode())
     return total.hexdigest()
 
 
@@ -210,7 +209,7 @@ def _bought(cfg: DataMix) -> Source:
     """Scripts spoken by ElevenLabs; a script that is refused is not bought."""
     texts = _scripts(cfg, cfg.scripts)
     folder = elevenlabs.speech(cfg, texts.splits).path
-    spoken = _recordings(cfg, "source", str(folder), Reading())
+    spoken = _recordings(cfg, "source", str(folder), Reading({}, {}))
     refused = texts.findings[texts.findings["kind"] == "reject"]
     findings = pd.concat([refused, spoken.findings], ignore_index=True)
     return dataclasses.replace(spoken, name=ELEVENLABS, findings=findings)
@@ -221,14 +220,13 @@ def _beside(source: Source, real: Source) -> Source:
     if source.clips is None or REAL in source.splits:
         what = "has no sound" if source.clips is None else f"has a split {REAL!r} itself"
         raise UserError(f"source {source.name!r} {what}: leave out the parameter 'real'")
-    splits = {**source.splits, **real.splits}
-    for twice in set(source.clips.paths) & set(real.clips.paths):
+    for twice in {clip.id for clip in source.clips.clips} & {clip.id for clip in real.clips.clips}:
         raise UserError(f"the id {twice!r} of a real recording is that of a clip: rename it")
-    paths = {**source.clips.paths, **real.clips.paths}
+    clips = Dataset({**source.clips.files, **real.clips.files})
     return dataclasses.replace(
         source,
-        splits=splits,
-        clips=Dataset(source.clips.root, splits, paths),
+        splits=clips.splits,
+        clips=clips,
         findings=pd.concat([source.findings, real.findings], ignore_index=True),
     )
 

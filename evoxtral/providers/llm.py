@@ -1,102 +1,97 @@
 """Scripts by a language model: steered to the composition note's targets, judged, paid for once.
 
-Work goes in rounds. The briefs of a round are planned from what is accepted, asked at once, and
-heard in order, so that the result is a function of the replies. As every reply is kept under the
-digest of its request, a killed run is simply run again: what was answered is replayed. Steering
-looks one brief ahead and not to the end, so that an order of more scripts, or of more votes, asks
-the same questions first.
+Work goes in rounds. Each brief of a round orders a few scripts of one density stratum with the
+tags that are furthest behind their minimum (`mix.goals`: the note's sections 5 and 6). The briefs
+are planned from what is accepted, asked at once, and heard in order, so that the result is a
+function of the replies. As every reply is kept under the digest of its request, a killed run is
+simply run again: what was answered is replayed. Steering looks one brief ahead and not to the end,
+so that an order of more scripts, or of more votes, asks the same questions first.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import threading
+import random
+import re
+from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
+from threading import Semaphore
 from typing import Any, Literal, TypeVar
 
+import yaml
+from jinja2 import Environment
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evoxtral import UserError, runs, tags
+from evoxtral.clips import density
+from evoxtral.mix.duplicates import near_duplicates_between
+from evoxtral.mix.goals import DENSITY, EXAMPLES_PER_TAG, FREQUENT, MINIMUMS
 from evoxtral.params import DataMix
 from evoxtral.processes import progress
-from evoxtral.providers import (
-    RETRIES,
-    TIMEOUT,
-    bought,
-    buyers,
-    check_url,
-    one_line,
-    read_key,
-    redact,
-    refusal,
-    require,
-)
-from evoxtral.providers.briefs import (
-    Brief,
-    Message,
-    add,
-    faults,
-    judging,
-    near_existing,
-    next_brief,
-    tally,
-    writing,
-)
+from evoxtral.providers import RETRIES, TIMEOUT, bought, check_url, one_line, read_key
 from evoxtral.world import scripts
-from evoxtral.world.scripts import Script
+from evoxtral.world.scripts import DOMAINS, Script
 
 SCRIPTS, REJECTS = "scripts.json", "rejects.jsonl"
 ROUND = 40  # scripts planned together
-ASKS = 3  # requests for one brief or vote at most
+ROWS = 5  # of them in a brief
+EXAMPLES = 8  # shown in a brief, drawn anew from everything accepted so far (Self-Instruct)
 STALLED = 3  # rounds without a script that end the run
 LEAST_SCORE = 3.5  # mean vote from which a script stays
+WORDS = (5, 65)  # tags not counted; the released scripts have 10 to 62
 
 _KIND = "scripts"
-_SLICES = ((0, "plain"), (2, "light"), (4, "moderate"))  # as the released scripts name densities
-_TOKEN = 4.0  # characters, a rule of thumb; used until the provider's own counts are there
-_REASONING = 300  # characters: two sentences and the braces around them
+_TOKENS = 800  # of a request and its reply, until the provider's own counts are there
+_REFERENCE_SIZE = 800  # of the set for which the note asks for 40 examples of each tag
+_HEAVIEST = 8  # tags of a script; the note's heavy stratum begins at 6
+_BOUNDS = pairwise([*(fewest for fewest, _, _ in DENSITY.values()), _HEAVIEST + 1])
+_STRATA = {name: range(*bounds) for name, bounds in zip(DENSITY, _BOUNDS, strict=True)}
+_MIDDLE = {name: (low + high) / 2 for name, (_, low, high) in DENSITY.items()}
+_PLAIN, *_TAGGED = DENSITY
+_OFTEN = sum(FREQUENT[:2]) / 2  # share of tagged scripts with a pause, and with CAPS
+_DIRECTION = re.compile(r"[()*_{}<>]|^[A-Z][a-z]+:|^[\"“]")
+_JINJA = Environment(trim_blocks=True, lstrip_blocks=True)
+_PROMPTS = {
+    name: _JINJA.from_string(text)
+    for name, text in yaml.safe_load(Path(__file__).with_name("prompts.yaml").read_text()).items()
+}
+
+Form = TypeVar("Form", bound=BaseModel)
 
 
-class BadReplyError(ValueError):
-    """A reply that cannot be used; the message is the reason."""
+# What requests are answered with. No bounds: some servers refuse them in a strict schema.
+class _Scripts(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    scripts: list[str]
 
 
-class _NotAllowedError(Exception):
-    """A question that would need one request more than is allowed."""
-
-
-class _Form(BaseModel):
-    """What a request is answered with. No bounds: some servers refuse them in a strict schema."""
-
-    # Without the docstrings: a schema is part of what a reply is kept under.
-    model_config = ConfigDict(
-        strict=True, extra="forbid", json_schema_extra=lambda schema: schema.pop("description", "")
-    )
-
-
-class _Row(_Form):
-    tagged_text: str
-
-
-class Scripts(_Form):
-    """Texts for a brief."""
-
-    scripts: list[_Row]
-
-
-class Vote(_Form):
-    """One judgement: reasons first, so that the score follows from them."""
-
-    reasoning: str
+class _Vote(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    reasoning: str  # first, so that the score follows from it
     score: Literal[1, 2, 3, 4, 5]
 
 
-Form = TypeVar("Form", bound=BaseModel)
+@dataclass(frozen=True)
+class Brief:
+    """An order for scripts of `fewest` to `most` tags.
+
+    Each has all `required` tags, none to `avoid`, and with `emphasis` a word in capitals.
+    """
+
+    number: int  # from 0, unique in a run
+    fewest: int
+    most: int
+    required: tuple[str, ...]
+    avoid: tuple[str, ...]
+    emphasis: bool
+    domain: str
+    examples: tuple[str, ...]
 
 
 def written(cfg: DataMix, released: Sequence[Script]) -> Path:
@@ -118,21 +113,15 @@ def written(cfg: DataMix, released: Sequence[Script]) -> Path:
     seeds = [text for text in seeds if {*tags.find_tags(text)} <= {*tags.TAGS}]
     exclude = [row.tagged_text for rows in known.values() for row in rows]
     count = cfg.train + cfg.validation + cfg.test
-    order = {
-        "model": cfg.script_model,
-        "scripts": count,
-        "seed": cfg.seed,
-        "votes": cfg.votes,
-        "given": runs.digest([seeds, exclude]),
-    }
+    order = {"model": cfg.script_model, "scripts": count, "seed": cfg.seed, "votes": cfg.votes,
+             "given": runs.digest([seeds, exclude])}  # fmt: skip
 
     def make(folder: Path) -> None:
+        writer = _Writer(cfg, count, seeds, exclude)
         with (
             runs.exclusive(runs.bought_dir() / _KIND),
-            closing(Asker(cfg)) as asker,
             progress(count, "scripts", unit="script") as bar,
         ):
-            writer = _Writer(cfg, count, seeds, exclude, asker)
             while len(writer.accepted) < count:
                 bar.update(writer.round(folder))
         runs.write_json(folder / SCRIPTS, writer.accepted)
@@ -140,120 +129,17 @@ def written(cfg: DataMix, released: Sequence[Script]) -> Path:
     return runs.stage("scripts", cfg.profile, order, make).path / SCRIPTS
 
 
-class Asker:
-    """Puts questions to the model, each once ever, up to an allowance."""
-
-    def __init__(self, cfg: DataMix) -> None:
-        self._cfg = cfg
-        self._left = cfg.allow_requests
-        self._lock = threading.Lock()
-        self._client: Any = None
-        self.tokens: list[tuple[int, int]] = []  # sent and received, by reply
-
-    def close(self) -> None:
-        """Close the connections."""
-        if self._client is not None:
-            self._client.close()
-
-    def ask(self, messages: Sequence[Message], form: type[Form], number: Sequence[int]) -> str:
-        """What the model wrote, not yet judged.
-
-        Args:
-            messages: the conversation so far.
-            form: what it is to write.
-            number: tells apart questions with equal messages.
-
-        Raises:
-            BadReplyError: the reply holds no text.
-            UserError: there is none.
-        """
-        schema = {"name": form.__name__.lower(), "strict": True, "schema": form.model_json_schema()}
-        request = {
-            "model": self._cfg.script_model,
-            "messages": list(messages),
-            "temperature": 1.0,
-            "max_completion_tokens": 2000,
-            "response_format": {"type": "json_schema", "json_schema": schema},
-        }
-        path = bought(_KIND, runs.digest([request, *number]), ".json")
-        if not path.exists():
-            runs.write_json(path, {"request": request, "reply": self._buy(request)})
-        return self._read(runs.read_json(path)["reply"])
-
-    def _buy(self, request: dict[str, Any]) -> str:
-        with self._lock:
-            if self._left < 1:
-                raise _NotAllowedError
-            self._left -= 1
-            openai = require("openai")
-            self._client = self._client or openai.OpenAI(
-                api_key=read_key("OPENAI_API_KEY"),
-                base_url=check_url(self._cfg.script_url),
-                timeout=TIMEOUT,
-                max_retries=RETRIES,
-            )
-        try:
-            return redact(self._client.chat.completions.with_raw_response.create(**request).text)
-        except openai.APIStatusError as error:
-            reason = refusal("the language model", error.status_code, error.response.text)
-        except openai.APIError as error:
-            reason = one_line(f"{error} ({error.__cause__})")
-        raise UserError(
-            f"the language model did not answer: {reason}; run again later: what was answered is "
-            "kept"
-        )
-
-    def _read(self, body: str) -> str:
-        try:
-            completion = json.loads(body)
-            choice, usage = completion["choices"][0], completion.get("usage") or {}
-            message = choice["message"]
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise BadReplyError(f"the reply is no chat completion: {body[:100]!r}") from error
-        self.tokens.append((usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)))
-        if message.get("refusal"):
-            raise BadReplyError("the model refused")
-        if choice.get("finish_reason") == "length":
-            raise BadReplyError("the reply was cut at the token limit")
-        return message.get("content") or ""
-
-
-def parsed(content: str, form: type[Form]) -> Form:
-    """A reply as what was asked for; a server may have ignored the schema.
-
-    Raises:
-        BadReplyError: it is something else.
-    """
-    try:
-        return form.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the reply"
-        raise BadReplyError(f"{where}: {first['msg']}") from error
-
-
-@dataclass
-class _Talk:
-    """A brief on its way: the conversation, and the texts that fulfil it."""
-
-    brief: Brief
-    messages: list[Message]
-    texts: list[str] = field(default_factory=list)
-
-
-@dataclass
 class _Writer:
     """State of a run: a function of the order and of the replies so far."""
 
-    cfg: DataMix
-    count: int
-    seeds: list[str]
-    exclude: list[str]
-    asker: Asker
-    accepted: list[dict[str, Any]] = field(default_factory=list)
-    rejects: list[dict[str, Any]] = field(default_factory=list)
-    briefs: int = 0
-    stalled: int = 0
+    def __init__(self, cfg: DataMix, count: int, seeds: list[str], exclude: list[str]) -> None:
+        self.cfg, self.count, self.seeds, self.exclude = cfg, count, seeds, exclude
+        self.accepted: list[dict[str, str]] = []
+        self.rejects: list[dict[str, Any]] = []
+        self.briefs = self.stalled = 0
+        self.tokens: list[int] = []  # sent and received, by reply
+        self.allowed = Semaphore(cfg.allow_requests)
+        self.client = _client(cfg) if cfg.allow_requests else None
 
     def round(self, folder: Path) -> int:
         """Plan, ask, judge; scripts gained.
@@ -261,24 +147,19 @@ class _Writer:
         Raises:
             UserError: see `written`.
         """
-        talks = [_Talk(brief, writing(brief)) for brief in self._plan()]
-        try:
-            with buyers(self.cfg.concurrency) as pool:
-                for attempt in range(ASKS):
-                    going = [talk for talk in talks if len(talk.texts) < talk.brief.rows]
-                    asked = pool.map(lambda talk, n=attempt: self._ask(talk, n), going)
-                    for talk, reply in zip(going, asked, strict=True):
-                        self._hear(talk, reply, [text for t in talks for text in t.texts])
-                drafts = [(talk.brief, text) for talk in talks for text in talk.texts]
-                drafts = drafts[: self.count - len(self.accepted)]
-                scores = list(pool.map(self._score, [text for _, text in drafts]))
-        except _NotAllowedError:
-            raise UserError(self._estimate([talk.brief for talk in talks])) from None
-        before = len(self.accepted)
+        before, briefs = len(self.accepted), self._plan()
+        with ThreadPoolExecutor(self.cfg.concurrency) as pool:
+            drafts = self._drafts(briefs, list(pool.map(self._write, briefs)))
+            scores = list(pool.map(self._score, [text for _, text in drafts]))
         for (brief, text), score in zip(drafts, scores, strict=True):
-            self._take(brief, text, score)
+            if score < LEAST_SCORE:
+                self._reject(brief, text, f"judged {score:.2f}, below {LEAST_SCORE:g}")
+            else:
+                dense = density(len(tags.find_tags(text)))
+                row = {"tagged_text": text, "slice_type": dense, "domain": brief.domain}
+                self.accepted.append(row)
         runs.write_jsonl(folder / REJECTS, self.rejects)
-        self.briefs += len(talks)
+        self.briefs += len(briefs)
         gained = len(self.accepted) - before
         self.stalled = 0 if gained else self.stalled + 1
         if self.stalled == STALLED:
@@ -292,109 +173,208 @@ class _Writer:
     def _plan(self) -> list[Brief]:
         """The briefs that are due, each as if those before it had brought what they ask for."""
         have = tally(self.accepted)
-        due = min(ROUND, self.count - len(self.accepted))
-        briefs: list[Brief] = []
-        while due > 0:
-            number = self.briefs + len(briefs)
-            brief = next_brief(have, number, self.seeds, self.accepted, self.cfg.seed)
-            add(have, brief.fewest, brief.required, brief.emphasis, brief.domain, brief.rows)
+        texts = [*self.seeds, *(row["tagged_text"] for row in self.accepted)]
+        briefs = []
+        for k in range(math.ceil(min(ROUND, self.count - len(self.accepted)) / ROWS)):
+            brief = next_brief(have, self.briefs + k, texts, self.cfg.seed)
+            caps = ["CAPS"] if brief.emphasis else []
+            ordered = [_stratum(brief.fewest), brief.domain, *brief.required, *caps]
+            have.update(dict.fromkeys(ordered, ROWS))
             briefs.append(brief)
-            due -= brief.rows
         return briefs
 
-    def _ask(self, talk: _Talk, attempt: int) -> str | BadReplyError:
-        try:
-            return self.asker.ask(talk.messages, Scripts, (talk.brief.number, attempt))
-        except BadReplyError as error:
-            return error
+    def _write(self, brief: Brief) -> _Scripts | str:
+        """Ask for the scripts of a brief."""
+        listed = {name: _listed(names) for name, names in tags.GROUPS.items()}
+        own = {"required": _listed(brief.required), "avoid": _listed(brief.avoid)}
+        own = {**asdict(brief), **own, "rows": ROWS, "words": WORDS}
+        system = _PROMPTS["system"].render(tags=listed)
+        return self._ask(system, _PROMPTS["writing"].render(own), _Scripts, brief.number)
 
-    def _hear(self, talk: _Talk, reply: str | BadReplyError, drafts: Sequence[str]) -> None:
-        """Sort a reply's rows, and prepare to ask again for those that are no good."""
-        existing = [*self.exclude, *self.seeds, *drafts]
-        existing += [row["tagged_text"] for row in self.accepted]
-        try:
-            if isinstance(reply, BadReplyError):
-                raise reply
-            rows = [" ".join(row.tagged_text.split()) for row in parsed(reply, Scripts).scripts]
-            found = [(text, next(faults(text, talk.brief), "")) for text in rows]
-        except BadReplyError as error:
-            found = [("", str(error))]
-        good = [text for text, reason in found if not reason]
-        bad = [(text, reason) for text, reason in found if reason]
-        near = near_existing(good, existing)
-        bad += [(good[k], "too near a script that exists") for k in sorted(near)]
-        fresh = [text for k, text in enumerate(good) if k not in near]
-        room = talk.brief.rows - len(talk.texts)
-        talk.texts += fresh[:room]
-        bad += [(text, "more than was asked for") for text in fresh[room:]]
-        for text, reason in bad:
-            self._reject(talk.brief, text, reason)
-        reasons = [f"{text} ({reason})" if text else reason for text, reason in bad]
-        said = "\n".join(f"- {reason}" for reason in reasons or ["fewer scripts than asked for"])
-        more = f"Write {talk.brief.rows - len(talk.texts)} others in their place."
-        if isinstance(reply, str):
-            talk.messages = [
-                *talk.messages,
-                {"role": "assistant", "content": reply},
-                {"role": "user", "content": f"Rejected:\n{said}\n{more}"},
-            ]
+    def _drafts(
+        self, briefs: Sequence[Brief], replies: Sequence[_Scripts | str]
+    ) -> list[tuple[Brief, str]]:
+        """What fulfils its brief and is near nothing that exists, no more than is wanted."""
+        drafts = []
+        for brief, reply in zip(briefs, replies, strict=True):
+            if isinstance(reply, str):
+                self._reject(brief, "", reply)
+                continue
+            for text in (" ".join(script.split()) for script in reply.scripts[:ROWS]):
+                if reason := fault(text, brief):
+                    self._reject(brief, text, reason)
+                else:
+                    drafts.append((brief, text))
+        existing = [*self.exclude, *self.seeds, *(row["tagged_text"] for row in self.accepted)]
+        near = near_existing([text for _, text in drafts], existing)
+        for k in sorted(near):
+            self._reject(*drafts[k], "too near a script that exists")
+        kept = [draft for k, draft in enumerate(drafts) if k not in near]
+        return kept[: self.count - len(self.accepted)]
 
-    def _score(self, text: str) -> float | BadReplyError | None:
-        """Mean vote of the judge, None if there is none; a script needs all votes."""
-        try:
-            votes = [self._vote(text, number) for number in range(self.cfg.votes)]
-        except BadReplyError as error:
-            return error
-        return fmean(votes) if votes else None
-
-    def _vote(self, text: str, number: int) -> int:
-        messages = judging(text)
-        for attempt in range(ASKS):
-            try:
-                return parsed(self.asker.ask(messages, Vote, (number, attempt)), Vote).score
-            except BadReplyError as error:
-                last = error
-        raise last
-
-    def _take(self, brief: Brief, text: str, score: float | BadReplyError | None) -> None:
-        if isinstance(score, BadReplyError):
-            self._reject(brief, text, f"not judged: {score}")
-        elif score is not None and score < LEAST_SCORE:
-            self._reject(brief, text, f"judged {score:.2f}, below {LEAST_SCORE:g}")
-        else:
-            number = len(tags.find_tags(text))
-            row = {
-                "tagged_text": text,
-                "plain_text": tags.plain_text(text),
-                "slice_type": next((name for most, name in _SLICES if number <= most), "dense"),
-                "domain": brief.domain,
-                "template": "written" if brief.source is None else "paraphrased",
-                "score": score,
-            }
-            self.accepted.append(row)
+    def _score(self, text: str) -> float:
+        """Mean of the judge's readable votes, 0 if there is none; 5 if no judge is asked."""
+        ask = partial(self._ask, _PROMPTS["judging"].render(), f"Script: {text}", _Vote)
+        votes = [ask(number) for number in range(self.cfg.votes)]
+        scores = [vote.score for vote in votes if isinstance(vote, _Vote)]
+        return fmean(scores or [0]) if votes else 5.0
 
     def _reject(self, brief: Brief, text: str, reason: str) -> None:
         self.rejects.append({"brief": brief.number, "text": text, "reason": reason})
 
-    def _estimate(self, briefs: Sequence[Brief]) -> str:
-        """What is left to pay for, from this round's briefs and what was answered so far."""
-        missing, tokens = self.count - len(self.accepted), self.asker.tokens
-        orders = math.ceil(missing / fmean(brief.rows for brief in briefs))
-        votes = missing * self.cfg.votes
-        example = fmean(map(len, briefs[0].examples))
-        if tokens:
-            sent, received = ((orders + votes) * fmean(part) for part in zip(*tokens, strict=True))
-        else:
-            ordering, voting = (
-                sum(len(message["content"]) for message in messages)
-                for messages in (writing(briefs[0]), judging(""))
-            )
-            sent = (orders * ordering + votes * (voting + example)) / _TOKEN
-            received = (missing * example + votes * _REASONING) / _TOKEN
+    def _ask(self, system: str, user: str, form: type[Form], number: int) -> Form | str:
+        """What the model wrote, or why it cannot be used; `number` tells equal messages apart.
+
+        Raises:
+            UserError: there is no reply, or no request is allowed any more.
+        """
+        roles = {"system": system, "user": user}
+        schema = {"name": form.__name__, "strict": True, "schema": form.model_json_schema()}
+        request = {
+            "model": self.cfg.script_model,
+            "messages": [{"role": role, "content": said} for role, said in roles.items()],
+            "temperature": 1.0,
+            "max_completion_tokens": 2000,
+            "response_format": {"type": "json_schema", "json_schema": schema},
+        }
+        path = bought(_KIND, runs.digest([request, number]), ".json")
+        if not path.exists():
+            if not self.allowed.acquire(blocking=False):
+                raise UserError(self._estimate())
+            runs.write_json(path, {"request": request, "reply": _buy(self.client, request)})
+        reply = runs.read_json(path)["reply"]
+        self.tokens.append(reply["tokens"])
+        try:
+            return form.model_validate_json(reply["content"])
+        except ValidationError as error:
+            return f"{error.errors()[0]['msg']} (the reply ended by {reply['end']!r})"
+
+    def _estimate(self) -> str:
+        """What is left to pay for, if every brief and every vote brings what it asks for."""
+        missing = self.count - len(self.accepted)
+        left = math.ceil(missing / ROWS) + missing * self.cfg.votes
+        each = fmean(self.tokens or [_TOKENS])
         return (
-            f"{len(self.accepted)} of {self.count} scripts are written ({len(tokens)} requests, "
-            f"{sum(map(sum, tokens)):,} tokens so far); {orders + votes} to "
-            f"{(orders + votes) * ASKS} requests are left, the fewer of them about {sent:,.0f} "
-            f"tokens to send and {received:,.0f} to receive: set allow_requests to "
-            f"{orders + votes} or more to go on (it was {self.cfg.allow_requests})"
+            f"{len(self.accepted)} of {self.count} scripts are written ({len(self.tokens)} "
+            f"requests so far); {left} requests or more are left, of about {each:,.0f} tokens "
+            f"each: set allow_requests to {left} or more to go on (it was "
+            f"{self.cfg.allow_requests})"
         )
+
+
+def _client(cfg: DataMix) -> Any:
+    try:
+        from openai import OpenAI
+    except ImportError as error:
+        raise UserError("openai is missing: pip install evoxtral[providers]") from error
+    url, key = check_url(cfg.script_url), read_key("OPENAI_API_KEY")
+    return OpenAI(api_key=key, base_url=url, timeout=TIMEOUT, max_retries=RETRIES)
+
+
+def _buy(client: Any, request: dict[str, Any]) -> dict[str, Any]:
+    from openai import APIError
+
+    try:
+        completion = client.chat.completions.create(**request)
+        choice, usage = completion.choices[0], completion.usage
+    except (APIError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = one_line(f"{error} ({error.__cause__})" if error.__cause__ else error)
+        raise UserError(
+            f"the language model did not answer: {reason}; check key, credit and script_url, then "
+            "run again: what was answered is kept"
+        ) from None
+    return {
+        "content": choice.message.content or "",
+        "end": choice.finish_reason,
+        "tokens": usage.total_tokens if usage else 0,
+    }
+
+
+def next_brief(have: Counter[str], number: int, texts: Sequence[str], seed: int) -> Brief:
+    """Order what is furthest behind, of the strata first and then of the tags.
+
+    Args:
+        have: scripts so far (`tally`), with what has been ordered.
+        number: of the brief; with `seed` it decides all that is random.
+        texts: to draw examples from.
+        seed: of the run.
+    """
+    rng = random.Random(f"evoxtral briefs {seed} {number}")
+    size = sum(have[name] for name in DENSITY) + ROWS
+    stratum = max(DENSITY, key=lambda name: _MIDDLE[name] * size - have[name])
+    fewest, most = _STRATA[stratum][0], _STRATA[stratum][-1]
+    # What a set should hold at least: the tag's share of tagged scripts, its part of 40 in 800.
+    tagged, part = size * (1 - _MIDDLE[_PLAIN]), min(1.0, size / _REFERENCE_SIZE)
+    wanted = {
+        tag: max(MINIMUMS.get(tag, FREQUENT)[0] * tagged, EXAMPLES_PER_TAG * part)
+        for tag in tags.TAGS
+    }
+    order = sorted(tags.TAGS, key=lambda tag: (min(have[tag] / wanted[tag], 1), rng.random()))
+    required = tuple(order[: min(fewest, 3)])
+    often = _OFTEN * sum(have[name] for name in _TAGGED)
+    return Brief(
+        number=number,
+        fewest=fewest,
+        most=most,
+        required=required,
+        avoid=("pause",) if have["pause"] > often and "pause" not in required else (),
+        emphasis=fewest > 0 and have["CAPS"] < often,
+        domain=min(DOMAINS, key=lambda name: (have[name], rng.random())),
+        examples=tuple(rng.sample(texts, min(EXAMPLES, len(texts)))),
+    )
+
+
+def tally(rows: Sequence[dict[str, Any]]) -> Counter[str]:
+    """Scripts by stratum, by domain, by tag, and with CAPS where there is a tag, as in the note."""
+    have: Counter[str] = Counter()
+    for row in rows:
+        names = tags.find_tags(row["tagged_text"])
+        caps = names and tags.emphasis_words(tags.strip_tags(row["tagged_text"]))
+        have.update({_stratum(len(names)), row["domain"], *names, *(["CAPS"] if caps else [])})
+    return have
+
+
+def _stratum(number: int) -> str:
+    return next(name for name, numbers in _STRATA.items() if number in numbers)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"[{name}]" for name in names)
+
+
+def fault(text: str, brief: Brief) -> str:
+    """Why a script does not fulfil its brief, the plainest reason first; empty if it does."""
+    plain, names = tags.strip_tags(text), re.findall(r"\[(.*?)\]", text)
+    words, number = len(plain.split()), len(names)
+    checks = {
+        "broken brackets": not tags.is_balanced(text),
+        "more than what is spoken and tags in square brackets": _DIRECTION.search(plain),
+        "numbers are written as words": re.search(r"\d", plain),
+        f"{words} words: {WORDS[0]} to {WORDS[1]} are wanted": not WORDS[0] <= words <= WORDS[1],
+        "no word in CAPITALS": brief.emphasis and not tags.emphasis_words(plain),
+        "a tag that is none of ours, in lower case": {*names} - {*tags.TAGS},
+        f"{number} tags: {brief.fewest} to {brief.most} are wanted": (
+            not brief.fewest <= number <= brief.most
+        ),
+        "a tag is missing": {*brief.required} - {*names},
+        "a tag is not wanted": {*brief.avoid} & {*names},
+    }
+    return next((reason for reason, wrong in checks.items() if wrong), "")
+
+
+def near_existing(texts: Sequence[str], existing: Sequence[str]) -> set[int]:
+    """Positions of texts that are near one that exists or one before them, by ROUGE-L.
+
+    Texts are compared as they are and without tags: the note's rule holds for both. Of two near
+    texts among `texts` the later one is marked, also if the earlier one is marked itself.
+
+    >>> sorted(near_existing(["[sad] a b c d", "x y", "x z"], ["a b c d"]))
+    [0]
+    """
+    marked: set[int] = set()
+    for view in (str, tags.plain_text):
+        known = [view(text) for text in (*existing, *texts)]
+        pairs = near_duplicates_between(known, [view(text) for text in texts])
+        later = pairs["first"] < pairs["second"] + len(existing)
+        marked |= {*pairs.loc[later, "second"].tolist()}
+    return marked

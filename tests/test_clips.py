@@ -1,0 +1,291 @@
+"""Recordings are read or refused; rows become clips or a reason; AudioFolders go both ways."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from evoxtral import UserError, tags
+from evoxtral.clips import (
+    SAMPLE_RATE,
+    BadAudioError,
+    Clip,
+    RowError,
+    audio_digest,
+    complete,
+    decode,
+    folder_of,
+    load,
+    read_clips,
+    write_audio,
+    write_splits,
+)
+from evoxtral.world import speech
+from helpers import fresh_python
+
+ROW = {"file_name": "a/b 1.wav", "tagged_text": "[sighs] I did NOT go. [pause] Sorry",
+       "split": "train"}  # fmt: skip
+TONE = (np.sin(np.arange(4000) / 9) / 4).astype(np.float32)
+SPLITS = ("train", "validation", "test", "natural", "plain_val", "base_test")
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@pytest.fixture(scope="module")
+def voice():
+    """Real rendered speech, (n,) at 16 kHz."""
+    return speech.render("[sighs] Well, this is NOT what I wanted.", speech.VOICES[0], 1).audio
+
+
+def encoded(samples, kind, subtype=None, rate=SAMPLE_RATE):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=kind, subtype=subtype)
+    return buffer.getvalue()
+
+
+def without_length(flac):
+    """As `ffmpeg -f flac -` writes it: the number of samples is 0."""
+    return flac[:21] + bytes([flac[21] & 0xF0]) + bytes(4) + flac[26:]
+
+
+def with_nan(samples):
+    return np.where(np.arange(len(samples)) == 100, np.nan, samples)
+
+
+DAMAGED = {
+    "empty": (lambda a: b"", "the file is empty"),
+    "header only": (lambda a: encoded(a[:0], "WAV"), "too short to hold speech"),
+    "half of a FLAC": (lambda a: encoded(a, "FLAC")[:5000], "cannot be decoded"),
+    "endless FLAC": (lambda a: without_length(encoded(a, "FLAC")), "its length is not known"),
+    "web page": (lambda a: b"<!DOCTYPE html><title>404</title>", "give a whole WAV, FLAC, MP3"),
+    "nan": (lambda a: encoded(with_nan(a), "WAV", "FLOAT"), "must lie in"),
+    "not scaled": (lambda a: encoded(a * 30_000, "WAV", "FLOAT"), "must lie in"),
+    "silent": (lambda a: encoded(a * 0, "WAV"), "silent"),
+    "short": (lambda a: encoded(a[:1000], "WAV"), r"0\.062 s is too short"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_damaged_audio_is_rejected_with_its_reason(kind, voice, tmp_path):
+    make, reason = DAMAGED[kind]
+    (tmp_path / "x.wav").write_bytes(make(voice))
+    with pytest.raises(BadAudioError, match=reason):
+        decode(tmp_path / "x.wav")
+    with pytest.raises(BadAudioError, match="does not exist"):
+        decode(tmp_path)
+
+
+STEREO = ("2 channels mixed to one", "48000 Hz resampled to 16000")
+
+
+@pytest.mark.parametrize(
+    ("make", "repairs"),
+    [
+        (lambda a: encoded(a, "FLAC", "PCM_24"), ()),
+        (lambda a: encoded(a, "MP3"), ()),
+        (lambda a: encoded(np.stack([a, a], 1).repeat(3, axis=0), "WAV", rate=48_000), STEREO),
+    ],
+)
+def test_foreign_audio_is_read_whatever_its_name_and_changes_are_noted(
+    make, repairs, voice, tmp_path
+):
+    (tmp_path / "x.wav").write_bytes(make(voice))
+    samples, noted = decode(tmp_path / "x.wav")
+    assert noted == repairs
+    assert samples.dtype == np.float32
+    assert abs(len(samples) - len(voice)) <= 1
+    assert np.corrcoef(samples[: len(voice)], voice[: len(samples)])[0, 1] > 0.95
+
+
+def test_same_sound_has_the_same_digest_in_any_lossless_container(voice, tmp_path):
+    write_audio(tmp_path / "a.flac", voice)
+    soundfile.write(tmp_path / "a.wav", np.rint(voice * 32768).astype(np.int16), SAMPLE_RATE)
+    digests = {audio_digest(decode(tmp_path / name)[0]) for name in ("a.flac", "a.wav")}
+    assert digests == {audio_digest(voice)}
+    assert audio_digest(voice[1:]) != audio_digest(voice)
+
+
+@given(npst.arrays(np.int16, st.integers(1600, 2000), elements=st.integers(-(2**15), 2**15 - 1)))
+def test_sixteen_bit_samples_come_back_exactly(tmp_path_factory, pcm):
+    path = tmp_path_factory.getbasetemp() / "x.flac"
+    samples = (pcm / 32768).astype(np.float32)
+    write_audio(path, samples)
+    again, rate = soundfile.read(path, dtype="int16")
+    assert rate == SAMPLE_RATE
+    assert (again == pcm).all()
+    write_audio(path, samples + 1)
+    loud, _ = soundfile.read(path, dtype="int16")
+    assert (loud[pcm >= 0] == 32767).all(), "clipped, not wrapped"
+
+
+def test_two_fields_are_enough_and_the_text_decides():
+    clip = complete(ROW)
+    assert clip.id == "train-a-b-1"
+    assert clip.plain_text == "I did not go. Sorry"
+    assert [(mark.name, mark.word_index) for mark in clip.tags] == [("sighs", 0), ("pause", 4)]
+    assert (clip.split, clip.source, clip.slice, clip.voice) == ("train", "real", "light", None)
+    assert complete(ROW | {"plain_text": "else", "tags": ["x"], "other": 9}) == clip
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"tagged_text": None}, "the field 'tagged_text' is missing or no text"),
+        ({"tagged_text": " \n"}, "the field 'tagged_text' is missing or no text"),
+        ({"file_name": ["a.wav"]}, "the field 'file_name' is missing or no text"),
+        ({"file_name": "a/../../b.wav"}, "leads out of its folder"),
+        ({"file_name": "/etc/passwd"}, "leads out of its folder"),
+        ({"id": "../x"}, r"id is '\.\./x'"),
+        ({"seconds": "long"}, "seconds is 'long'"),
+        ({"split": "../train"}, "split is"),
+        ({"gender": "F"}, "gender is 'F'"),
+    ],
+)
+def test_bad_row_is_refused_with_the_field(change, reason):
+    with pytest.raises(RowError, match=reason):
+        complete(ROW | change)
+
+
+@given(
+    st.dictionaries(st.sampled_from([*Clip.model_fields, "other"]), json_values),
+    st.text(max_size=30),
+)
+def test_any_row_gives_a_clip_that_survives_json_or_a_reason(row, text):
+    try:
+        clip = complete({"file_name": "a.wav", "tagged_text": text, "split": "x"} | row)
+    except RowError:
+        return
+    assert clip.plain_text == tags.plain_text(clip.tagged_text)
+    assert complete(json.loads(clip.model_dump_json())) == clip
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """One clip in each of six splits."""
+    rows = {}
+    for split in SPLITS:
+        row = {"file_name": f"{split}-0.flac", "tagged_text": f"[sighs] {split}", "id": split}
+        write_audio(tmp_path / folder_of(split) / f"{split}-0.flac", TONE)
+        rows[split] = [complete(row | {"split": split})]
+    write_splits(tmp_path, rows)
+    return tmp_path
+
+
+def test_what_is_written_is_read(corpus, monkeypatch):
+    monkeypatch.chdir(corpus.parent)
+    dataset = load(corpus.name)
+    monkeypatch.chdir("/")
+    assert set(dataset.splits) == set(SPLITS)
+    (clip,) = dataset.splits["base_test"]
+    assert (clip.id, clip.tagged_text) == ("base_test", "[sighs] base_test")
+    assert dataset.files[clip] == corpus / "basetest" / "base_test-0.flac"
+    assert np.abs(dataset.audio(clip) - TONE).max() < 1e-4
+    assert len(dataset.clips) == len(SPLITS)
+    dataset.files[clip].write_bytes(b"")
+    with pytest.raises(UserError, match=r"base_test-0\.flac: the file is empty; replace the file"):
+        dataset.audio(clip)
+
+
+@pytest.mark.parametrize(
+    ("folder", "split"),
+    [("dev", "validation"), ("VAL", "validation"), ("eval", "test"), ("my data", "my_data")],
+)
+def test_foreign_folders_name_splits(folder, split, tmp_path):
+    write_audio(tmp_path / folder / "a.flac", TONE)
+    line = json.dumps({"file_name": "a.flac", "tagged_text": "hi"})
+    (tmp_path / folder / "metadata.jsonl").write_text(line)
+    assert set(load(tmp_path).splits) == {split}
+
+
+@pytest.mark.parametrize("name", ["metadata.jsonl", "my-manifest.jsonl"])
+def test_manifest_may_name_splits_itself(name, tmp_path):
+    write_audio(tmp_path / "audio" / "a.flac", TONE)
+    rows = [{"file_name": "audio/a.flac", "tagged_text": "hi", "split": s} for s in (None, "x")]
+    (tmp_path / name).write_text("\n".join(json.dumps(row) for row in rows))
+    found = list(read_clips(tmp_path / name))
+    assert [(row.place, row.clip.split) for row in found] == [(f"{name}:1", "train"),
+                                                              (f"{name}:2", "x")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "train/metadata.jsonl, line 2: not valid JSON"),
+        ("[1]", "train/metadata.jsonl, line 2: expected a JSON object"),
+        ('{"file_name": "a.flac"}', "metadata.jsonl:2: the field 'tagged_text' is missing"),
+        ('{"file_name": "train-0.flac", "tagged_text": "a", "id": "train"}', ":2: .* comes twice"),
+        ('{"file_name": "none.flac", "tagged_text": "a"}', "'none.flac' does not exist; mend"),
+    ],
+)
+def test_bad_row_stops_with_file_and_line(line, reason, corpus):
+    with (corpus / "train" / "metadata.jsonl").open("a") as stream:
+        stream.write(line)
+    with pytest.raises(UserError, match=reason):
+        load(corpus)
+
+
+def test_no_clips_is_one_sentence(tmp_path):
+    for source in (tmp_path, tmp_path / "none", tmp_path / "none.jsonl"):
+        with pytest.raises(UserError, match="no clips at"):
+            load(source)
+
+
+def test_needs_neither_torch_nor_datasets():
+    code = (
+        "import sys; import evoxtral.clips.corpus, evoxtral.clips.ingest\n"
+        "print({'torch', 'datasets', 'transformers'} & set(sys.modules))"
+    )
+    assert fresh_python(code) == "set()\n"
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path_factory):
+    """The `datasets` package, offline, with its own cache.
+
+    It refuses to list audio files without torchcodec even if nothing is decoded; an empty
+    stand-in is enough for that.
+    """
+    home = tmp_path_factory.mktemp("hub")
+    for name, value in {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": home}.items():
+        monkeypatch.setenv(name, str(value))
+    pytest.importorskip("torch")
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(home / "datasets"))
+    datasets.disable_progress_bars()
+    if not datasets.config.TORCHCODEC_AVAILABLE:
+        encoders = types.ModuleType("torchcodec.encoders")
+        encoders.AudioEncoder = None
+        monkeypatch.setitem(sys.modules, "torchcodec", types.ModuleType("torchcodec"))
+        monkeypatch.setitem(sys.modules, "torchcodec.encoders", encoders)
+    return datasets
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_hugging_face_datasets_reads_layout_and_card(hub, corpus):
+    loaded = hub.load_dataset("audiofolder", data_dir=str(corpus))
+    # No split may swallow another: `base_test` is not part of `test`.
+    assert {name: part["split"][:] for name, part in loaded.items()} == {
+        name: [name] for name in ("train", "validation", "test")
+    }
+    part = loaded["test"].cast_column("audio", hub.Audio(decode=False))
+    assert set(part.column_names) == {"audio", *Clip.model_fields} - {"file_name"}
+    row = part[0]
+    assert Path(row["audio"]["path"]).samefile(corpus / "test" / "test-0.flac")
+    assert row["tags"] == [{"name": "sighs", "word_index": 0}]
+    loaded = hub.load_dataset(str(corpus))
+    assert {name: part["split"][:] for name, part in loaded.items()} == {s: [s] for s in SPLITS}
