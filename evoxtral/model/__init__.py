@@ -27,7 +27,7 @@ from transformers import (
 from transformers.utils import logging
 
 from evoxtral import UserError, runs
-from evoxtral.model.cpu import fold, keep_freed_memory, last_logits, narrow, settle
+from evoxtral.model.cpu import fold, last_logits, narrow, settle
 from evoxtral.model.features import (
     Features,
     Listened,
@@ -155,8 +155,6 @@ def open_base(name: str, device_name: str = "auto", precision: Precision = "auto
                 "the id of a Voxtral that this machine can reach"
             ) from error
     model.requires_grad_(False).eval().to(where)
-    if where.type == "cpu":
-        keep_freed_memory()
     narrow(model)
     model.name_or_path = model.config.name_or_path = name  # adapters record it
     extractor = {
