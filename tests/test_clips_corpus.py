@@ -136,7 +136,7 @@ def fake_render_many(seconds):
     def render_many(jobs, workers):
         for job in jobs:
             noise = np.random.default_rng(job.seed).integers(-9999, 9999, seconds(job.key))
-            yield job.key, speech.Rendered((noise / 32768).astype(np.float32), (), (), (), ())
+            yield job.key, speech.Rendered((noise / 32768).astype(np.float32), (), (), ())
 
     return render_many
 

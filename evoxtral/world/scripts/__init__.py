@@ -5,13 +5,256 @@ and `word_lists` write neutral text for the base model, and `read_released` read
 released ones. All words and phrases stand in `grammar.yaml`.
 """
 
-from evoxtral.world.scripts.generator import (
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from operator import attrgetter
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from evoxtral import UserError, tags
+from evoxtral.tags import text_key
+from evoxtral.world.scripts import grammar
+from evoxtral.world.scripts.draft import Draft
+from evoxtral.world.scripts.grammar import (
     DOMAINS,
-    SLICES,
-    Script,
-    generate,
-    plain_sentences,
-    word_lists,
+    EMPHASIS_WORDS,
+    FAMILIES,
+    GRAMMAR,
+    LEXICON,
+    SURFACE,
+    pick,
 )
-from evoxtral.world.scripts.grammar import EMPHASIS_WORDS, LEXICON
-from evoxtral.world.scripts.released import fetch_released, read_released, split_released
+
+T = TypeVar("T")
+
+SLICES: dict[str, float] = {name: part["share"] for name, part in GRAMMAR["slices"].items()}
+"""Share of scripts per tag-density slice: 0, 1–2, 3–4, 5–7 tags, and deliberate corner cases."""
+
+RELEASED_URL = (
+    "https://raw.githubusercontent.com/aytoast/ser/"
+    "3d56213460e1b9c833ff086e9edac589bb4d52fa/data/scripts/scripts.json"
+)
+RELEASED_SHA256 = "4c7c89a3e32885592d2be2dbc72d08638a67e200b861d3a8e2e6ebd97d2e5773"
+
+_WORDS = tuple(sorted(SURFACE))
+_ATTEMPTS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One line to be spoken, with its expression written in ElevenLabs-style tags."""
+
+    id: str  # `g-<seed>-000123` if generated, `r-0123` if released
+    tagged_text: str  # with `[tags]` and capitals for emphasis: the training target
+    slice: str  # a key of `SLICES`, or the released file's own name for it
+    domain: str  # one of `DOMAINS`, or the released file's own
+    template: str  # name of the template family, `released` for the released scripts
+    held_out: bool  # whether the family is kept out of all training
+
+    @property
+    def plain_text(self) -> str:
+        """The transcript without tags, capitals for emphasis in lower case."""
+        return tags.plain_text(self.tagged_text)
+
+
+def generate(
+    n: int,
+    seed: int,
+    *,
+    held_out: bool | None = None,
+    slices: Mapping[str, float] | None = None,
+    exclude: Collection[str] = (),
+    balanced: bool = False,
+) -> list[Script]:
+    """Generate tagged scripts: the same arguments give the same scripts.
+
+    Every script fits the audio window of 8 s and differs in its words, not only in tags, case or
+    punctuation, from all others and from the plain texts in `exclude`. About half of the coloured
+    sentences have neutral words, and feeling words occur untagged, so that the text alone does
+    not tell the tags.
+
+    Args:
+        n: Number of scripts.
+        seed: Names the random stream, and the scripts: `g-<seed>-000000` and so on.
+        held_out: Only held-out template families (True), only the others (False), or both.
+        slices: Shares by slice name, `SLICES` if not given; kept exactly, up to rounding.
+        exclude: Plain texts whose words must not come again.
+        balanced: Draw all 17 tags about equally often, instead of a long tail.
+
+    Raises:
+        UserError: The grammar has no new text left.
+    """
+    rng = random.Random(f"evoxtral scripts {seed}")
+    families = _families(held_out)
+    used: Counter[str] | None = Counter() if balanced else None
+    seen = set(map(text_key, exclude))
+    scripts: list[Script] = []
+    shares = slices or SLICES
+    ends = [round(n * end / sum(shares.values())) for end in accumulate(shares.values())]
+    spans = zip(shares, [0, *ends[:-1]], ends, strict=True)
+    names = [name for name, start, end in spans for _ in range(start, end)]
+    rng.shuffle(names)
+
+    def draw(name: str) -> Script | None:
+        family, domain = pick(rng, families), pick(rng, DOMAINS)
+        text = Draft(rng, family, domain, used).write(name)
+        key, strange = f"g-{seed}-{len(scripts):06d}", FAMILIES[family].get("held_out", False)
+        return text and Script(key, text, name, domain, family, strange)
+
+    for name in names:
+        script = _unseen(partial(draw, name), seen, attrgetter("plain_text"))
+        if used is not None:
+            used.update(set(tags.find_tags(script.tagged_text)))
+        scripts.append(script)
+    return scripts
+
+
+def plain_sentences(
+    n: int, seed: int, *, held_out: bool | None = None, exclude: Collection[str] = ()
+) -> list[str]:
+    """Generate distinct plain texts of 1–14 words: no tags, no capitals for emphasis.
+
+    The base model hears them before it knows any tag. Three in five are built from template
+    families (`held_out` as for `generate`), one in five strings phrases together without a frame,
+    and one in five is words in random order, which covers the whole lexicon and leaves a model
+    nothing to lean on but the sound. `exclude` holds texts whose words must not come again.
+
+    Raises:
+        UserError: The grammar has no new text left.
+    """
+    rng = random.Random(f"evoxtral plain sentences {seed}")
+    families = _families(held_out)
+    seen = set(map(text_key, exclude))
+    return [_unseen(lambda: _plain(rng, families), seen) for _ in range(n)]
+
+
+def word_lists(n: int, seed: int, longest: int, *, exclude: Collection[str] = ()) -> list[str]:
+    """Generate distinct sentences of 1 to `longest` words in random order, none as in `exclude`.
+
+    Raises:
+        UserError: There is no new text left.
+    """
+    rng = random.Random(f"evoxtral word lists {seed}")
+    seen = set(map(text_key, exclude))
+    return [_unseen(lambda: _word_list(rng, rng.randint(1, longest)), seen) for _ in range(n)]
+
+
+def _families(held_out: bool | None) -> list[str]:
+    return [
+        name
+        for name, frames in FAMILIES.items()
+        if held_out in (None, frames.get("held_out", False))
+    ]
+
+
+def _unseen(draw: Callable[[], T | None], seen: set[str], plain: Callable[[T], str] = str) -> T:
+    """Draw until a text comes whose words are not among those seen, and add them."""
+    for _ in range(_ATTEMPTS):
+        drawn = draw()
+        if drawn and (key := text_key(plain(drawn))) not in seen:
+            seen.add(key)
+            return drawn
+    raise UserError(f"No new text found beside {len(seen)} others: ask for fewer texts.")
+
+
+def _plain(rng: random.Random, families: Sequence[str]) -> str:
+    draw, domain, mood = rng.random(), pick(rng, DOMAINS), grammar.any_mood(rng)
+    n_words = rng.randint(1, 14)
+    if draw < 0.6:
+        moods = [mood] if n_words < 7 or rng.random() < 0.6 else [mood, grammar.any_mood(rng)]
+        sentences = grammar.compose(rng, pick(rng, families), domain, moods, n_words)
+        return " ".join(word for words in sentences for word in words)
+    if draw >= 0.8:
+        return _word_list(rng, n_words)
+    words: list[str] = []
+    while len(words) < n_words:
+        phrase = pick(rng, GRAMMAR["loose"])
+        words += grammar.expand(phrase, grammar.table(domain, mood), rng).split()
+    return _as_sentence(words[:n_words])
+
+
+def _word_list(rng: random.Random, n_words: int) -> str:
+    return _as_sentence([SURFACE[pick(rng, _WORDS)] for _ in range(n_words)])
+
+
+def _as_sentence(words: Sequence[str]) -> str:
+    text = " ".join(words).rstrip(",.!?")
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def fetch_released(cache_dir: Path) -> Path:
+    """Download the released scripts into a folder, verified by SHA-256, or use the copy there.
+
+    Raises:
+        UserError: The file cannot be downloaded, or is not the pinned one.
+    """
+    import pooch  # only here: it loads tqdm's notebook bar, which warns where widgets are missing
+
+    name, pinned = "evoxtral_scripts.json", f"sha256:{RELEASED_SHA256}"
+    try:
+        return Path(pooch.retrieve(RELEASED_URL, pinned, path=cache_dir, fname=name))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"Download {RELEASED_URL} by hand and give its path, since fetching failed: {error}"
+        ) from error
+
+
+def read_released(path: Path) -> list[Script]:
+    """Read a JSON list of objects with `tagged_text`, `slice_type` and `domain`, as spelt there.
+
+    The released file's `plain_text`, `tags_used` and `tag_count` disagree with its `tagged_text`
+    in part, and are not read.
+
+    Raises:
+        UserError: The file cannot be read, or a row lacks a field; names file and row.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"Give a readable JSON file of scripts in place of {path}: {error}"
+        ) from error
+    fields = ("tagged_text", "slice_type", "domain")
+    scripts = []
+    for index, row in enumerate(rows):
+        said = [row.get(name) if isinstance(row, dict) else None for name in fields]
+        if not all(isinstance(text, str) and text.strip() for text in said):
+            raise UserError(
+                f"{path} must hold a JSON list of scripts, and row {index} of it is no object "
+                f"with non-empty strings {', '.join(fields)}"
+            )
+        scripts.append(Script(f"r-{index:04d}", *said, template="released", held_out=False))
+    return scripts
+
+
+def split_released(scripts: Sequence[Script]) -> dict[str, list[Script]]:
+    """Split into train, validation and test (808/101/101) exactly as the report did.
+
+    Same rows in the same order as `datasets.Dataset.train_test_split(test_size=0.2, seed=42)`
+    followed by `train_test_split(test_size=0.5, seed=42)` on its test part: the first ⌈share·n⌉
+    rows of a permutation are the test.
+
+    Raises:
+        UserError: Fewer than 5 scripts, so that a part would be empty.
+    """
+    if len(scripts) < 5:
+        raise UserError(f"Give at least 5 scripts to split; got {len(scripts)}.")
+
+    def halves(rows: Sequence[Script], test_share: float) -> tuple[list[Script], list[Script]]:
+        n_test = math.ceil(test_share * len(rows))
+        shuffled = [rows[i] for i in np.random.default_rng(42).permutation(len(rows))]
+        return shuffled[n_test:], shuffled[:n_test]
+
+    train, rest = halves(scripts, 0.2)
+    validation, test = halves(rest, 0.5)
+    return {"train": train, "validation": validation, "test": test}

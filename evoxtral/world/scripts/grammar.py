@@ -13,22 +13,12 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
 T = TypeVar("T")
 Lines = tuple[str, ...]
-
-
-class Family(NamedTuple):
-    """A named way of building sentences; no training text may use a held-out one."""
-
-    name: str
-    long: Lines
-    mid: Lines
-    short: Lines
-    held_out: bool = False
 
 
 def _read(part: Any) -> Any:
@@ -46,7 +36,8 @@ _TEXT = Path(__file__).with_name("grammar.yaml").read_text(encoding="utf-8")
 GRAMMAR: dict[str, Any] = _read(yaml.load(_TEXT, _LOADER))
 
 DOMAINS: Lines = tuple(GRAMMAR["domains"])
-FAMILIES = tuple(Family(name, **frames) for name, frames in GRAMMAR["families"].items())
+MOODS: Lines = tuple(GRAMMAR["moods"])
+FAMILIES: dict[str, dict[str, Any]] = GRAMMAR["families"]
 
 _WORDS = GRAMMAR["words"]
 _FELT = [part["symbols"] for part in GRAMMAR["moods"].values()]
@@ -84,7 +75,7 @@ def pick(rng: random.Random, options: Sequence[T]) -> T:
 
 def any_mood(rng: random.Random) -> str:
     """Draw a mood for a sentence that no tag colours: feeling words occur untagged too."""
-    return "neutral" if rng.random() < 0.45 else pick(rng, tuple(GRAMMAR["moods"]))
+    return "neutral" if rng.random() < 0.45 else pick(rng, MOODS)
 
 
 def bare(word: str) -> str:
@@ -94,7 +85,7 @@ def bare(word: str) -> str:
 
 @cache
 def table(domain: str, mood: str) -> dict[str, Lines]:
-    """Return the productions of every symbol for sentences of one domain and one mood.
+    """The productions of every symbol for sentences of one domain and one mood.
 
     Domain words are twice as likely as general ones; mood words are as likely as neutral ones.
     """
@@ -126,13 +117,13 @@ def sentence(production: str, symbols: Mapping[str, Lines], rng: random.Random) 
 
 
 def say(rng: random.Random, what: str, domain: str) -> list[str]:
-    """Say one of the productions of `grammar.yaml` under `what` in any mood, as a sentence."""
-    symbols = table(domain, pick(rng, tuple(GRAMMAR["moods"])))
+    """One of the productions of `grammar.yaml` under `what`, in any mood, as a sentence."""
+    symbols = table(domain, pick(rng, MOODS))
     return sentence(pick(rng, GRAMMAR[what]), symbols, rng)
 
 
 def compose(
-    rng: random.Random, family: Family, domain: str, moods: Sequence[str], n_words: int
+    rng: random.Random, family: str, domain: str, moods: Sequence[str], n_words: int
 ) -> list[list[str]]:
     """Write one sentence per mood, of at most `n_words` words together.
 
@@ -140,6 +131,7 @@ def compose(
     stock (a reaction, the domain's opening or closing phrase). Sentences that no longer fit are
     left out, so fewer may come back than there are moods, or none. Words carry the punctuation.
     """
+    frames = FAMILIES[family]
     main = int(rng.random() * len(moods))
     sentences: list[list[str]] = []
     used: set[str] = set()
@@ -148,10 +140,10 @@ def compose(
         still = len(moods) - i
         room = left - 3 * (still - 1)
         size = (room + left / still) / 2
-        own = family.short if size < 4.5 else family.mid if size < 8 else family.long
+        own = frames["short" if size < 4.5 else "mid" if size < 8 else "long"]
         stock = () if i == main else _stock(rng, domain, mood, first=i == 0, last=still == 1)
         for attempt in range(8):
-            frame = pick(rng, (stock or own) if attempt < 4 else family.short)
+            frame = pick(rng, (stock or own) if attempt < 4 else frames["short"])
             words = sentence(frame, table(domain, mood), rng)
             if len(words) <= room and frame not in used:
                 break
@@ -166,7 +158,7 @@ def compose(
 
 
 def _stock(rng: random.Random, domain: str, mood: str, *, first: bool, last: bool) -> Lines:
-    """Choose the stock a side sentence may come from; empty means the family's own frames."""
+    """The stock a side sentence comes from; empty means the family's own frames."""
     draw, reactions = rng.random(), GRAMMAR["moods"][mood]["reactions"]
     if mood != "neutral":
         return reactions if draw < 0.6 else ()

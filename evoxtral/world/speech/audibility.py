@@ -22,9 +22,13 @@ from sklearn.preprocessing import StandardScaler
 
 from evoxtral import UserError
 from evoxtral.tags import group_of
-from evoxtral.world.speech.perform import RenderJob, render_many
-from evoxtral.world.speech.score import HELD_OUT_VOICES, TRAINING_VOICES
-from evoxtral.world.speech.vocal import SAMPLE_RATE
+from evoxtral.world.speech import (
+    HELD_OUT_VOICES,
+    SAMPLE_RATE,
+    TRAINING_VOICES,
+    RenderJob,
+    render_many,
+)
 
 _SENTENCE_BREAK = re.compile(r"(?<=[.?!])\s+")
 _WINDOW, _HOP, _BANDS = 400, 160, 32

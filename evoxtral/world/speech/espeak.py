@@ -15,26 +15,19 @@ import atexit
 import ctypes
 import functools
 import os
+import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from itertools import takewhile
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import espeakng_loader
 
-_ROOT = Path(__file__).resolve().parents[3]
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
 # Constants of espeak-ng's speak_lib.h.
 _SYNCHRONOUS, _PHONEME_EVENTS, _UTF8_SSML = 2, 1, 1 | 0x10
 _END_OF_LIST, _WORD, _PHONEME = 0, 1, 7
-_PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4}
-_VOLUME = 60  # of 100: full scale with room for emphasis; above 100 the synthesiser clips
+_RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
+_LOUDNESS = 60  # of 100: full scale with room for emphasis; above 100 the synthesiser clips
 _STRESS_MARKS = "',%=|"
 
 
@@ -57,55 +50,17 @@ class Spoken(NamedTuple):
     words: list[tuple[int, int]]  # start, position in the utterance's text
 
 
-class Child:
-    """A helper process that answers one message at a time; closing it, or our death, ends it.
-
-    A fresh interpreter (`exec`, not `fork`), so threads of this process do not matter and its main
-    module is not imported again.
-    """
-
-    def __init__(self, *arguments: str) -> None:
-        """Start `python <arguments> <number of its socket>`."""
-        path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-        self._socket, theirs = Pipe()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, *arguments, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for this process; the helper sees it close
-                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
-            )
-
-    def ask(self, request: object) -> Any:
-        """Send one request and wait for its answer.
-
-        Raises:
-            RuntimeError: The helper ended before it had answered.
-            Exception: The answer, if it is one.
-        """
-        try:
-            self._socket.send(request)
-            answer = self._socket.recv()
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            status = self._process.wait()
-            raise RuntimeError(f"a helper process ended with status {status}") from None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def close(self) -> None:
-        """End the helper and reap it."""
-        self._socket.close()
-        self._process.wait()
-
-
 @functools.cache
-def _server(process_id: int) -> Child:
-    """The helper of this process; a forked copy of this process starts its own."""
-    child = Child("-P", __file__)
-    atexit.register(child.close)
-    return child
+def _server() -> subprocess.Popen[bytes]:
+    """The helper of this process; it ends when this process closes its pipe, or dies."""
+    server = subprocess.Popen(
+        [sys.executable, "-P", __file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for this process; the helper sees it close
+    )
+    atexit.register(server.communicate)
+    return server
 
 
 def speak(utterances: list[Utterance], seed: int) -> list[Spoken]:
@@ -114,22 +69,20 @@ def speak(utterances: list[Utterance], seed: int) -> list[Spoken]:
     The seed, 0 to 2**31 - 1, is of espeak-ng's own generator (aspiration noise, flutter).
 
     Raises:
-        ValueError: espeak-ng refused a voice or a parameter.
+        ValueError: espeak-ng refused an utterance.
         RuntimeError: espeak-ng crashed; the next call starts it anew.
     """
+    server = _server()
     try:  # as plain tuples: the helper does not import this package
-        answer = _server(os.getpid()).ask(([tuple(item) for item in utterances], seed))
-    except RuntimeError:
+        server.stdin.write(pickle.dumps(([tuple(item) for item in utterances], seed)))
+        server.stdin.flush()
+        answer = pickle.load(server.stdout)
+    except (EOFError, OSError):
         _server.cache_clear()
-        raise
+        raise RuntimeError(f"espeak-ng ended with status {server.wait()}") from None
+    if isinstance(answer, Exception):
+        raise answer
     return [Spoken(*parts) for parts in answer]
-
-
-def requests(socket: Connection) -> Iterator[Any]:
-    """What the other side asks for, until it closes."""
-    with suppress(EOFError):
-        while True:
-            yield socket.recv()
 
 
 class _Event(ctypes.Structure):
@@ -161,32 +114,25 @@ def _say(library: ctypes.CDLL, sample_rate: int, utterance: Utterance) -> tuple:
             if event.type == _WORD:
                 words.append((event.sample, event.text_position - 1))
             elif event.type == _PHONEME:
-                sounds.append((event.sample, event.id.decode("utf-8", "replace")))
+                symbol = event.id.decode("utf-8", "replace").strip(_STRESS_MARKS)
+                sounds.append((event.sample, symbol))
         return 0
 
-    if library.espeak_SetVoiceByName(utterance.voice.encode()) != 0:
-        raise ValueError(f"espeak-ng has no voice {utterance.voice!r}")
-    for name, value in {**utterance._asdict(), "volume": _VOLUME}.items():
-        if name in _PARAMETERS and library.espeak_SetParameter(_PARAMETERS[name], value, 0) != 0:
-            raise ValueError(f"espeak-ng refused {name} = {value}")
+    said, voice, rate, pitch, span = utterance
+    failed = library.espeak_SetVoiceByName(voice.encode())
+    for kind, value in ((_RATE, rate), (_PITCH, pitch), (_RANGE, span), (_VOLUME, _LOUDNESS)):
+        failed |= library.espeak_SetParameter(kind, value, 0)
     callback = _Callback(receive)
     library.espeak_SetSynthCallback(callback)
-    text = utterance.text.encode() + b"\0"
-    status = library.espeak_Synth(text, len(text), 0, 1, 0, _UTF8_SSML, None, None)
-    if status != 0 or library.espeak_Synchronize() != 0:
-        raise ValueError(f"espeak-ng failed on {utterance.text!r}")
+    text = said.encode() + b"\0"
+    failed |= library.espeak_Synth(text, len(text), 0, 1, 0, _UTF8_SSML, None, None)
+    if failed | library.espeak_Synchronize():
+        raise ValueError(f"espeak-ng refused {utterance}")
     pcm = b"".join(blocks)
-    return pcm, sample_rate, _spans(sounds, len(pcm) // 2), words
-
-
-def _spans(sounds: list[tuple[int, str]], end: int) -> list[tuple[int, int, str]]:
-    """Phonemes with their ends, without silences and stress marks."""
-    edges = [*(start for start, _ in sounds), end]
-    spans = [
-        (start, stop, symbol.strip(_STRESS_MARKS))
-        for (start, symbol), stop in zip(sounds, edges[1:], strict=True)
-    ]
-    return [span for span in spans if span[2] and span[2][0] != "_" and span[1] > span[0]]
+    ends = [*(start for start, _ in sounds), len(pcm) // 2][1:]
+    spans = [(start, end, symbol) for (start, symbol), end in zip(sounds, ends, strict=True)]
+    phonemes = [span for span in spans if span[1] > span[0] and span[2] and span[2][0] != "_"]
+    return pcm, sample_rate, phonemes, words
 
 
 def main() -> int:
@@ -196,18 +142,20 @@ def main() -> int:
     sample_rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEME_EVENTS)
     if sample_rate <= 0:
         raise RuntimeError("espeak-ng could not read its data: reinstall espeakng-loader")
-    with Connection(int(sys.argv[1])) as socket:
-        for utterances, seed in requests(socket):
-            child = os.fork()
-            if child == 0:
-                library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
-                try:
-                    socket.send([_say(library, sample_rate, Utterance(*u)) for u in utterances])
-                except ValueError as error:
-                    socket.send(error)
-                os._exit(0)
-            if os.waitpid(child, 0)[1] != 0:
-                return 1
+    while sys.stdin.buffer.peek():
+        utterances, seed = pickle.load(sys.stdin.buffer)
+        child = os.fork()
+        if child == 0:
+            library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
+            try:
+                answer = [_say(library, sample_rate, Utterance(*item)) for item in utterances]
+            except ValueError as error:
+                answer = error
+            sys.stdout.buffer.write(pickle.dumps(answer))
+            sys.stdout.buffer.flush()
+            os._exit(0)
+        if os.waitpid(child, 0)[1] != 0:
+            return 1
     return 0
 
 

@@ -1,0 +1,298 @@
+"""Speech: what a tag covers, every tag in its place, audible, and reproducible to the byte."""
+
+from __future__ import annotations
+
+import os
+import signal
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evoxtral import UserError
+from evoxtral.tags import GROUPS, TAGS
+from evoxtral.world import speech
+from evoxtral.world.speech import VOICES, Rendered, RenderJob, Voice, espeak, find_voice, render
+from evoxtral.world.speech.audibility import audibility, linear_probe, log_mel_statistics, place
+from evoxtral.world.speech.espeak import Utterance, speak
+from evoxtral.world.speech.score import Phrase, read_score
+from evoxtral.world.speech.vocal import pulses, vocalise
+
+ADA, BEN, MONA = map(find_voice, ("ada", "ben", "mona"))
+HELLO = Utterance("We are here now.", "en-us", 180, 50, 50)
+WHISPER = HELLO._replace(voice="en-us+whisper")
+
+
+def outline(text: str) -> list[str]:
+    """Phrases as `words/styles/closing`, `~` before stammers, `*` before emphasis; events."""
+    return [item if isinstance(item, str) else _outline(item) for item in read_score(text)]
+
+
+def _outline(phrase: Phrase) -> str:
+    words = ("~" * word.stammered + "*" * word.emphasised + word.text for word in phrase.tokens)
+    styles = (style.name for style in phrase.styles)
+    return "/".join((" ".join(words), "+".join(styles), phrase.closing))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("We left. It rained", ["We left.//.", "It rained//"]),
+        ("[sad] A. B. [calm] C.", ["A./sad/.", "B./sad/.", "C./calm/."]),
+        ("[whispers] A. B.", ["A./whispers/.", "B.//."]),
+        ("[whispers] [sad] A. B.", ["A./sad+whispers/.", "B./sad/."]),
+        ("[whispers] A... b. C.", ["A.../whispers/...", "b./whispers/.", "C.//."]),
+        ("[whispers] A… B.", ["A…/whispers/...", "B.//."]),
+        ("A [laughs] b.", ["A//", "laughs", "b.//."]),
+        ("A. [pause] [gasps]", ["A.//.", "pause", "gasps"]),
+        ('He said "no!" Yes', ['He said "no!"//!', "Yes//"]),
+        ("[stammers] — so what?", ["~so what?//?"]),
+        ("[sniffs] so [slams door] what", ["so what//"]),
+        ("We [stammers] REALLY left", ["We ~*REALLY left//"]),
+        ("[angry]", []),
+    ],
+)
+def test_what_a_tag_covers(text: str, expected: list[str]) -> None:
+    assert outline(text) == expected
+
+
+def test_the_cast_is_balanced_and_two_of_it_share_no_formants_with_training() -> None:
+    assert sum(voice.gender == "female" for voice in VOICES) * 2 == len(VOICES)
+    assert sorted(voice.gender for voice in speech.HELD_OUT_VOICES) == ["female", "male"]
+    trained, unheard = (
+        {voice.espeak_name.partition("+")[2] for voice in voices}
+        for voices in (speech.TRAINING_VOICES, speech.HELD_OUT_VOICES)
+    )
+    assert trained.isdisjoint(unheard)
+
+
+def test_the_seed_of_espeak_decides_and_history_does_not() -> None:
+    first = speak([HELLO, WHISPER], 1)
+    speak([WHISPER] * 3, 2)
+    assert speak([HELLO, WHISPER], 1) == first
+    assert speak([HELLO, WHISPER], 2)[1].pcm != first[1].pcm
+    said = speak([HELLO._replace(voice=voice.espeak_name) for voice in VOICES], 1)
+    assert len({spoken.pcm for spoken in said}) == len(VOICES)
+
+
+def test_phonemes_carry_no_stress_marks_and_follow_each_other() -> None:
+    (spoken,) = speak([HELLO._replace(text="Hello again, tomorrow.")], 1)
+    assert [symbol for _, _, symbol in spoken.phonemes[:4]] == ["h", "@", "l", "oU"]
+    assert not any(set(symbol) & set("',%_") for _, _, symbol in spoken.phonemes)
+    assert all(0 <= start < end <= len(spoken.pcm) / 2 for start, end, _ in spoken.phonemes)
+
+
+def test_a_refused_voice_is_an_error_and_a_dead_server_is_started_anew() -> None:
+    before = speak([HELLO], 1)
+    with pytest.raises(ValueError, match=r"refused .*'en-gb'"):
+        speak([HELLO._replace(voice="en-gb")], 1)
+    assert speak([HELLO], 1) == before
+    os.kill(espeak._server().pid, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="ended with status -9"):
+        speak([HELLO], 1)
+    assert speak([HELLO], 1) == before
+
+
+LENGTHS = {  # in seconds
+    "laughs": (0.4, 2.6),
+    "sighs": (0.55, 1.7),
+    "gasps": (0.2, 0.55),
+    "clears throat": (0.3, 1.1),
+    "crying": (0.7, 2.8),
+}
+
+
+@pytest.mark.parametrize("tag", GROUPS["nonverbal"])
+def test_no_two_events_are_alike(tag: str) -> None:
+    rngs = map(np.random.default_rng, range(30))
+    takes = [vocalise(tag, 110, "male", speech.CAST["events"][tag], rng) for rng in rngs]
+    lengths = np.array([len(take) for take in takes]) / 16000
+    low, high = LENGTHS[tag]
+    assert low <= lengths.min() < lengths.max() <= high
+    assert lengths.std() > 0.05 * lengths.mean()
+    levels = [20 * np.log10(np.sqrt(np.mean(take**2))) for take in takes]
+    assert -16 < min(levels) < max(levels) < 4
+
+
+def test_pulses_repeat_at_the_pitch_asked_for() -> None:
+    tone = pulses(np.full(8000, 125.0), np.random.default_rng(0), jitter=0.0, shimmer=0.0)
+    assert np.corrcoef(tone[128:], tone[:-128])[0, 1] > 0.999
+    assert np.sqrt(np.mean(tone**2)) == pytest.approx(1, abs=0.05)
+    assert abs(tone.mean()) < 0.02
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room and hardly any noise."""
+    monkeypatch.setitem(speech.CAST["varies"], "noise", (50.0, 50.0))
+    monkeypatch.setattr(speech, "ROOM", 0.0)
+
+
+def level(rendered: Rendered, start: float, end: float) -> float:
+    part = rendered.audio[round(start * 16000) : round(end * 16000)]
+    return float(np.sqrt(np.mean(part**2)))
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_every_tag_renders_where_it_stands(tag: str) -> None:
+    is_event = tag in (*GROUPS["nonverbal"], *GROUPS["pause"])
+    for voice in (ADA, BEN, MONA):
+        rendered = render(f"We saw the sea. [{tag}] They left early.", voice, 3)
+        ((start, end, label),) = rendered.events if is_event else rendered.styles
+        assert label == tag
+        assert rendered.duration <= speech.MAX_SECONDS
+        before = [sound for sound in rendered.phonemes if sound[1] <= start]
+        after = [sound for sound in rendered.phonemes if sound[0] >= end]
+        during = rendered.phonemes[len(before) : len(rendered.phonemes) - len(after)]
+        assert "".join(symbol for *_, symbol in before).startswith("wi")
+        if is_event:
+            assert not during
+            assert after[0][2] == "D"
+        else:  # only the first word is stammered
+            assert [symbol for *_, symbol in during].count("D") == (1 if tag != "stammers" else 3)
+            assert bool(after) == (tag == "stammers")
+
+
+@pytest.mark.usefixtures("quiet")
+def test_sibilants_are_where_the_phonemes_say() -> None:
+    """High frequencies follow the marks of s and sh within 20 ms, in any manner."""
+    for tag in ("", "[sad] ", "[nervous] ", "[shouts] ", "[stammers] "):
+        rendered = render(f"{tag}She sees SIX fast ships on the sea.", ADA, 8)
+        blocks = rendered.audio[: len(rendered.audio) // 80 * 80].reshape(-1, 80)
+        high = np.log10(np.abs(np.fft.rfft(blocks))[:, 25:].sum(axis=1) + 1e-6)
+        marked = np.zeros(len(high))
+        for start, end, symbol in rendered.phonemes:
+            if symbol in ("s", "S", "z"):
+                marked[round(start * 200) : round(end * 200)] = 1
+        fit = [np.corrcoef(high, np.roll(marked, shift))[0, 1] for shift in range(-20, 21)]
+        assert abs(int(np.argmax(fit)) - 20) <= 4
+        assert max(fit) > 0.4, tag
+
+
+def test_marks_are_ordered_and_inside_the_clip() -> None:
+    rendered = render("[sad] Of the end... [whispers] go on! [laughs] [stammers] BIG one.", BEN, 2)
+    sounds = rendered.phonemes
+    assert all(start < end for start, end, _ in sounds)
+    assert all(end <= start + 1e-9 for (_, end, _), (start, _, _) in pairwise(sounds))
+    assert 0 <= sounds[0][0] < sounds[-1][1] <= rendered.duration
+    spans = {label: (start, end) for start, end, label in rendered.styles}
+    assert set(spans) == {"sad", "whispers", "stammers"}
+    assert spans["sad"][0] < spans["whispers"][0] < spans["whispers"][1] < spans["sad"][1]
+    start, end = spans["stammers"]
+    assert 3 <= [symbol for at, _, symbol in sounds if start <= at < end].count("b") <= 4
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_pause_is_long_and_quiet_and_plain_gaps_are_short() -> None:
+    rendered = render("We left, and then it rained. [pause] They stayed. We slept.", ADA, 0)
+    ((start, end, _),) = rendered.events
+    assert 0.5 <= end - start <= 1.0
+    assert level(rendered, start + 0.1, end - 0.05) < 0.03 * level(rendered, 0, start)
+    gaps = sorted(s - e for (_, e, _), (s, _, _) in pairwise(rendered.phonemes))
+    assert gaps[-2] < 0.35 < 0.5 <= gaps[-1]
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("voice", [ADA, BEN, MONA], ids=lambda voice: voice.id)
+def test_a_whisper_is_quiet_and_a_shout_is_not(voice: Voice) -> None:
+    rendered = render("We are away. [whispers] We are away. [shouts] We are away.", voice, 6)
+    spans = {label: (start, end) for start, end, label in rendered.styles}
+    neutral = level(rendered, rendered.phonemes[0][0], spans["whispers"][0] - 0.25)
+    whisper, shout = level(rendered, *spans["whispers"]), level(rendered, *spans["shouts"])
+    assert whisper < 0.6 * neutral < 0.6 * shout
+
+
+@pytest.mark.usefixtures("quiet")
+def test_emphasis_makes_a_word_longer_and_louder() -> None:
+    measured = []
+    for word in ("that", "THAT"):
+        clip = render(f"I want {word} one now.", BEN, 0)
+        (start,) = (at for at, _, symbol in clip.phonemes if symbol == "D")
+        end = next(at for at, _, symbol in clip.phonemes if symbol == "w" and at > start)
+        before = level(clip, clip.phonemes[0][0], start)
+        measured.append((end - start, level(clip, start, end) / before))
+    assert (np.divide(*reversed(measured)) > 1.15).all()
+
+
+ODD = ("[sniffs]", "so", "DON'T", "go.", "of the", "—", "…", "3", "日本", "<break/>", "&amp;", "\0")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    parts=st.lists(st.sampled_from([*(f"[{tag}]" for tag in TAGS), *ODD]), max_size=6),
+    voice=st.sampled_from(VOICES),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_any_text_gives_audio_on_the_16_bit_grid(parts: list[str], voice: Voice, seed: int) -> None:
+    rendered = render(" ".join(parts), voice, seed)
+    assert 0 < np.abs(rendered.audio).max() < 1
+    assert rendered.audio.dtype == np.float32
+    assert np.array_equal(rendered.audio, np.round(rendered.audio * 32768) / 32768)
+    for start, end, _ in (*rendered.events, *rendered.styles, *rendered.phonemes):
+        assert 0 <= start <= end <= rendered.duration
+
+
+def test_many_clips_come_in_order_and_equal_a_single_process() -> None:
+    """A failing clip is named; abandoning the iteration leaves the next one intact."""
+    todo = [RenderJob(f"k{n}", f"[sighs] Number {n}.", ("ada", "noah")[n % 2], n) for n in range(7)]
+    abandoned = speech.render_many(todo, workers=2)
+    next(abandoned)
+    with pytest.warns(UserWarning, match="have been cancelled"):
+        abandoned.close()
+    done = list(speech.render_many(iter(todo), workers=2))
+    assert [key for key, _ in done] == [job.key for job in todo]
+    for job, (_, rendered) in zip(todo, done, strict=True):
+        again = render(job.tagged_text, find_voice(job.voice_id), job.seed)
+        assert np.array_equal(rendered.audio, again.audio)
+        assert (rendered.phonemes, rendered.events) == (again.phonemes, again.events)
+    with pytest.raises(RuntimeError, match="clip 'bad' failed: KeyError"):
+        list(speech.render_many([*todo[:2], RenderJob("bad", "Hi.", "nobody", 1)], workers=2))
+
+
+def test_statistics_do_not_depend_on_the_level() -> None:
+    rng = np.random.default_rng(0)
+    audio = (rng.standard_normal(20000) * np.linspace(0.02, 0.2, 20000)).astype(np.float32)
+    assert np.allclose(log_mel_statistics(audio), log_mel_statistics(audio / 4), atol=0.02)
+
+
+@pytest.mark.parametrize("audio", [np.zeros(0), np.zeros(500), np.zeros(40000), np.ones(9000)])
+def test_statistics_are_always_finite(audio: np.ndarray) -> None:
+    assert np.isfinite(log_mel_statistics(audio.astype(np.float32))).all()
+
+
+def test_auc_of_noise_is_a_half_and_of_signal_is_one() -> None:
+    rng = np.random.default_rng(1)
+
+    def area(shift: float) -> float:
+        draw = [rng.standard_normal((80, 20)) + tagged * shift for tagged in (1, 0, 1, 0)]
+        return linear_probe((draw[0], draw[1]), (draw[2], draw[3]), 0.02)
+
+    assert area(0) == pytest.approx(0.5, abs=0.12)
+    assert area(1) > 0.98
+
+
+@pytest.mark.parametrize(
+    ("tag", "places"),
+    [
+        ("sad", {"[sad] A b. C d."}),
+        ("pause", {"A [pause] b. C d.", "A b. [pause] C d.", "A b. C [pause] d."}),
+        ("gasps", {"[gasps] A b. C d.", "A b. [gasps] C d.", "A b. C d. [gasps]"}),
+    ],
+)
+def test_a_tag_is_placed_where_it_makes_sense(tag: str, places: set[str]) -> None:
+    rngs = map(np.random.default_rng, range(40))
+    assert {place(tag, "A b. C d.", rng) for rng in rngs} == places
+
+
+def test_loud_tags_are_audible_on_unheard_voices() -> None:
+    texts = [f"{who} left {n} red books." for who in ("We", "They", "I") for n in range(2, 14)]
+    pairs = {"train_pairs": 24, "test_pairs": 10, "seed": 0}
+    found = audibility(["whispers", "pause"], texts, **pairs, workers=2)
+    assert found["tag"].tolist() == ["whispers", "pause"]
+    assert (found["auc"] >= 0.9).all()
+    assert (found["n"] == 20).all()
+    with pytest.raises(UserError, match="40 pairs need as many texts, not 36"):
+        audibility(["sad"], texts, **{**pairs, "test_pairs": 16})
