@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from transformers import VoxtralProcessor, WhisperFeatureExtractor
 
-from evoxtral import UserError, figures, metrics, tags
+from evoxtral import UserError, metrics, tags
 from evoxtral.mix.duplicates import rouge_l
 from evoxtral.world import base, scripts, speech
 from evoxtral.world.base import checkpoint_dir, corpus, model, score, train
@@ -262,15 +261,3 @@ def test_what_the_base_was_trained_on_is_known_by_its_words(
     monkeypatch.setattr(base, "_known", lambda: frozenset(trained.tolist()))
     texts = ["[sighs] It is LATE.", "Late it is.", "Something else."]
     assert base.heard_by_base(texts) == [True, False, False]
-
-
-def test_figures_mark_the_last_word_error_rate_and_show_every_probe_best_on_top() -> None:
-    log = {"step": [50, 100], "frames": [3.0, 1.0], "transcription": [5.0, 2.0]}
-    log |= {"text": [6.0, 4.0], "dev_wer": [0.9, 0.25]}
-    _, errors = figures.pretraining_curve(pd.DataFrame(log)).axes
-    assert errors.lines[0].get_ydata().tolist() == [90.0, 25.0]
-    assert [text.get_text() for text in errors.texts] == ["25.0%"]
-    probes = {"tag": ["laughs", "calm", "pause"], "group": ["nonverbal", "emotion", "pause"]}
-    [axes] = figures.probe_ceiling(pd.DataFrame(probes | {"auc": [0.99, 0.41, 0.95]})).axes
-    shown = [label.get_text() for label in axes.get_yticklabels()]
-    assert shown == ["[calm]", "[pause]", "[laughs]"]

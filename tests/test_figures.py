@@ -8,55 +8,104 @@ from collections.abc import Callable
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
-from matplotlib.collections import PathCollection
-from matplotlib.colors import to_hex
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
-from evoxtral import analyses, bench, claims, figures, metrics, paper, tags
+from evoxtral import analyses, bench, claims, figures, metrics, paper, selection, tables, tags
 from evoxtral.bench import Split
 from evoxtral.figures import SYSTEMS
+from evoxtral.figures.style import looks
+from evoxtral.metrics import RewardWeights
+from evoxtral.mix.composition import judge
+from evoxtral.mix.goals import Item
 
 REFERENCES = [f"[{tag}] oh no [pause] and {k}" for k, tag in enumerate(tags.TAGS)] + ["plain"] * 3
 PREDICTIONS = [text.replace("sad", "calm").replace("[laughs] ", "") for text in REFERENCES]
 PREDICTIONS[-1] = "[slams door] plain"
+SILENT = [tags.plain_text(text) for text in REFERENCES]
 SPLIT = Split("test", {
     "SFT": metrics.evaluate(REFERENCES, PREDICTIONS),
-    "my adapter": metrics.evaluate(REFERENCES, [tags.plain_text(text) for text in REFERENCES]),
+    "my adapter": metrics.evaluate(REFERENCES, SILENT),
     "RL": metrics.evaluate(REFERENCES, REFERENCES),
 })  # fmt: skip
 CONFUSED, PAIRS = analyses.confusion(SPLIT.evaluations["SFT"]), analyses.count_pairs(SPLIT)
 NOISE = analyses.noise_curve(Split("test", {"RL": SPLIT.evaluations["SFT"]}), (0.0, 0.25, 0.5))
 NOISE = NOISE[NOISE["protocol"] == bench.PAPER]
+SCORES = tables.scores(SPLIT.evaluations, ("wer", "tag_f1", "hallucinated_per_untagged")).frame
+AUC = {tag: 0.5 + 0.02 * k for k, tag in enumerate(tags.TAGS)}
+AUDIBLE = pd.DataFrame({"tag": ["a", "b", "c"], "group": ["emotion", "pause", "pause"],
+                        "auc": [0.99, 0.2, 0.7], "se": 0.05, "low": 0.6, "high": 0.85})  # fmt: skip
+SETS = {
+    name: judge([Item(str(k), text, tags.plain_text(text), "d") for k, text in enumerate(texts)])
+    for name, texts in {
+        "one": ("plain", "[sad] a", "[excited] b [pause] C", "[laughs] d [sad] [calm] e"),
+        "two": ("plain", "other", "[angry] a b", "[sighs] x"),
+    }.items()
+}
+COMPLETIONS = pd.DataFrame({
+    "clip": list("aabbcc"), "index": [0, 1] * 3, "tokens": 4, "finished": True,
+    "text": ["[sad] oh no", "oh no", *["hi there"] * 2, "all is well", "[calm] all is"],
+})  # fmt: skip
+COMPLETIONS = selection.score(
+    COMPLETIONS, {"a": "[sad] oh no", "b": "hi there", "c": "[calm] all is well"},
+    RewardWeights(), "strict",
+)  # fmt: skip
+STEPS = pd.DataFrame({"epoch": [0.5, 1.0, 1.5, 2.0], "loss": [2.0, 1.0, 0.5, 0.4],
+                      "learning_rate": [2e-4, 1e-4, 5e-5, 0.0]})  # fmt: skip
+EPOCHS = pd.DataFrame({"epoch": [1, 2], "validation_loss": [0.9, 0.6],
+                       "validation_wer": [0.08, 0.06], "validation_tag_f1": [0.5, np.nan],
+                       "plain_wer": [0.02, 0.03]})  # fmt: skip
+GROWTH = pd.DataFrame({"work": "sampling", "way": ["ours", "plain"] * 2, "k": [1, 1, 4, 4],
+                       "seconds": [0.3, 2.7, 0.5, 4.2]})  # fmt: skip
+LOG = pd.DataFrame({"step": [50, 75, 100], "frames": [3.0, 2.0, 1.0], "transcription": 5.0,
+                    "text": 6.0, "dev_wer": [0.9, np.nan, 0.25]})  # fmt: skip
+RATIOS = pd.DataFrame({"work": ["SFT"], "ours": ["ours"], "plain": ["one by one"], "ratio": [3.0],
+                       "low": [2.0], "high": [5.0]})  # fmt: skip
 
 DRAW: dict[str, Callable[[paper.Published], Figure]] = {
-    "core": lambda p: figures.core_metrics(p.core),
-    "per_tag": lambda p: figures.per_tag_dumbbell(p.per_tag),
+    "core": lambda p: figures.system_scores(p.core),
+    "scores": lambda _: figures.system_scores(SCORES),
+    "differences": lambda _: figures.system_scores(SCORES, against="SFT"),
+    "per_tag": lambda p: figures.tag_f1(p.per_tag),
+    "ceiling": lambda _: figures.tag_f1(tables.tag_scores(SPLIT.evaluations).frame, AUC),
+    "audibility": lambda _: figures.audibility(AUDIBLE),
     "plane": lambda p: figures.wer_f1_plane(p.core),
     "uncertainty": lambda p: figures.score_uncertainty(claims.tag_f1_errors(p)),
     "raft": lambda p: figures.raft_pipeline(p.numbers),
     "two_stage": lambda p: figures.two_stage_pipeline(p.numbers, p.core),
-    "confusion": lambda p: figures.confusion_matrix(CONFUSED),
-    "silent": lambda p: figures.confusion_matrix(
+    "two_stage_measured": lambda p: figures.two_stage_pipeline(
+        p.numbers | {"unseen_clips": 12_345}, p.core, "embedded tiny Voxtral"
+    ),
+    "confusion": lambda _: figures.confusion_matrix(CONFUSED),
+    "silent": lambda _: figures.confusion_matrix(
         analyses.confusion(SPLIT.evaluations["my adapter"])
     ),
-    "numbers": lambda p: figures.tag_numbers(PAIRS, analyses.count_bias(SPLIT)),
-    "noise": lambda p: figures.label_noise(NOISE, 0.202),
+    "numbers": lambda _: figures.tag_numbers(PAIRS, analyses.count_bias(SPLIT)),
+    "noise": lambda _: figures.label_noise(NOISE, 0.202),
+    "tag_shares": lambda _: figures.tag_shares(SETS),
+    "density": lambda _: figures.density(SETS),
+    "valence": lambda _: figures.valence(SETS),
+    "durations": lambda _: figures.durations({"a": [1.0, 2.0, 7.0], "b": [3.0]}, 8.0),
+    "checklist": lambda _: figures.checklist(SETS),
+    "training": lambda _: figures.training_curves(STEPS, EPOCHS, 1, 0.021),
+    "pretraining": lambda _: figures.pretraining_curve(LOG),
+    "rewards": lambda _: figures.reward_distribution([0.2, 0.4, 1.0, 1.0], [0.4, 1.0], 0.4),
+    "spread": lambda _: figures.group_spread(selection.group_table(COMPLETIONS)),
+    "best_of_k": lambda _: figures.best_of_k(selection.best_of_curve(COMPLETIONS)),
+    "growth": lambda _: figures.growth(GROWTH, "k", "completions per clip"),
+    "speed_ups": lambda _: figures.speed_ups(RATIOS),
 }
 
 
 @pytest.fixture(scope="module")
 def drawn(numbers: paper.Published) -> dict[str, Figure]:
     return {name: draw(numbers) for name, draw in DRAW.items()}
-
-
-@pytest.fixture(scope="module")
-def saved(drawn: dict[str, Figure]) -> dict[str, dict[str, bytes]]:
-    return {name: figures.save_figure(drawn[name]) for name in ("core", "raft", "confusion")}
 
 
 def _texts(figure: Figure) -> list[Text]:
@@ -73,112 +122,36 @@ def _texts(figure: Figure) -> list[Text]:
     return [t for t in texts if t not in beyond]
 
 
-def _words(figure: Figure) -> list[str]:
-    return [text.get_text() for text in _texts(figure)]
+def _words(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in _texts(figure))
 
 
-def _extent(text: Text) -> Bbox:
-    """Pixels covered by the letters: an annotation's own box would include its arrow."""
-    return Text.get_window_extent(text)
+def _rows(ax: Axes) -> list[str]:
+    return [label.get_text() for label in ax.get_yticklabels()]
 
 
-def test_core_bars_are_the_scores(numbers: paper.Published, drawn: dict[str, Figure]) -> None:
-    panels = {ax.get_title(loc="left"): ax for ax in drawn["core"].axes if ax.patches}
-    names = {"Hallucination": "Tag Hallucination"}
-    rows = numbers.core.set_index("metric")
-    assert {names.get(title, title) for title in panels} == set(rows.index)
-    for title, ax in panels.items():
-        row = rows.loc[names.get(title, title)]
-        assert [bar.get_height() for bar in ax.patches] == pytest.approx(
-            [100 * row[name] for name in SYSTEMS]
-        )
-        assert [to_hex(bar.get_facecolor()) for bar in ax.patches] == [
-            system.color for system in SYSTEMS.values()
-        ]
-        assert ax.get_ylim()[0] == 0
+def _titles(figure: Figure) -> list[str]:
+    return [ax.get_title(loc="left") for ax in figure.axes if ax.axison]
 
 
-def test_core_draws_intervals_where_there_are_some(numbers: paper.Published) -> None:
-    core = numbers.core.assign(SFT_low=lambda f: 0.9 * f["sft"], SFT_high=lambda f: 1.1 * f["sft"])
-    figure = figures.core_metrics(core)
-    segments = figure.axes[0].collections[0].get_segments()
-    assert np.asarray(segments) == pytest.approx(np.array([[[1, 4.023], [1, 4.917]]]))
-    assert sum(len(ax.collections) for ax in figure.axes) == len(core)
-
-
-def test_dumbbell_is_the_table_by_support(
-    numbers: paper.Published, drawn: dict[str, Figure]
-) -> None:
-    ax = drawn["per_tag"].axes[0]
-    rows = numbers.per_tag.sort_values("support", ascending=False, kind="stable")
-    assert [t.get_text() for t in ax.get_yticklabels()] == [f"[{tag}]" for tag in rows["tag"]]
-    paths = [line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 2][: len(rows) + 1]
-    points = [path for path in paths if list(path) != [0, 1]]
-    assert np.array(points) == pytest.approx(rows[["sft", "rl"]].to_numpy())
-    supports = [
-        a.get_text() for a in ax.texts if isinstance(a, Annotation) and a.get_text().isdigit()
-    ]
-    assert supports == [str(n) for n in rows["support"]]
-
-
-def test_plane_points_are_the_scores(numbers: paper.Published, drawn: dict[str, Figure]) -> None:
-    ax = drawn["plane"].axes[0]
-    rows = numbers.core.set_index("key")
-    points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines]
-    expected = [(100 * rows.loc["wer", s], 100 * rows.loc["tag_f1", s]) for s in SYSTEMS]
-    assert np.array(points) == pytest.approx(np.array(expected))
-    arrows = [t for t in ax.texts if isinstance(t, Annotation) and t.arrow_patch is not None]
-    ends = [(a.xyann, a.xy) for a in arrows if not a.get_text()]
-    assert np.array(ends) == pytest.approx(np.array(list(itertools.pairwise(expected))))
-
-
-def test_uncertainty_draws_95_percent(drawn: dict[str, Figure]) -> None:
-    lines = drawn["uncertainty"].axes[0].lines
-    half = 100 * 1.96 * 0.30 / np.sqrt(50)
-    spans = [tuple(line.get_xdata()) for line in lines]
-    assert any(span == pytest.approx((67.2 - half, 67.2 + half)) for span in spans)
-    assert any(span == pytest.approx((69.4 - half, 69.4 + half)) for span in spans)
-
-
-def test_raft_diagram_says_its_numbers(drawn: dict[str, Figure]) -> None:
-    words = _words(drawn["raft"])
-    assert {
-        "808 clips",
-        "4 completions per clip, temperature 0.7, top-p 0.9",
-        "no. 4",
-        "0.4 ×",
-        "0.2 ×",
-        "Keep R > 0.954",
-        "727 clips, mean reward 0.980",
-        "81",
-        "1 epoch, learning rate 5×10⁻⁵",
-        "final loss 0.021",
-    } <= set(words)
-
-
-@pytest.mark.parametrize("completions", [1, 2, 6, 64])
-def test_raft_diagram_of_a_measured_run(numbers: paper.Published, completions: int) -> None:
-    own = {"sampled_clips": 12_345, "unseen_clips": 12_345, "curated_clips": 9_999, "rl_epochs": 2}
-    figure = figures.raft_pipeline(numbers.numbers | own | {"completions": completions})
-    words = _words(figure)
-    assert f"no. {completions}" in words or str(completions) in words
-    assert "2,346" in words
-    assert "Clips that SFT has not seen" in words
-    _assert_tidy(figure)
+def _points(ax: Axes) -> np.ndarray:
+    """Places of all dots, shape (n, 2)."""
+    return np.concatenate([np.asarray(found.get_offsets()) for found in ax.collections])
 
 
 @pytest.mark.parametrize("name", list(DRAW))
 def test_texts_are_legible_inside_and_apart(drawn: dict[str, Figure], name: str) -> None:
     figure = drawn[name]
-    _assert_tidy(figure)
     pixels_per_point = 400 / (72 * figure.get_size_inches()[0])
     assert min(t.get_fontsize() for t in _texts(figure)) * pixels_per_point >= 8
     assert len(figure.get_label()) > 40, "a figure says in words what it shows"
+    _assert_tidy(figure)
 
 
 def _assert_tidy(figure: Figure) -> None:
     figure.draw_without_rendering()
-    boxes = [(t.get_text(), _extent(t)) for t in _texts(figure)]
+    # An annotation's own box would include its arrow.
+    boxes = [(t.get_text(), Text.get_window_extent(t)) for t in _texts(figure)]
     whole = figure.bbox
     for text, box in boxes:
         assert whole.x0 <= box.x0, text
@@ -200,66 +173,149 @@ def _assert_tidy(figure: Figure) -> None:
 
 @pytest.mark.parametrize("name", ["core", "raft", "confusion"])
 def test_same_data_same_bytes_whatever_the_readers_settings(
-    numbers: paper.Published, saved: dict[str, dict[str, bytes]], name: str
+    numbers: paper.Published, drawn: dict[str, Figure], name: str
 ) -> None:
+    saved = figures.save_figure(drawn[name])
     with mpl.rc_context({"font.size": 31, "savefig.dpi": 13, "svg.hashsalt": None}):
-        again = figures.save_figure(DRAW[name](numbers))
-    assert [kind for kind in figures.FORMATS if saved[name][kind] != again[kind]] == []
+        assert figures.save_figure(DRAW[name](numbers)) == saved
+    assert list(saved) == ["svg", "png", "pdf"]
+    assert saved["svg"].startswith(b"<?xml")
+    assert saved["pdf"].startswith(b"%PDF-")
+    image = imread(io.BytesIO(saved["png"]))
+    assert image.shape[1] == 1120
+    assert (image[0, 0, :3] == 1).all()
 
 
-def test_saved_files_are_what_they_say(saved: dict[str, dict[str, bytes]]) -> None:
-    for files in saved.values():
-        assert tuple(files) == figures.FORMATS
-        assert files["svg"].startswith(b"<?xml")
-        assert files["pdf"].startswith(b"%PDF-")
-        image = imread(io.BytesIO(files["png"]))
-        assert image.shape[1] == 1120
-        assert (image[0, 0, :3] == 1).all()
+def test_scores_are_dots_with_intervals(numbers: paper.Published, drawn: dict[str, Figure]) -> None:
+    assert _titles(drawn["scores"]) == ["WER, % ↓", "Tag F1, % ↑", "Tags per untagged\nclip ↓"]
+    assert _rows(drawn["scores"].axes[0]) == ["SFT", "my adapter", "RL"]
+    row = SCORES.iloc[1]
+    names = ("SFT", "my adapter", "RL")
+    assert _points(drawn["scores"].axes[1])[:, 0] == pytest.approx([100 * row[n] for n in names])
+    first = drawn["scores"].axes[1].lines[0].get_xdata()
+    assert first == pytest.approx([100 * row["SFT_low"], 100 * row["SFT_high"]])
+    for ax, (_, row) in zip(drawn["core"].axes, numbers.core.iterrows(), strict=False):
+        assert _points(ax)[:, 0] == pytest.approx([100 * row[name] for name in SYSTEMS])
+    silent = tables.scores({"SFT": SPLIT.evaluations["my adapter"]}, ("tag_precision",)).frame
+    assert np.isnan(_points(figures.system_scores(silent).axes[0])[:, 0]).all(), "not defined"
+
+
+def test_differences_are_in_points_and_filled_where_they_leave_out_zero() -> None:
+    for low, filled in ((-0.1, False), (0.1, True)):
+        ends = {"RL_difference": 0.2, "RL_difference_low": low, "RL_difference_high": 0.3}
+        figure = figures.system_scores(SCORES.assign(**ends), against="SFT")
+        assert _titles(figure)[:2] == ["WER, points ↓", "Tag F1, points ↑"]
+        assert _rows(figure.axes[0]) == ["my adapter", "RL"]
+        dot = figure.axes[0].collections[1]
+        assert np.asarray(dot.get_offsets()).tolist() == [[20, 1]]
+        assert (dot.get_facecolor()[0, :3] < 1).any() == filled
+
+
+def test_unknown_systems_have_looks_of_their_own() -> None:
+    found = looks(["no tags", "base", "RL", "a", "b"])
+    assert len({(look.color, look.marker) for look in found.values()}) == 5
+    assert found["RL"] is SYSTEMS["rl"]
+    assert found["no tags"].label == "No tags"
+
+
+def test_tags_stand_by_support_or_by_what_is_heard(
+    numbers: paper.Published, drawn: dict[str, Figure]
+) -> None:
+    rows = numbers.per_tag.sort_values("support", ascending=False, kind="stable")
+    [ax] = drawn["per_tag"].axes
+    names = zip(rows["tag"], rows["support"], strict=True)
+    assert _rows(ax) == [f"[{tag}]  {n}" for tag, n in names]
+    assert _points(ax)[:, 0] == pytest.approx([*rows["sft"], *rows["rl"]])
+    assert ax.lines[-1].get_ydata() == [7.5, 7.5], "the nine tags below are rare"
+    left, right = drawn["ceiling"].axes
+    heard = [bar.get_x() + bar.get_width() for bar in right.patches]
+    assert heard == pytest.approx(sorted(AUC.values(), reverse=True))
+    assert _rows(left)[0] == "[scared]  1"
+
+
+def test_audibility_is_ordered_and_stays_within_bounds(drawn: dict[str, Figure]) -> None:
+    [ax] = drawn["audibility"].axes
+    assert _rows(ax) == ["a", "c", "b"]
+    assert _points(ax).tolist() == [[0.99, 0], [0.7, 1], [0.2, 2]]
+    assert ax.get_xlim()[0] < 0.2
+    assert max(line.get_xdata()[1] for line in ax.lines[:3]) == 1
+    bare = figures.audibility(AUDIBLE[["tag", "group", "auc"]]).axes[0]
+    assert len(bare.patches) == 0
+
+
+def test_plane_points_are_the_scores(numbers: paper.Published, drawn: dict[str, Figure]) -> None:
+    [ax] = drawn["plane"].axes
+    rows = numbers.core.set_index("key")
+    expected = [(100 * rows.loc["wer", s], 100 * rows.loc["tag_f1", s]) for s in SYSTEMS]
+    points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines]
+    assert np.array(points) == pytest.approx(np.array(expected))
+    arrows = [t for t in ax.texts if isinstance(t, Annotation) and t.arrow_patch is not None]
+    ends = [(a.xyann, a.xy) for a in arrows]
+    assert np.array(ends) == pytest.approx(np.array(list(itertools.pairwise(expected))))
+    lows = {f"{name}_{end}": numbers.core[name] for name in SYSTEMS for end in ("low", "high")}
+    assert len(figures.wer_f1_plane(numbers.core.assign(**lows)).axes[0].lines) == 9
+
+
+def test_uncertainty_draws_95_percent(drawn: dict[str, Figure]) -> None:
+    spans = [tuple(line.get_xdata()) for line in drawn["uncertainty"].axes[0].lines]
+    half = 100 * 1.96 * 0.30 / np.sqrt(50)
+    assert any(span == pytest.approx((67.2 - half, 67.2 + half)) for span in spans)
+    assert any(span == pytest.approx((69.4 - half, 69.4 + half)) for span in spans)
+
+
+def test_diagrams_say_their_numbers(drawn: dict[str, Figure]) -> None:
+    words = _words(drawn["raft"])
+    for said in ("808 clips", "4 completions per clip, temperature 0.7, top-p 0.9", "no. 4",
+                 "0.4 × (1 − WER) + 0.4 × Tag F1 + 0.2 × (1 − hallucination)", "Keep R > 0.954",
+                 "10%: 81 clips", "Fine-tune on 727 clips, mean reward 0.980",
+                 "1 epoch, learning rate 5×10⁻⁵", "final loss 0.021"):  # fmt: skip
+        assert said in words
+    assert "the same\n808 clips" in _words(drawn["two_stage"])
+    measured = _words(drawn["two_stage_measured"])
+    assert "12,345 to sample" in measured
+    assert "12,345\nclips unseen" in measured
+
+
+@pytest.mark.parametrize("completions", [1, 2, 6, 64])
+def test_raft_diagram_of_a_measured_run(numbers: paper.Published, completions: int) -> None:
+    own = {"sampled_clips": 12_345, "unseen_clips": 12_345, "curated_clips": 9_999, "rl_epochs": 2}
+    figure = figures.raft_pipeline(numbers.numbers | own | {"completions": completions})
+    words = _words(figure)
+    assert f"no. {completions}" in words
+    assert "2,346" in words
+    assert "Clips that SFT has not seen" in words
+    _assert_tidy(figure)
 
 
 def test_cells_are_the_shares(drawn: dict[str, Figure]) -> None:
-    ax = drawn["confusion"].axes[0]
-    frame = CONFUSED
-    across = dict(zip((t.get_text() for t in ax.get_xticklabels()), ax.get_xticks(), strict=True))
-    down = dict(zip((t.get_text() for t in ax.get_yticklabels()), ax.get_yticks(), strict=True))
-    assert list(across)[-2:] == ["other", "missed"]
-    assert list(down)[-2:] == ["other", "invented"]
-    cells = {t.get_position(): t.get_text() for t in ax.texts if not isinstance(t, Annotation)}
-    expected = {
-        (across[row["predicted"]], down[row["true"]]): f"{100 * row['share']:.0f}"
-        for row in frame.to_dict("records")
+    [ax] = drawn["confusion"].axes
+    across = [label.get_text() for label in ax.get_xticklabels()]
+    down = [label.split("  ")[0] for label in _rows(ax)]
+    assert across[-2:] == ["other", "missed"]
+    assert down[-2:] == ["other", "invented"]
+    cells = {text.get_position(): text.get_text() for text in ax.texts}
+    assert cells == {
+        (across.index(row["predicted"]), down.index(row["true"])): f"{100 * row['share']:.0f}"
+        for row in CONFUSED.to_dict("records")
         if row["share"] >= 0.01
     }
-    assert cells == expected
-    counts = [t.get_text() for t in ax.texts if isinstance(t, Annotation)]
-    support = frame[frame["true"] != "invented"].groupby("true", sort=False)["count"].sum()
-    assert counts == [*map(str, support), "n"]
+    support = CONFUSED.groupby("true", sort=False)["count"].sum()
+    assert _rows(ax) == [f"{name}  {n}" for name, n in support.items()]
 
 
 def test_points_are_the_numbers_of_tags(drawn: dict[str, Figure]) -> None:
     axes = [ax for ax in drawn["numbers"].axes if ax.axison]
-    assert [ax.get_title(loc="left") for ax in axes] == ["SFT", "my adapter", "RL"]
-    frame, largest = PAIRS, []
+    assert "RL +0.00 [+0.00, +0.00]" in _titles(drawn["numbers"])
+    largest = []
     for ax, system in zip(axes, SPLIT.evaluations, strict=True):
-        (points,) = (c for c in ax.collections if isinstance(c, PathCollection))
-        own = frame[frame["system"] == system]
-        assert (
-            np.asarray(points.get_offsets()).tolist()
-            == own[["true", "predicted"]].to_numpy(dtype=float).tolist()
-        )
-        largest.append(points.get_sizes().max() / own["clips"].max())
+        own = PAIRS[PAIRS["system"] == system]
+        assert _points(ax).tolist() == own[["true", "predicted"]].to_numpy(dtype=float).tolist()
+        largest.append(ax.collections[0].get_sizes().max() / own["clips"].max())
     assert largest == pytest.approx([largest[0]] * 3)
-    assert "RL +0.00 [+0.00, +0.00] tags per clip, 100% equal" in drawn["numbers"].get_label()
-
-
-def test_more_tags_than_the_axis_has_are_drawn_at_its_end() -> None:
-    many = metrics.evaluate(["[sad] " * 9 + "a", "b"], ["[sad] " * 12 + "a", "b"])
-    split = Split("test", {"x": many})
-    bias = analyses.count_bias(split)
-    ax = figures.tag_numbers(analyses.count_pairs(split), bias).axes[0]
-    (points,) = (c for c in ax.collections if isinstance(c, PathCollection))
-    assert np.asarray(points.get_offsets()).tolist() == [[0, 0], [8, 8]]
-    assert ax.get_xticklabels()[-1].get_text() == "8+"
+    many = Split("test", {"x": metrics.evaluate(["[sad] " * 9 + "a"], ["[sad] " * 12 + "a"])})
+    ax = figures.tag_numbers(analyses.count_pairs(many), analyses.count_bias(many)).axes[0]
+    assert _points(ax).tolist() == [[8, 8]], "more than the axis has are drawn at its end"
+    assert _rows(ax)[-1] == "8+"
 
 
 def test_noise_line_is_the_curve(drawn: dict[str, Figure]) -> None:
@@ -267,3 +323,86 @@ def test_noise_line_is_the_curve(drawn: dict[str, Figure]) -> None:
     assert line.get_xdata().tolist() == [0, 25, 50]
     assert line.get_ydata() == pytest.approx(100 * NOISE["value"].to_numpy())
     assert printed.get_ydata() == pytest.approx([20.2, 20.2])
+
+
+def _measured(name: str, table: str) -> pd.Series:
+    rows = SETS[name][SETS[name]["table"] == table]
+    return 100 * rows.set_index("row")["measured"].astype(float)
+
+
+def test_compositions_are_drawn_in_percent(drawn: dict[str, Figure]) -> None:
+    [ax] = drawn["tag_shares"].axes
+    for name, found in zip(SETS, ax.collections, strict=True):
+        shares = _measured(name, "tags").rename(lambda tag: tag.strip("[]"))
+        assert np.asarray(found.get_offsets())[:, 0] == pytest.approx(shares[_rows(ax)])
+    bars = drawn["density"].axes[0].patches
+    assert [round(bar.get_y() + bar.get_height()) for bar in bars[:4]] == [35, 30, 30, 15]
+    shares = [share for name in SETS for share in _measured(name, "density")]
+    assert [bar.get_height() for bar in bars[4:]] == pytest.approx(shares)
+    heights = [bar.get_height() for bar in drawn["valence"].axes[0].patches]
+    assert sum(heights) == pytest.approx(200)
+    signs = [text.get_text() for text in drawn["checklist"].axes[0].texts]
+    verdicts = pd.concat(SETS.values()).query("table == 'checklist'")["pass"]
+    for sign, verdict in (("✓", "yes"), ("✗", "no"), ("?", "not known")):
+        assert signs.count(sign) == (verdicts == verdict).sum()
+
+
+@pytest.mark.parametrize(("window", "end"), [(8.0, 8.0), (None, 36.0)])
+def test_durations_are_shares_of_each_set(window: float | None, end: float) -> None:
+    figure = figures.durations({"a": [1.0, 2.0, 7.0], "b": [3.0]}, window)
+    assert figure.axes[0].get_xlim() == (0, end)
+    assert max(patch.get_xy()[:, 1].max() for patch in figure.axes[0].patches) <= 100
+    assert "a 2.0 s, b 3.0 s" in figure.get_label()
+
+
+def test_curves_are_drawn_in_percent_with_limit_and_best_epoch(drawn: dict[str, Figure]) -> None:
+    loss, rate, errors, found = drawn["training"].axes
+    assert loss.lines[0].get_ydata().tolist() == [2.0, 1.0, 0.5, 0.4]
+    assert rate.lines[0].get_ydata() == pytest.approx([2, 1, 0.5, 0])
+    drawn_errors = [line.get_ydata() for line in errors.lines[:3]]
+    assert np.array(drawn_errors) == pytest.approx(np.array([[8, 6], [2, 3], [4.1, 4.1]]))
+    assert found.lines[0].get_xydata().tolist() == [[1, 50]]
+    assert [ax.lines[-1].get_xdata() for ax in drawn["training"].axes] == [[1, 1]] * 4
+    bare = figures.training_curves(STEPS, EPOCHS.drop(columns="plain_wer"), 1, 0.021)
+    assert len(bare.axes[2].lines) == 2
+
+
+def test_the_last_word_error_rate_of_the_base_is_marked(drawn: dict[str, Figure]) -> None:
+    losses, errors = drawn["pretraining"].axes
+    assert losses.lines[0].get_ydata().tolist() == [3, 2, 1]
+    assert errors.lines[0].get_ydata().tolist() == [90.0, 25.0]
+    assert [text.get_text().strip() for text in errors.texts] == ["25.0%"]
+
+
+def test_rewards_are_cumulative_shares(drawn: dict[str, Figure]) -> None:
+    every, best, threshold = drawn["rewards"].axes[0].lines
+    at = dict(zip(every.get_xdata().tolist(), every.get_ydata().tolist(), strict=True))
+    assert (at[0.4], at[1.0]) == (0.5, 1.0)
+    assert best.get_ydata().tolist() == [0, 0.5, 1]
+    assert threshold.get_xdata() == [0.4, 0.4]
+    assert "all completions: 4, mean 0.650" in _words(drawn["rewards"])
+    assert "threshold 0.400: 50.0% of the best not above" in _words(drawn["rewards"])
+    assert len(figures.reward_distribution([1.0] * 3, [1.0], None).axes[0].lines) == 2
+
+
+def test_groups_are_counted_by_what_can_be_chosen(drawn: dict[str, Figure]) -> None:
+    left, right = drawn["spread"].axes
+    assert [bar.get_height() for bar in left.patches] == pytest.approx([100 / 3, 0, 200 / 3])
+    assert sum(bar.get_height() for bar in right.patches) == pytest.approx(200 / 3)
+    same = selection.group_table(COMPLETIONS[COMPLETIONS["clip"] == "b"])
+    assert sum(bar.get_height() for bar in figures.group_spread(same).axes[1].patches) == 0
+
+
+def test_best_of_k_draws_a_panel_per_score(drawn: dict[str, Figure]) -> None:
+    titles = ["Reward ↑", "WER ↓", "Tag F1 ↑", "Tag hallucination ↓"]
+    assert _titles(drawn["best_of_k"]) == titles
+    wanted = selection.best_of_curve(COMPLETIONS).query("column == 'reward'")["value"]
+    assert drawn["best_of_k"].axes[0].lines[0].get_ydata() == pytest.approx(wanted.to_numpy())
+
+
+def test_times_and_ratios_are_those_given(drawn: dict[str, Figure]) -> None:
+    [ax] = drawn["growth"].axes
+    assert [line.get_ydata().tolist() for line in ax.lines[::2]] == [[0.3, 0.5], [2.7, 4.2]]
+    assert ax.lines[1].get_ydata() == pytest.approx([0.3, 1.2]), "proportional to the size"
+    assert drawn["speed_ups"].axes[0].lines[0].get_xdata().tolist() == [2, 5]
+    assert _rows(drawn["speed_ups"].axes[0]) == ["SFT\nbeside one by one: 3.0×"]

@@ -1,37 +1,30 @@
-"""Data in, matplotlib figure out; no file is read or written."""
+"""Data in, matplotlib figure or HTML page out; no file is read or written."""
 
 from evoxtral.figures.bench import (
+    audibility,
     confusion_matrix,
-    core_metrics,
     label_noise,
-    per_tag_dumbbell,
-    probe_ceiling,
+    raft_pipeline,
     score_uncertainty,
     system_scores,
-    tag_f1_with_ceiling,
+    tag_f1,
     tag_numbers,
+    two_stage_pipeline,
     wer_f1_plane,
 )
-from evoxtral.figures.diagrams import raft_pipeline, two_stage_pipeline
-from evoxtral.figures.mix import (
-    audibility,
+from evoxtral.figures.pages import completions, listening_page, masked_example, transcripts
+from evoxtral.figures.style import SYSTEMS, save_figure
+from evoxtral.figures.training import (
+    best_of_k,
     checklist,
     density,
     durations,
-    listening_page,
-    tag_shares,
-    valence,
-)
-from evoxtral.figures.speed import growth, speed_ups
-from evoxtral.figures.style import FORMATS, SYSTEMS, System, save_figure
-from evoxtral.figures.training import (
-    best_of_k,
-    completions,
     group_spread,
-    masked_example,
+    growth,
     pretraining_curve,
-    raft_differences,
     reward_distribution,
+    speed_ups,
+    tag_shares,
     training_curves,
-    transcripts,
+    valence,
 )

@@ -1,327 +1,320 @@
-"""Figures of scores: published and measured ones, single tags, confusion, counts, label noise.
+"""Figures of the benchmark: Figures 1 and 2 of the report, and scores of systems and of tags.
 
-A frame of fractions has a row for each metric with its `key`, `metric`, `direction`, and a column
-for each system; columns `<system>_low` and `<system>_high` are drawn as intervals.
+Diagrams are drawn from counts, keyed as `evoxtral.paper.Published.numbers`; a measured run adds
+`sampled_clips` and `unseen_clips`, those that the second stage samples and the first has not seen.
+
+A frame of fractions has a column for each system; columns `<system>_low` and `<system>_high` are
+drawn as intervals. A frame of metrics has a row for each, with `key`, `metric`, `direction`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import FancyBboxPatch
 
-from evoxtral import UserError, tags
-from evoxtral.figures.style import (
-    GREY,
-    INK,
-    RULE,
-    SYSTEMS,
-    WIDTH,
-    System,
-    forest,
-    legend,
-    looks,
-    panels,
-    styled,
-    tint,
-)
+from evoxtral import tags
+from evoxtral.figures import style
+from evoxtral.figures.style import DASHED, GREY, INK, SYSTEMS, WIDTH
+from evoxtral.paper import scientific
 
-_WAYS = (("lower", "Lower is better ↓"), ("higher", "Higher is better ↑"))
 _ARROWS = {"lower": "↓", "higher": "↑"}
-_SHORT = {"hallucination": "Hallucination"}  # the full name is wider than its panel
-_NORMAL_95 = 1.96
 _RIGHT, _WRONG, _LOST = "#0072b2", "#d55e00", "#6e7781"
-_SMALL = 8.1  # points: 8 pixels at phone width
-_SHOWN = 0.01  # smaller shares are tinted only
+_SHOWN = 0.01  # smaller shares have a colour only
 _DARK = 0.33  # from here on a cell is dark enough for white letters
 _MARGINS = frozenset({"missed", "invented"})
-_GAP = 0.35  # between tags and margins, in cells
-_WHOLE, _RARE = 1.0, 0.5  # strength of colour
 _MOST_TAGS = 8  # larger numbers are drawn here; even
-_FEW = 7  # tags that occur less often are drawn pale
-_BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-_POINTS: dict[str, Any] = {"textcoords": "offset points"}
-_BESIDE: dict[str, Any] = {"xycoords": ("axes fraction", "data"), **_POINTS}
-_DASHED = (0, (4, 3))
-_Row = Mapping[Hashable, Any]
+_FEW = 7  # tags that occur less often are named in grey
+_GROUPS = {"nonverbal": ("#d55e00", "D"), "delivery": ("#0072b2", "o"), "pause": ("#6e7781", "s"),
+           "emotion": ("#a8558c", "^")}  # fmt: skip
+_GAP, _LINE = 22, 12.6  # points between boxes, and from one line to the next
 
 
-@styled
-def core_metrics(core: pd.DataFrame) -> Figure:
-    """A panel per metric, a bar per system (`base`, `sft`, `rl`), each panel on its own scale."""
-    core = core.rename(columns=str.lower)
-    columns, said = int(core["direction"].value_counts().max()), []
-    figure, axes = panels(2 * columns, columns, 2.1, top=0.4)
-    for place, (way, title) in zip((0, columns), _WAYS, strict=True):
-        axes[place].annotate(f"{title}, %", (0, 1), (0, 28), xycoords="axes fraction", color=GREY,
-                             annotation_clip=False, **_POINTS)  # fmt: skip
-        rows = core[core["direction"] == way].to_dict("records")
-        for ax, row in zip(axes[place:], rows, strict=False):
-            _bars(ax, row)
-            scores = (f"{look.label} {100 * row[name]:.2f}%" for name, look in SYSTEMS.items())
-            said.append(f"{row['metric']}: {', '.join(scores)}")
-        for ax in axes[place + len(rows) : place + columns]:
-            ax.set_axis_off()
+def _diagram(rows: Sequence[Mapping[str, str]], arrows: Iterable[tuple[str, str]]) -> Figure:
+    """Rows of boxes over the whole width, and arrows down or to the right from one to another.
+
+    The first line of a text is bold; without text there is no box, that of a system has its colour.
+    Boxes of a row are equally wide, but the middle one of three is wider.
+    """
+    sizes = [16 + _LINE * max(1 + text.count("\n") for text in row.values()) for row in rows]
+    height = sum(sizes) + _GAP * len(rows)
+    figure = Figure(figsize=(WIDTH, height / 72))
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, 72 * WIDTH), ylim=(-height, 0))
+    ax.set_axis_off()
+    places = {}
+    top = -_GAP / 2
+    for row, size in zip(rows, sizes, strict=True):
+        shares = np.array([1, 1.5, 1] if len(row) == 3 else [1] * len(row))
+        edges = 72 * WIDTH * np.cumsum([0, *shares]) / shares.sum()
+        for (name, text), (left, right) in zip(row.items(), pairwise(edges), strict=True):
+            if not text:
+                continue
+            x, y, width = (left + right) / 2, top - size / 2, right - left - 16
+            places[name] = x, y, width / 2, size / 2
+            color = SYSTEMS[name].color if name in SYSTEMS else GREY
+            ax.add_patch(FancyBboxPatch((left + 8, top - size), width, size, edgecolor=color,
+                                        facecolor=(color, 0.08), linewidth=1.2,
+                                        boxstyle="round,pad=0,rounding_size=5"))  # fmt: skip
+            title, _, lines = text.partition("\n")
+            up, ink = _LINE / 2 * text.count("\n"), color if name in SYSTEMS else INK
+            ax.text(x, y + up, title, weight="bold", color=ink, ha="center", va="center")
+            ax.text(x, y - _LINE / 2, lines, size=9, linespacing=1.4, ha="center", va="center")
+        top -= size + _GAP
+    for start, end in arrows:
+        (x1, y1, across1, up1), (x2, y2, across2, up2) = places[start], places[end]
+        ends = (x2 - across2, y2), (x1 + across1, y1)
+        if y1 > y2:
+            x = x1 if across1 < across2 else x2
+            ends = (x, y2 + up2), (x, y1 - up1)
+        ax.annotate("", *ends, arrowprops={"arrowstyle": "-|>", "color": GREY, "shrinkA": 1.5,
+                                           "shrinkB": 1.5})  # fmt: skip
+    said = (text.replace("\n", ", ") for row in rows for text in row.values() if text)
     figure.set_label("; ".join(said))
-    figure.get_layout_engine().set(hspace=0.12, w_pad=0.07)
-    handles = [Patch(color=look.color, label=look.label) for look in SYSTEMS.values()]
-    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
     return figure
 
 
-def _bars(ax: Axes, row: _Row) -> None:
-    values = [100 * float(row[name]) for name in SYSTEMS]
-    digits = 1 if max(values) >= 10 else 2
-    tops = list(values)
-    ax.bar(range(len(values)), values, width=0.8, color=[s.color for s in SYSTEMS.values()])
-    for place, name in enumerate(SYSTEMS):
-        if interval := _interval(row, name):
-            ax.vlines(place, *interval, color=INK, linewidth=1.2)
-            tops[place] = max(tops[place], interval[1])
-        ax.annotate(f"{values[place]:.{digits}f}", (place, tops[place]), (0, 2.5), ha="center",
-                    va="bottom", fontsize=9, **_POINTS)  # fmt: skip
-    ax.set_title(_SHORT.get(str(row["key"]), str(row["metric"])), pad=9)
-    # Scores end at 100, error rates at their largest.
-    ceiling = 110.0 if row["direction"] == "higher" else 1.15 * max(tops) or 1.0
-    ax.set(xticks=[], yticks=[], ylim=(0, ceiling))
-    ax.spines["left"].set_visible(False)
+def _epochs(count: float) -> str:
+    return f"{count:.0f} epoch{'' if count == 1 else 's'}"
 
 
-def _interval(row: _Row, name: str) -> tuple[float, float] | None:
-    """Interval of a system's score in percent, where the row has one."""
-    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    return None if low is None or high is None else (100 * float(low), 100 * float(high))
+@style.applied
+def raft_pipeline(numbers: Mapping[str, float]) -> Figure:
+    """Figure 1, RAFT: sample, score, keep the best, filter, fine-tune."""
+    clips = int(numbers.get("sampled_clips") or numbers["train_clips"])
+    count, kept = int(numbers["completions"]), int(numbers["curated_clips"])
+    chips = [f"no. {i + 1}" for i in range(count)]
+    chips = chips if count <= 6 else [*chips[:3], "…", chips[-1]]
+    source = "Clips that SFT has not seen" if numbers.get("unseen_clips") else "Training clips"
+    steps = {
+        "reward": (
+            f"Reward R\n{numbers['weight_accuracy']:g} × (1 − WER) + "
+            f"{numbers['weight_tag_f1']:g} × Tag F1 + "
+            f"{numbers['weight_hallucination']:g} × (1 − hallucination)"
+        ),
+        "best": f"Best of {count}\nthe highest reward of each clip",
+        "keep": (
+            f"Keep R > {numbers['reward_threshold']:.3g}\n"
+            f"drop the lowest {numbers['filtered_share']:.0%}: {clips - kept:,} clips"
+        ),
+        "tune": (
+            f"Fine-tune on {kept:,} clips, mean reward {numbers['mean_reward']:.3f}\n"
+            f"{_epochs(numbers['rl_epochs'])}, "
+            f"learning rate {scientific(numbers['rl_learning_rate'])}"
+        ),
+        "rl": f"Evoxtral RL\nfinal loss {numbers['rl_final_loss']:.3g}",
+    }
+    heat = f"temperature {numbers['temperature']:g}, top-p {numbers['top_p']:g}"
+    rows = [
+        {"clips": f"{source}\n{clips:,} clips"},
+        {"sft": f"Evoxtral SFT\n{count} completions per clip, {heat}"},
+        dict(zip(chips, chips, strict=True)),
+        *({key: text} for key, text in steps.items()),
+    ]
+    arrows = [("clips", "sft"), *pairwise(steps)]
+    arrows += [pair for chip in chips for pair in (("sft", chip), (chip, "reward"))]
+    return _diagram(rows, arrows)
 
 
-@styled
-def wer_f1_plane(core: pd.DataFrame) -> Figure:
-    """Word error rate against Tag F1 of `core`, with arrows from each system to the next."""
-    rows = core.rename(columns=str.lower).set_index("key")
-    errors, scores = rows.loc["wer"], rows.loc["tag_f1"]
-    points = {name: (100 * errors[name], 100 * scores[name]) for name in SYSTEMS}
-    figure, [ax] = panels(1, 1, 4.2)
-    said = [f"{SYSTEMS[n].label} {x:.2f}% WER, {y:.1f}% Tag F1" for n, (x, y) in points.items()]
+@style.applied
+def two_stage_pipeline(
+    numbers: Mapping[str, float], core: pd.DataFrame, base: str = "Voxtral-Mini-3B"
+) -> Figure:
+    """Figure 2: from the base model by two stages to the two released models.
+
+    Args:
+        numbers: counts and settings, see the module.
+        core: rows with `key` `wer` and `tag_f1`, fractions of each system.
+        base: name of the base model.
+    """
+    count = {key: f"{value:,.0f}" for key, value in numbers.items()}
+    train, kept, tested = count["train_clips"], count["curated_clips"], count["bench_clips"]
+    splits = f"{train} training, {count['validation_clips']} validation, {count['test_clips']} test"
+    sampled = f"the same\n{train} clips"
+    if numbers.get("unseen_clips"):
+        splits += f", {count['unseen_clips']} to sample"
+        sampled = f"{count['unseen_clips']}\nclips unseen\nin stage 1"
+    stage1 = (
+        f"Stage 1: SFT\nLoRA rank {count['lora_rank']}, {_epochs(numbers['sft_epochs'])}\n"
+        f"learning rate {scientific(numbers['sft_learning_rate'])}"
+    )
+    stage2 = (
+        f"Stage 2: RAFT\nbest of {count['completions']}: {kept} clips\n"
+        f"{_epochs(numbers['rl_epochs'])}, rate {scientific(numbers['rl_learning_rate'])}"
+    )
+    scores = core.rename(columns=str.lower).set_index("key")
+    base_scores, sft_scores, rl_scores = (
+        f"Evoxtral-Bench\n{tested} clips\nWER {scores.loc['wer', key]:.2%}\n"
+        f"Tag F1 {scores.loc['tag_f1', key]:.1%}"
+        for key in SYSTEMS
+    )
+    rows = [
+        {"corpus": f"{count['scripts']} tagged scripts, spoken by a TTS\n{splits}"},
+        {"": "", "base": f"{base}\nbase model", "base scores": base_scores},
+        {"train": f"{train}\ntraining clips", "stage 1": stage1, "": ""},
+        {"": "", "sft": "Evoxtral SFT\nfor accuracy", "sft scores": sft_scores},
+        {"sampled": sampled, "stage 2": stage2, "": ""},
+        {"": "", "rl": "Evoxtral RL\nfor expression", "rl scores": rl_scores},
+    ]
+    arrows = [*pairwise(("base", "stage 1", "sft", "stage 2", "rl")), ("corpus", "train"),
+              ("train", "stage 1"), ("sampled", "stage 2"),
+              *((key, f"{key} scores") for key in SYSTEMS)]  # fmt: skip
+    return _diagram(rows, arrows)
+
+
+@style.applied
+def system_scores(frame: pd.DataFrame, against: str | None = None) -> Figure:
+    """A panel per metric, a dot per system with its 95% interval.
+
+    Args:
+        frame: of metrics, such as that of `tables.scores`; without `unit` they are in percent.
+        against: its reference: draw paired differences to it, filled where the interval leaves
+            out 0.
+    """
+    end = "_difference" if against else ""
+    scores = [str(c) for c in frame if c.casefold() in SYSTEMS or f"{c}_low" in frame]
+    names = [c.removesuffix(end) for c in scores if c.endswith("_difference") == bool(against)]
+    looks = style.looks(names)
+    figure, axes = style.panels(len(frame), 3, 0.9 + 0.22 * len(names), sharey=True)
+    said = []
+    for ax, row in zip(axes, frame.to_dict("records"), strict=True):
+        scale = 100 if row.get("unit", "percent") == "percent" else 1
+        for place, (name, look) in enumerate(looks.items()):
+            look = replace(look, label="")  # its row is named
+            style.dots(ax, place, row, name + end, look, scale=scale, hollow=bool(against))
+        if against:
+            ax.axvline(0, color=INK, linewidth=1)
+        unit = (", points" if against else ", %") if scale > 1 else ""
+        title = f"{row['metric']}{unit} {_ARROWS[row['direction']]}"
+        ax.set_title(textwrap.fill(title, 19), fontsize=8.5)
+        ax.locator_params(axis="x", nbins=4)
+        ax.margins(x=0.14)
+        style.name_rows(ax, [look.label for look in looks.values()])
+        values = pd.Series({name: scale * row[name + end] for name in names})
+        said.append(f"{title}: {style.words(values, '{:.3g}')}")
+    if against:
+        what = f"difference to {against}, filled where the interval leaves out 0"
+        figure.supxlabel(what, fontsize=9)
+        said.insert(0, what)
     figure.set_label("; ".join(said))
-    arrow = {"arrowstyle": "-|>,head_width=0.25,head_length=0.5", "color": GREY, "linewidth": 1.3,
-             "shrinkA": 8, "shrinkB": 8}  # fmt: skip
-    for start, end in pairwise(points.values()):
-        ax.annotate("", end, start, arrowprops=arrow, zorder=2)
-    width = 1.3 * max(x for x, _ in points.values()) or 1.0  # percent; all may be without error
+    return figure
+
+
+@style.applied
+def wer_f1_plane(core: pd.DataFrame) -> Figure:
+    """Word error rate against Tag F1 of each system, with arrows from one to the next."""
+    rows = 100 * core.rename(columns=str.lower).set_index("key").select_dtypes("number")
+    points = {name: (rows.loc["wer", name], rows.loc["tag_f1", name]) for name in SYSTEMS}
+    figure, [ax] = style.panels(1, 1, 4.2)
     for name, (x, y) in points.items():
         look = SYSTEMS[name]
-        if across := _interval(errors, name):
-            ax.hlines(y, *across, color=look.color, linewidth=1.5)
-        if up := _interval(scores, name):
-            ax.vlines(x, *up, color=look.color, linewidth=1.5)
-        ax.plot(x, y, look.marker, color=look.color, markersize=9, zorder=3)
-        others = [p for other, p in points.items() if other != name]
-        near = min(others, key=lambda p: ((x - p[0]) / width) ** 2 + ((y - p[1]) / 100) ** 2)
-        side = -1 if near[0] > x else 1  # the label stands away from the nearest neighbour
-        lines = ((look.label, 8, "bold", look.color), (f"{x:.2f}, {y:.1f}", -6, "normal", INK))
-        for text, lift, weight, color in lines:
-            ax.annotate(text, (x, y), (12 * side, lift), weight=weight, color=color,
-                        ha="left" if side > 0 else "right", va="center", zorder=4,
-                        bbox=_BEHIND, **_POINTS)  # fmt: skip
-    ax.set(xlim=(0, width), ylim=(0, 100))
+        if f"{name}_low" in rows:
+            ends = rows[[f"{name}_low", f"{name}_high"]]
+            ax.plot(ends.loc["wer"], (y, y), color=look.color)
+            ax.plot((x, x), ends.loc["tag_f1"], color=look.color)
+        ax.plot(x, y, look.marker, color=look.color, markersize=9)
+        side = -1 if (x, y) == min(points.values()) else 1  # the leftmost is named on its left
+        ax.annotate(f"{look.label}\n{x:.2f}, {y:.1f}", (x, y), (12 * side, 0), va="center",
+                    ha="right" if side < 0 else "left", color=look.color,
+                    textcoords="offset points")  # fmt: skip
+    arrow = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 8, "shrinkB": 8}
+    for start, end in pairwise(points.values()):
+        ax.annotate("", end, start, arrowprops=arrow)
+    ax.set(xlim=(0, 1.3 * max(points.values())[0] or 1), ylim=(0, 100))
     ax.set(xlabel="WER, % (lower is better)", ylabel="Tag F1, % (higher is better)")
     ax.grid()
-    ax.annotate("better", (0.03, 0.96), (0.13, 0.86), xycoords="axes fraction", color=GREY,
-                textcoords="axes fraction", va="center", bbox=_BEHIND,
-                arrowprops={"arrowstyle": "->", "color": GREY, "shrinkB": 0})  # fmt: skip
+    said = (f"{SYSTEMS[name].label} {x:.2f}%, {y:.1f}%" for name, (x, y) in points.items())
+    figure.set_label("; ".join(said))
     return figure
 
 
-def score_columns(frame: pd.DataFrame) -> list[str]:
-    """Systems of a frame of scores: the columns that have an interval.
+@style.applied
+def tag_f1(frame: pd.DataFrame, auc: Mapping[str, float] | None = None) -> Figure:
+    """F1 of each tag and system beside the tag's support, most frequent first.
 
-    Raises:
-        UserError: the frame has no row or no system.
-    """
-    names = [c for c in frame if f"{c}_low" in frame and not str(c).endswith("_difference")]
-    if frame.empty or not names:
-        raise UserError("there are no scores to draw: give the frame of tables.scores")
-    return names
-
-
-@styled
-def system_scores(frame: pd.DataFrame) -> Figure:
-    """A panel per metric of `tables.scores`, a dot with its 95% interval per system.
-
-    Raises:
-        UserError: the frame has no row or no system.
-    """
-    names = score_columns(frame)
-    drawn = looks(names)
-    figure, axes = panels(len(frame), 2, 0.75 + 0.2 * len(names), sharey=True)
-    labels = {y: look.label for y, look in enumerate(drawn.values())}
-    said = []
-    for row, ax in zip(frame.to_dict("records"), axes, strict=True):
-        percent = row["unit"] == "percent"
-        rows = [
-            (y, [(100 if percent else 1) * row[f"{name}{end}"] for end in ("", "_low", "_high")],
-             look)
-            for y, (name, look) in enumerate(drawn.items())
-        ]  # fmt: skip
-        forest(ax, rows, labels)
-        ax.set_title(f"{row['metric']}{', %' * percent} {_ARROWS[row['direction']]}", fontsize=9)
-        ax.set_ylim(len(names) - 0.4, -0.6)
-        ax.locator_params(axis="x", nbins=5)
-        ax.margins(x=0.14)
-        said.append(f"{row['metric']} " + ", ".join(f"{name} {row[name]:.3f}" for name in names))
-    figure.set_label(f"Scores with 95% intervals: {'; '.join(said)}")
-    return figure
-
-
-@styled
-def tag_f1_with_ceiling(frame: pd.DataFrame, auc: Mapping[str, float]) -> Figure:
-    """What was learnt of each tag beside what the frozen encoder holds of it.
-
-    Left the F1 with its 95% interval, right the AUC of a linear probe of the encoder; by group,
-    within it the best audible first.
+    Tags that occur less than seven times are named in grey, below a line.
 
     Args:
-        frame: of `tables.tag_scores`, one system or two.
-        auc: of the probe of each tag; a tag without one has no mark.
-
-    Raises:
-        UserError: the frame has no row or no system.
+        frame: `tag`, `support`, and fractions of the systems `base`, `sft`, `rl`, in capitals or
+            not, such as those of `tables.tag_scores`; tags that do not occur are left out.
+        auc: of the probe of each tag, which shows what the frozen encoder holds of it: drawn in a
+            second panel, and the best audible tag comes first.
     """
-    names = score_columns(frame)
-    drawn = looks(names)
-    ordered = frame.assign(auc=frame["tag"].map(auc).astype(float))
-    ordered["rank"] = ordered["group"].map(list(dict.fromkeys(ordered["group"])).index)
-    ordered = ordered.sort_values(["rank", "auc"], ascending=[True, False], kind="stable")
-    ordered["y"] = np.arange(len(ordered)) + ordered["rank"] + 1
-    last = int(ordered["y"].max())
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.21 * (last + 1)), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
-    shift = np.linspace(-0.16, 0.16, len(names)) if len(names) > 1 else np.zeros(1)
-    rows = ordered.to_dict("records")
-    found = [
-        (row["y"] + move, [row[f"{name}{end}"] for end in ("", "_low", "_high")], look)
-        for row in rows
-        for move, (name, look) in zip(shift, drawn.items(), strict=True)
-    ]
-    labels = {row["y"]: f"[{row['tag']}]  {row['support']:,}" for row in rows}
-    heads = {row["y"] - 1: row["group"] for row in rows if row["y"] - 1 not in labels}
-    forest(left, found, labels | heads, size=5)
-    for label in left.get_yticklabels()[len(labels) :]:
-        label.set(weight="bold", color=GREY)
-    known = ordered.dropna(subset=["auc"])
-    right.hlines(known["y"], 0.5, known["auc"], color=RULE, linewidth=4, zorder=1)
-    right.plot(known["auc"], known["y"], "D", color=INK, markersize=4.5)
-    right.tick_params(axis="y", length=0)
-    right.grid(axis="x")
-    for ax, title in ((left, "Learnt"), (right, "In the encoder")):
-        ax.set_title(title, fontsize=9.5)
-        for y in heads:
-            ax.axhline(y - 0.5, color=RULE, linewidth=0.8)
-    left.set(xlim=(-0.02, 1.02), ylim=(last + 0.6, -0.6), xlabel="F1, test clips")
-    right.set(xlim=(0.48, 1.03), xlabel="AUC of a linear probe")
-    left.annotate("tag, support", (0, 1), (-5, 8), xycoords="axes fraction", color=GREY, ha="right",
-                  fontsize=9, **_POINTS)  # fmt: skip
-    legend(figure, drawn.values())
-    said = "; ".join(f"{row['tag']} {row[names[-1]]:.2f} ({row['auc']:.2f})" for row in rows)
-    figure.set_label(f"F1 of each tag, {names[-1]}, and AUC of its probe in brackets: {said}")
-    return figure
-
-
-@styled
-def per_tag_dumbbell(per_tag: pd.DataFrame) -> Figure:
-    """F1 of every tag before and after the second stage, most frequent tag first.
-
-    Tags that occur less than seven times are drawn pale, below a line.
-
-    Args:
-        per_tag: `tag`, fractions `sft` and `rl` (in capitals or not), `support`; tags that do
-            not occur are left out.
-    """
-    ordered = per_tag.rename(columns=str.lower).sort_values(
-        "support", ascending=False, kind="stable"
-    )
-    rows = ordered[ordered["support"] > 0].to_dict("records")
-    figure, [ax] = panels(1, 1, 1.1 + 0.28 * len(rows))
-    said = [f"{r['tag']} {r['sft']:.3f} to {r['rl']:.3f} (n {r['support']})" for r in rows]
-    figure.set_label(f"F1 of each tag, SFT to RL, by support: {'; '.join(said)}")
-    for y, row in enumerate(rows):
-        ring, dot, better, worse = _marks(_RARE if row["support"] < _FEW else _WHOLE)
-        path = better if row["rl"] >= row["sft"] else worse
-        ax.plot([row["sft"], row["rl"]], [y, y], zorder=2, **path)
-        ax.plot([row["sft"]], [y], zorder=3, **ring)
-        ax.plot([row["rl"]], [y], zorder=4, **dot)
-    rare = sum(row["support"] < _FEW for row in rows)
-    if 0 < rare < len(rows):
-        y = len(rows) - rare - 0.5
-        ax.axhline(y, color=GREY, linewidth=0.8, linestyle=_DASHED)
-        ax.annotate(f"fewer than {_FEW} occurrences", (1, y), (0, -2), color=GREY, ha="right",
-                    va="top", fontsize=8.5, bbox=_BEHIND, **_BESIDE)  # fmt: skip
-    ax.set(xlim=(-0.03, 1.03), ylim=(len(rows) - 0.4, -0.7), xlabel="F1")
-    ax.set_yticks(range(len(rows)), [f"[{row['tag']}]" for row in rows])
-    for label in ax.get_yticklabels()[len(rows) - rare :]:
+    rows = frame.rename(columns=str.lower).assign(auc=frame["tag"].map(auc or {}).astype(float))
+    rows = rows[rows["support"] > 0].sort_values(["auc", "support"], ascending=False, kind="stable")
+    count = 2 if auc else 1
+    figure, axes = style.panels(count, count, 1.1 + 0.26 * len(rows), sharey=True)
+    places = np.arange(len(rows))
+    names = [name for name in SYSTEMS if name in rows]
+    for shift, name in zip(np.linspace(-0.14, 0.14, len(names)), names, strict=True):
+        style.dots(axes[0], places + shift, rows, name, SYSTEMS[name])
+    axes[0].set(xlim=(-0.03, 1.03), xlabel="F1")
+    for ax in axes[1:]:
+        ax.barh(places, rows["auc"] - 0.5, 0.4, 0.5, color=GREY)
+        ax.set_xlabel("AUC of a linear probe")
+    for ax in axes:
+        style.name_rows(ax, "[" + rows["tag"] + "]  " + rows["support"].astype(str))
+    rare = rows["support"].to_numpy() < _FEW
+    for label in np.array(axes[0].get_yticklabels())[rare]:
         label.set_color(GREY)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x")
-    ax.spines["left"].set_visible(False)
-    supports = [(y, str(row["support"]), row["support"] < _FEW) for y, row in enumerate(rows)]
-    for y, text, pale in [*supports, (-1, "support", True)]:
-        ax.annotate(text, (1.15, y), xycoords=("axes fraction", "data"), ha="right", va="center",
-                    color=GREY if pale else INK)  # fmt: skip
-    names = (SYSTEMS["sft"].label, SYSTEMS["rl"].label, "better", "worse")
-    marks = zip(names, _marks(_WHOLE), strict=True)
-    handles = [Line2D([], [], label=name, **mark) for name, mark in marks]
-    figure.legend(handles=handles, loc="outside upper left", ncols=4, columnspacing=1.2,
-                  handletextpad=0.5)  # fmt: skip
+    if not auc and 0 < rare.sum() < len(rows):
+        axes[0].axhline((~rare).sum() - 0.5, color=GREY, linewidth=0.8, linestyle=DASHED)
+    scores = rows.set_index("tag")
+    figure.set_label("; ".join(f"{n}: {style.words(scores[n], '{:.3f}')}" for n in names))
     return figure
 
 
-def _marks(strength: float) -> tuple[dict[str, Any], ...]:
-    """Looks of the first score, the second, and the ways to a better and to a worse one."""
-    sft, rl = SYSTEMS["sft"], SYSTEMS["rl"]
-    color = tint(rl.color, strength)
-    ring = {"marker": sft.marker, "color": tint(sft.color, strength), "ls": "", "markersize": 9,
-            "markerfacecolor": "white", "markeredgewidth": 1.8}  # fmt: skip
-    dot = {"marker": rl.marker, "color": color, "ls": "", "markersize": 4.5}
-    better = {"color": color, "linewidth": 2.4}
-    worse = {"color": tint(INK, strength), "linewidth": 1.6, "linestyle": (0, (1, 1))}
-    return ring, dot, better, worse
+@style.applied
+def audibility(frame: pd.DataFrame) -> Figure:
+    """Area under the ROC curve of each tag's linear probe, best first, with chance and 0.9 marked.
+
+    Args:
+        frame: `tag`, `group`, `auc`; with `se` two standard errors are drawn, with `low` and
+            `high` the band that the tag was made for.
+    """
+    rows = frame.sort_values("auc", ascending=False, ignore_index=True)
+    figure, [ax] = style.panels(1, 1, 0.9 + 0.24 * len(rows))
+    if "low" in rows:
+        spans = rows["high"] - rows["low"]
+        ax.barh(rows.index, spans, 0.72, rows["low"], label="made for", **style.BAND)
+    if "se" in rows:
+        rows["auc_low"] = (rows["auc"] - 2 * rows["se"]).clip(0, 1)
+        rows["auc_high"] = (rows["auc"] + 2 * rows["se"]).clip(0, 1)
+    for group, own in rows.groupby("group", sort=False):
+        look = style.System(str(group), *_GROUPS[str(group)])
+        style.dots(ax, own.index, own, "auc", look)
+    for place in (0.5, 0.9):
+        ax.axvline(place, color=GREY, linewidth=0.8, linestyle=":")
+    style.name_rows(ax, rows["tag"])
+    ax.set_xlabel("AUC of a linear probe, unheard voices (0.5 is chance)")
+    ax.set_xlim(min(0.45, rows["auc"].min() - 0.03), 1.02)
+    figure.set_label(style.words(rows.set_index("tag")["auc"], "{:.2f}"))
+    return figure
 
 
-@styled
+@style.applied
 def score_uncertainty(errors: pd.DataFrame) -> Figure:
     """95% intervals of each score under every assumption of `claims.tag_f1_errors`."""
-    groups = [(SYSTEMS[str(name)], rows) for name, rows in errors.groupby("metric", sort=False)]
-    figure, [ax] = panels(1, 1, 0.6 + 0.27 * (len(errors) + len(groups)))
-    labels: dict[float, str] = {}
-    drawn, said, top = [], [], 0
-    for look, rows in groups:
-        mean = 100 * float(rows["mean"].iloc[0])
-        said.append(f"{look.label} {mean:.1f}%")
-        for y, row in enumerate(rows.to_dict("records"), start=top):
-            reach = 100 * _NORMAL_95 * row["se"]
-            color = tint(look.color, 1.0 if row["assumption"] == "assumed" else 0.45)
-            drawn.append((y, (mean, mean - reach, mean + reach), System("", color, "")))
-            labels[y] = f"sd {row['sd']:.2f}, {row['assumption']}"
-        ax.plot([mean, mean], [top - 0.4, top + len(rows) - 0.6], color=look.color, linewidth=1,
-                zorder=3)  # fmt: skip
-        ax.annotate(f"{look.label} {mean:.1f}", (mean, top - 0.75), color=look.color, weight="bold",
-                    ha="center", va="center", bbox=_BEHIND)  # fmt: skip
-        top += len(rows) + 1
-    forest(ax, drawn, labels, width=3.2)
-    ax.set(ylim=(top - 0.7, -1.2), xlabel="Tag F1, %, with 95% interval")
-    ax.spines["left"].set_visible(False)
-    figure.set_label(f"95% intervals under each assumption on the spread: {', '.join(said)}")
+    reach = 1.96 * errors["se"]
+    rows = errors.assign(mean_low=errors["mean"] - reach, mean_high=errors["mean"] + reach)
+    figure, [ax] = style.panels(1, 1, 0.9 + 0.25 * len(rows))
+    for name, own in rows.groupby("metric", sort=False):
+        style.dots(ax, own.index, own, "mean", SYSTEMS[str(name)], scale=100)
+    names = rows["sd"].map("sd {:.2f}, ".format) + rows["assumption"]
+    style.name_rows(ax, names)
+    ax.set_xlabel("Tag F1, %, with 95% interval")
+    figure.set_label("; ".join(names))
     return figure
 
 
-@styled
+@style.applied
 def confusion_matrix(frame: pd.DataFrame) -> Figure:
     """Which tag is written for which, in percent of the true tag's occurrences.
 
@@ -331,76 +324,38 @@ def confusion_matrix(frame: pd.DataFrame) -> Figure:
     Args:
         frame: `analyses.confusion` of one system.
     """
-    wide = frame.pivot_table("share", "true", "predicted", sort=False, dropna=False)
+    wide = frame.pivot_table("share", "true", "predicted", sort=False, dropna=False).fillna(0)
     counts = frame.groupby("true", sort=False)["count"].sum()
-    figure, [ax] = panels(1, 1, 1.75 + 0.23 * len(wide))
-    figure.set_label(_confusion_words(frame, counts))
-    across, down = (
-        {name: k + _GAP * (name in _MARGINS) for k, name in enumerate(names)}
-        for names in (wide.columns, wide.index)
-    )
-    for true, y in down.items():
-        for predicted, x in across.items():
-            color = _RIGHT if true == predicted else _WRONG
-            lost = _MARGINS & {true, predicted}
-            _cell(ax, (x, y), wide.loc[true, predicted], _LOST if lost else color)
-    supports = [(y, counts[true]) for true, y in down.items() if true not in _MARGINS]
-    for y, count in (*supports, (-1.0, 0)):
-        ax.annotate(f"{count:,}" if y >= 0 else "n", (1, y), (30, 0), ha="right", fontsize=8.5,
-                    color=INK if count else GREY, va="center_baseline", annotation_clip=False,
-                    **_BESIDE)  # fmt: skip
-    _divide(ax, list(wide.index))
-    ax.set(xlim=(-0.5, max(across.values()) + 0.5), ylim=(max(down.values()) + 0.5, -0.5))
-    ax.set_xticks(list(across.values()), list(across), rotation=90)
-    ax.set_yticks(list(down.values()), list(down))
+    figure, [ax] = style.panels(1, 1, 1.75 + 0.23 * len(wide))
+    cells = np.zeros((*wide.shape, 4))
+    for (y, x), share in np.ndenumerate(wide.to_numpy()):
+        pair = {wide.index[y], wide.columns[x]}
+        color = _LOST if pair & _MARGINS else _WRONG if len(pair) > 1 else _RIGHT
+        cells[y, x] = to_rgba(color, share)
+        if share >= _SHOWN:
+            dark = share * (1 - np.mean(to_rgb(color))) > _DARK
+            ax.text(x, y, f"{100 * share:.0f}", ha="center", va="center_baseline", fontsize=8.1,
+                    color="white" if dark else INK)  # fmt: skip
+    ax.imshow(cells, aspect="auto")
+    for place, names in enumerate(pairwise(wide.index)):
+        if len({*map(tags.group_of, names)}) > 1:
+            ax.axhline(place + 0.5, color=GREY, linewidth=0.6)
+            ax.axvline(place + 0.5, color=GREY, linewidth=0.6)
+    ax.set_xticks(range(wide.shape[1]), wide.columns, rotation=90)
+    ax.set_yticks(range(len(wide)), [f"{name}  {counts[name]:,}" for name in wide.index])
     ax.tick_params(length=0, pad=2, labelsize=8.5, top=False, labeltop=True, labelbottom=False)
-    ax.set_ylabel("true tag")
+    ax.set_title("predicted tag", loc="center", weight="normal", fontsize=9.5)
     ax.set_xlabel("% of the true tag; last row: % of the predicted tag", fontsize=8.5, color=GREY)
-    ax.set_title("predicted tag", loc="center", weight="normal", fontsize=9.5, pad=8)
-    ax.spines[["left", "bottom"]].set_visible(False)
+    ax.set_ylabel("true tag and its number")
+    ax.spines[:].set_visible(False)
+    hits = pd.Series({name: 100 * wide.loc[name, name] for name in wide.index[:-1]})
+    figure.set_label(f"Right are {style.words(hits, '{:.0f}%')}")
     return figure
 
 
-def _cell(ax: Axes, place: tuple[float, float], share: float, color: str) -> None:
-    if not share > 0:  # none, or no occurrence to take a share of
-        return
-    x, y = place
-    ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=tint(color, share), linewidth=0))
-    if share >= _SHOWN:
-        darkness = share * (1 - np.mean(to_rgb(color)))
-        ax.text(x, y, f"{100 * share:.0f}", color="white" if darkness > _DARK else INK,
-                ha="center", va="center_baseline", fontsize=_SMALL)  # fmt: skip
-
-
-def _divide(ax: Axes, names: Sequence[str]) -> None:
-    """A frame around the tags, and lines between their groups."""
-    own = [name for name in names if name not in _MARGINS]
-    end = len(own) - 0.5
-    for place, (before, after) in enumerate(pairwise(own)):
-        if tags.group_of(before) != tags.group_of(after):
-            ax.hlines(place + 0.5, -0.5, end, color=GREY, linewidth=0.6)
-            ax.vlines(place + 0.5, -0.5, end, color=GREY, linewidth=0.6)
-    corners = [-0.5, end, end, -0.5, -0.5], [-0.5, -0.5, end, end, -0.5]
-    ax.plot(*corners, color=GREY, linewidth=0.8)
-
-
-def _confusion_words(frame: pd.DataFrame, counts: pd.Series) -> str:
-    rows = frame[~frame["true"].isin(_MARGINS)].assign(hit=lambda f: f["true"] == f["predicted"])
-    parts = []
-    for true, own in rows.groupby("true", sort=False):
-        if not counts[true]:
-            continue
-        wrong = own[~own["hit"]].sort_values("count", ascending=False, kind="stable").iloc[0]
-        text = f"{true} {100 * own.loc[own['hit'], 'share'].iloc[0]:.0f}% of {counts[true]} right"
-        if wrong["count"]:
-            text += f", most often {wrong['predicted']} instead ({100 * wrong['share']:.0f}%)"
-        parts.append(text)
-    return f"Tag confusion: {'; '.join(parts)}"
-
-
-@styled
+@style.applied
 def tag_numbers(frame: pd.DataFrame, bias: pd.DataFrame) -> Figure:
-    """Number of predicted against true tags per clip: one panel for each system.
+    """Number of predicted against true tags per clip, a panel for each system.
 
     The area of a point is the number of clips, on one scale for all panels; on the line the
     numbers agree, above it there are too many tags.
@@ -409,41 +364,29 @@ def tag_numbers(frame: pd.DataFrame, bias: pd.DataFrame) -> Figure:
         frame: of `analyses.count_pairs`.
         bias: of `analyses.count_bias` of the same systems, printed in the panels.
     """
-    systems = frame["system"].unique().tolist()
-    columns = min(2, len(systems))
-    figure, axes = panels(len(systems), columns, 2.55, top=0.35, sharex=True, sharey=True)
-    clipped = frame.assign(**{c: frame[c].clip(upper=_MOST_TAGS) for c in ("true", "predicted")})
-    cells = clipped.groupby(["system", "true", "predicted"], as_index=False)["clips"].sum()
-    cells["area"] = 230 * cells["clips"] / cells["clips"].max()
-    rows, said = bias.set_index("system"), []
-    for ax, (system, look) in zip(axes, looks(systems).items(), strict=True):
-        row = rows.loc[system]
-        text = f"{row['difference']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]".replace("-", "−")
-        said.append(f"{look.label} {text} tags per clip, {row['same']:.0%} equal")
-        _panel(ax, cells[cells["system"] == system], look, f"tags per clip {text}")
+    shown = frame.assign(**{c: frame[c].clip(upper=_MOST_TAGS) for c in ("true", "predicted")})
+    shown = shown.groupby(["system", "true", "predicted"], as_index=False)["clips"].sum()
+    figure, axes = style.panels(len(bias), 2, 2.6, sharex=True, sharey=True)
+    ticks = range(0, _MOST_TAGS + 1, 2)
+    names = [*map(str, ticks[:-1]), f"{_MOST_TAGS}+"]
+    looks = style.looks(bias["system"])
+    for ax, row in zip(axes, bias.to_dict("records"), strict=True):
+        own, look = shown[shown["system"] == row["system"]], looks[row["system"]]
+        text = "{difference:+.2f} [{low:+.2f}, {high:+.2f}]".format(**row).replace("-", "−")
+        ax.axline((0, 0), slope=1, color=GREY, linewidth=0.8)
+        ax.scatter(own["true"], own["predicted"], 230 * own["clips"] / shown["clips"].max(),
+                   look.color, zorder=2)  # fmt: skip
+        ax.set_title(f"{look.label} {text}", fontsize=8.5)
+        ax.set(xticks=ticks, yticks=ticks, xticklabels=names, yticklabels=names)
+        ax.grid()
     figure.supxlabel("true tags in a clip", fontsize=9.5)
     figure.supylabel("predicted tags", fontsize=9.5)
-    figure.set_label(f"Predicted against true number of tags: {'; '.join(said)}")
+    differences = bias.set_index("system")["difference"]
+    figure.set_label(f"Mean difference: {style.words(differences, '{:+.2f}')}")
     return figure
 
 
-def _panel(ax: Axes, cells: pd.DataFrame, look: System, text: str) -> None:
-    end = _MOST_TAGS + 0.5
-    ax.plot([-0.5, end], [-0.5, end], color=GREY, linewidth=0.8, zorder=1)
-    ax.scatter(cells["true"], cells["predicted"], s=cells["area"], color=tint(look.color, 0.75),
-               edgecolor=look.color, linewidth=0.4, zorder=2)  # fmt: skip
-    ax.set_title(look.label)
-    ax.annotate(text, (0.98, 0.02), xycoords="axes fraction", ha="right", va="bottom",
-                fontsize=8.5, zorder=3, bbox=_BEHIND)  # fmt: skip
-    ticks = list(range(0, _MOST_TAGS + 1, 2))
-    names = [f"{tick}+" if tick == _MOST_TAGS else str(tick) for tick in ticks]
-    # Room below zero for the text.
-    ax.set(xlim=(-0.7, end + 0.2), ylim=(-1.6, end + 0.2), xticks=ticks, yticks=ticks,
-           xticklabels=names, yticklabels=names)  # fmt: skip
-    ax.grid(color=RULE, linewidth=0.5)
-
-
-@styled
+@style.applied
 def label_noise(frame: pd.DataFrame, printed: float) -> Figure:
     """Hallucination rate of RL's fixed predictions against the share of labels that are missing.
 
@@ -451,42 +394,11 @@ def label_noise(frame: pd.DataFrame, printed: float) -> Figure:
         frame: of `analyses.noise_curve`, one protocol; the band is its intervals.
         printed: the published rate, a fraction, drawn as a line.
     """
-    figure, [ax] = panels(1, 1, 3.3)
-    own = frame.sort_values("share")
-    [(system, look)] = looks(own["system"].unique().tolist()).items()
-    x = 100 * own["share"]
-    ax.fill_between(x, 100 * own["low"], 100 * own["high"], color=tint(look.color, 0.25),
-                    linewidth=0)  # fmt: skip
-    ax.plot(x, 100 * own["value"], color=look.color, marker=look.marker, markersize=5)
-    ax.axhline(100 * printed, color=GREY, linewidth=0.9, linestyle=_DASHED)
-    ax.annotate(f"{system}, published {100 * printed:.1f}%", (1, 100 * printed), (0, 2),
-                ha="right", va="bottom", color=GREY, fontsize=8.5, **_BESIDE)  # fmt: skip
+    figure, [ax] = style.panels(1, 1, 3.3)
+    own = frame.sort_values("share").assign(missing=100 * frame["share"])
+    style.line(ax, own, "missing", "value", SYSTEMS["rl"], 100)
+    ax.axhline(100 * printed, color=GREY, linestyle=DASHED, label=f"published {printed:.1%}")
     ax.set(xlabel="labels missing from the references, %", ylabel="hallucinated tags, %")
-    ax.set_ylim(0, max(1.0, ax.get_ylim()[1]))
-    ax.grid()
-    legend(figure, [look])
-    ends = own.iloc[[0, -1]][["value", "share"]].to_numpy()
-    said = " missing, ".join(f"{100 * value:.1f}% with {share:.0%}" for value, share in ends)
-    figure.set_label(f"Hallucination against missing labels: {look.label} {said}")
-    return figure
-
-
-@styled
-def probe_ceiling(frame: pd.DataFrame) -> Figure:
-    """AUC of the linear probe of each tag, best first; the line marks 0.9."""
-    ordered = frame.sort_values("auc", ignore_index=True)
-    figure, [ax] = panels(1, 1, 4.4)
-    groups = dict.fromkeys(frame["group"])
-    colors = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-    drawn = {g: System(str(g), color, "o") for g, color in zip(groups, colors, strict=False)}
-    rows = [
-        (y, (auc, 0.5, auc), drawn[group])
-        for y, (auc, group) in enumerate(zip(ordered["auc"], ordered["group"], strict=True))
-    ]
-    forest(ax, rows, {y: f"[{tag}]" for y, tag in enumerate(ordered["tag"])}, width=1)
-    ax.axvline(0.9, color=GREY, linewidth=0.8, linestyle=":")
-    ax.set_xlabel("AUC of a linear probe, unheard voices (0.5 is chance)")
-    ax.set_xlim(min(0.45, ordered["auc"].min() - 0.03), 1.02)
-    legend(ax, drawn.values(), loc="lower right", ncols=1)
-    figure.set_label("How audible each tag is to the frozen encoder")
+    ax.set_ylim(0)
+    figure.set_label(style.words(100 * own.set_index("missing")["value"]))
     return figure

@@ -13,51 +13,31 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from itertools import cycle
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import matplotlib.style
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 WIDTH = 5.6  # inches
 INK, GREY, RULE = "#1f2328", "#59636e", "#d0d7de"
-FORMATS = ("svg", "png", "pdf")
+DASHED = (0, (4, 3))
+BAND = {"color": "#d8f0e3", "edgecolor": GREY, "linewidth": 0.5}  # of a target
 _STYLE = {
-    "font.family": ["DejaVu Sans"],
-    "font.size": 9.5,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9.5,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": GREY,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.unicode_minus": True,
-    "grid.color": RULE,
-    "grid.linewidth": 0.7,
-    "text.color": INK,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "legend.frameon": False,
-    "legend.fontsize": 9.5,
-    "figure.dpi": 100,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "savefig.dpi": 200,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "evoxtral",
-    "pdf.fonttype": 42,
-}
+    "font.family": ["DejaVu Sans"], "font.size": 9.5, "text.color": INK,
+    "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.labelsize": 9.5, "axes.labelcolor": INK, "axes.edgecolor": GREY, "axes.linewidth": 0.8,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "grid.color": RULE, "grid.linewidth": 0.7,
+    "xtick.color": GREY, "xtick.labelcolor": INK, "xtick.labelsize": 9,
+    "ytick.color": GREY, "ytick.labelcolor": INK, "ytick.labelsize": 9,
+    "legend.frameon": False, "legend.fontsize": 9.5,
+    "savefig.dpi": 200, "svg.hashsalt": "evoxtral", "pdf.fonttype": 42,
+}  # fmt: skip
 _Args = ParamSpec("_Args")
 
 
@@ -75,29 +55,33 @@ SYSTEMS = {
     "sft": System("SFT", "#0072b2", "o"),
     "rl": System("RL", "#d55e00", "D"),
 }
-_BASELINE = {"no tags": System("No tags", "#9aa3ad", "v")}
-_OTHERS = (("#009e73", "^"), ("#a8558c", "v"), ("#b58900", "P"), ("#56b4e9", "X"))
+_KNOWN = {"no tags": System("No tags", "#9aa3ad", "v"), **SYSTEMS}
+_OTHERS = (("#a8558c", "v"), ("#b58900", "P"), ("#56b4e9", "X"), ("#009e73", "^"))
 
 
-def looks(names: Sequence[str]) -> dict[str, System]:
+def looks(names: Iterable[str]) -> dict[str, System]:
     """How systems are drawn: the known ones as everywhere, others in colours of their own.
 
     >>> [look.color for look in looks(["SFT", "random of 4"]).values()]
-    ['#0072b2', '#009e73']
+    ['#0072b2', '#a8558c']
     """
-    known = _BASELINE | SYSTEMS
-    others = [name for name in names if name.casefold() not in known]
-    own = {name: System(name, *_OTHERS[k % len(_OTHERS)]) for k, name in enumerate(others)}
-    return {name: known.get(name.casefold()) or own[name] for name in names}
+    others = cycle(_OTHERS)
+    return {name: _KNOWN.get(name.casefold()) or System(name, *next(others)) for name in names}
 
 
-def styled(draw: Callable[_Args, Figure]) -> Callable[_Args, Figure]:
-    """Draw under this style, whatever the reader's own matplotlib settings are."""
+def applied(draw: Callable[_Args, Figure]) -> Callable[_Args, Figure]:
+    """Draw under this style, whatever the reader's own matplotlib settings are.
+
+    The figure's label, which says in words what is drawn, begins with the function's summary.
+    """
 
     @wraps(draw)
     def wrapper(*args: _Args.args, **kwargs: _Args.kwargs) -> Figure:
         with mpl.style.context(["default", _STYLE]):
             figure = draw(*args, **kwargs)
+            summary = str(draw.__doc__).partition("\n")[0]
+            figure.set_label(f"{summary} {figure.get_label()}".strip())
+            _legend(figure)
             # A layout engine moves the axes a little at every draw: let it settle, then stop it,
             # or saving a figure twice gives different bytes.
             figure.draw_without_rendering()
@@ -108,89 +92,92 @@ def styled(draw: Callable[_Args, Figure]) -> Callable[_Args, Figure]:
     return wrapper
 
 
-def tint(color: str, strength: float) -> str:
-    """A colour mixed with white: unlike transparency it hides what is drawn beneath.
-
-    Args:
-        color: any matplotlib colour.
-        strength: share of the colour, 0 (white) to 1.
-
-    >>> tint("#0072b2", 0.5)
-    '#80b9d9'
-    """
-    return to_hex([strength * part + 1 - strength for part in to_rgb(color)])
+def _legend(figure: Figure) -> None:
+    """Name what the panels draw, each label once, above them, unless it is all the same."""
+    named: dict[str, Any] = {}
+    for ax in figure.axes:
+        handles, labels = ax.get_legend_handles_labels()
+        named |= zip(labels, handles, strict=True)
+    if len(named) > 1:
+        columns = max(1, 75 // (6 + max(map(len, named))))  # as many as a row has room for
+        figure.legend(named.values(), named, loc="outside upper left", ncols=columns)
 
 
-def panels(
-    count: int, columns: int, height: float, *, top: float = 0.0, **options: Any
-) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels in rows of `height` inches, and `top` inches beside them."""
+def words(values: pd.Series, form: str = "{:.1f}%") -> str:
+    """Numbers with their names, for a figure's label."""
+    return ", ".join(f"{name} {form.format(value)}" for name, value in values.items())
+
+
+def panels(count: int, columns: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels in rows of `height` inches; `options` go to `subplots`."""
     rows = math.ceil(count / columns)
-    figure = Figure(figsize=(WIDTH, top + rows * height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, rows * height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
     for ax in axes[count:]:
         ax.set_axis_off()
     return figure, list(axes[:count])
 
 
-def legend(figure: Figure | Axes, drawn: Iterable[System], **options: Any) -> None:
-    """Name the systems, by default above the axes."""
-    handles = [
-        Line2D([], [], color=look.color, marker=look.marker, label=look.label) for look in drawn
-    ]
-    figure.legend(handles=handles, **{"loc": "outside upper left", "ncols": 4} | options)
-
-
-def forest(
+def dots(
     ax: Axes,
-    rows: Iterable[tuple[float, Sequence[float], System]],
-    labels: Mapping[float, str],
+    places: Any,
+    scores: pd.DataFrame | Mapping[str, Any],
+    name: str,
+    look: System,
     *,
-    size: float = 6,
-    width: float = 1.8,
+    scale: float = 1,
     hollow: bool = False,
 ) -> None:
-    """Dots with their intervals, one below the other, named down the side.
+    """Scores times `scale` as dots with their intervals, `places` down the side.
 
-    Args:
-        ax: where.
-        rows: place, (value, low, high) and look of each; without a value nothing is drawn.
-        labels: by place.
-        size: of a dot in points.
-        width: of a line in points.
-        hollow: do not fill a dot whose interval is missing or holds 0.
+    `scores` is a frame, or a row of it, with `name` and perhaps `<name>_low` and `<name>_high`; NaN
+    is not drawn. Where `hollow`, a dot is not filled if its interval is missing or holds 0.
     """
-    for y, (value, low, high), look in rows:
-        if math.isnan(value):
-            continue
-        if not math.isnan(low):
-            ax.plot([low, high], [y, y], color=look.color, linewidth=width)
-        fill = "white" if hollow and not (low > 0 or high < 0) else look.color
-        ax.plot([value], [y], look.marker, color=look.color, markersize=size, markerfacecolor=fill)
-    ax.set_yticks(list(labels), list(labels.values()))
+    value, low, high = (
+        scale * np.asarray(scores.get(f"{name}{end}", np.nan), dtype=float)
+        for end in ("", "_low", "_high")
+    )
+    ax.plot([low, high], [places, places], color=look.color, linewidth=1.8)
+    filled = (low > 0) | (high < 0) | (not hollow)
+    ax.scatter(value, places, 36, marker=look.marker, edgecolors=look.color, label=look.label,
+               facecolors=np.where(filled, look.color, "white").tolist(), zorder=3)  # fmt: skip
+
+
+def name_rows(ax: Axes, names: Sequence[str]) -> None:
+    """Names down the side, the first one at the top."""
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
 
 
+def line(ax: Axes, frame: pd.DataFrame, x: str, y: str, look: System, scale: float = 1) -> None:
+    """Column `y` times `scale` against `x`, over a band from `low` to `high` where it has those."""
+    own = frame.dropna(subset=[y])
+    if "low" in own:
+        ends = scale * own["low"], scale * own["high"]
+        ax.fill_between(own[x], *ends, color=look.color, alpha=0.25, linewidth=0)
+    ax.plot(own[x], scale * own[y], color=look.color, marker=look.marker, markersize=4.5,
+            label=look.label)  # fmt: skip
+    ax.grid(axis="y")
+
+
 def save_figure(fig: Figure) -> dict[str, bytes]:
-    """The figure as SVG, PNG and PDF.
+    """The figure as SVG, PNG and PDF: bytes by format name.
 
     The same figure gives the same bytes: no date, no random ids. The figure's label, which says in
     words what is drawn, goes into the metadata.
-
-    Returns:
-        Bytes by format name.
     """
-    said = str(fig.get_label()) or None
+    said = str(fig.get_label())
     metadata: dict[str, dict[str, str | None]] = {
-        "svg": {"Date": None, "Creator": "evoxtral", "Description": said},
-        "png": {"Software": None} | ({"Description": said} if said else {}),
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None, "Title": said},
+        "svg": {"Date": None, "Description": said},
+        "png": {"Description": said},
+        "pdf": {"CreationDate": None, "Title": said},
     }
     saved = {}
     with mpl.style.context(["default", _STYLE]):
-        for name in FORMATS:
+        for name, own in metadata.items():
             buffer = io.BytesIO()
-            fig.savefig(buffer, format=name, metadata=metadata[name])
+            fig.savefig(buffer, format=name, metadata=own)
             saved[name] = buffer.getvalue()
     return saved

@@ -256,7 +256,7 @@ def scores(
 def scores_frame(
     scores: pd.DataFrame, paired: pd.DataFrame | None = None, metrics: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """One protocol's scores as `figures.system_scores` and `figures.raft_differences` draw them.
+    """One protocol's scores as `figures.system_scores` draws them.
 
     Returns:
         `bench.wide` with `metric` (its label), `direction` and `unit`, in the order of `MEASURES`.
@@ -326,7 +326,7 @@ def tag_scores(
 ) -> Table:
     """F1 of each of the 17 tags with 95 % intervals, in the report's order.
 
-    The frame is what `figures.tag_f1_with_ceiling` draws: `tag`, `group`, `support`, `protocol`,
+    The frame is what `figures.tag_f1` draws: `tag`, `group`, `support`, `protocol`,
     and `<system>`, `<system>_low`, `<system>_high`; NaN for a tag that is nowhere.
     """
     name = f"{protocol}/{PROTOCOL}"
