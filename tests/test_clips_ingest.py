@@ -129,7 +129,7 @@ def no_file(folder, i):
 REJECTED = {
     "no text": (lambda f, i: {"file_name": f"{i}.flac"}, "'tagged_text' is missing"),
     "open bracket": (change(tagged_text="[sighs unique words"), "broken brackets"),
-    "duplicate id": (change(id="test-1"), "the id is that of test/metadata.jsonl:2"),
+    "duplicate id": (change(id="train-1"), "the id 'train-1' comes twice"),
     "traversal": (change(file_name="../../x"), "leads out"),
     "missing file": (no_file, "does not exist"),
     "wrong seconds": (change(seconds=3.0), "the row says 3.0 s"),

@@ -172,7 +172,7 @@ def test_later_notebooks_and_a_clean_checkout_buy_nothing(order, speaker, monkey
 
 
 def test_audio_bought_by_earlier_versions_keeps_its_name(order) -> None:
-    ((path, _),) = elevenlabs._cast(order(voices="voiceA"), {"train": [script("s-0", "No.")]})
+    (path,) = elevenlabs._cast(order(voices="voiceA"), {"train": [script("s-0", "No.")]}).values()
     key = runs.digest(
         {"provider": "elevenlabs", "format": "pcm_16000", "text": "No.", "voice": "voiceA",
          "model": "eleven_v3", "stability": 0.5, "seed": None, "language": None}
@@ -243,8 +243,7 @@ def test_too_many_failures_stop_and_the_next_run_buys_the_rest(order, speaker) -
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"voices": "a:child"}, "voices holds 'a:child': write premade, or id, id:female or id:ma"),
-        ({"voices": "../me"}, "voices holds"),
+        ({"voices": "a:child"}, "gender is 'child'"),
         ({"scripts": "nowhere.json"}, "scripts 'nowhere.json' does not exist: give released, gen"),
         ({"speech_url": "http://example.org"}, "with https"),
     ],
@@ -263,8 +262,8 @@ def script(name: str, text: str) -> Script:
 
 def test_voices_take_turns_and_one_text_in_one_voice_is_one_recording(order, speaker) -> None:
     rows = [script(f"s-{k}", TEXTS[k % 2]) for k in range(6)]
-    lines = elevenlabs._cast(order(voices="a,b,c"), {"train": rows})
-    assert [{clip.voice for _, clip in lines[k : k + 3]} for k in (0, 3)] == [{*"abc"}] * 2
+    cast = list(elevenlabs._cast(order(voices="a,b,c"), {"train": rows}))
+    assert [{clip.voice for clip in cast[k : k + 3]} for k in (0, 3)] == [{*"abc"}] * 2
     stage = elevenlabs.speech(order(voices="a"), {"train": rows[:3], "test": rows[3:]})
     assert speaker.asked.total() == 2
     assert len(list(stage.path.rglob("*.flac"))) == 6

@@ -227,7 +227,7 @@ NEAR = json.dumps({"scripts": [f"{SEEDS[0]} well", "[sniffs] we are not going th
         (("say", None, "content_filter"), "(the reply ended by 'content_filter')"),
         (("say", '{"lines": []}', "stop"), "Field required"),
         (("say", '{"scripts": ["Too short."]}', "stop"), "2 words: 5 to 65 are wanted"),
-        (("say", NEAR, "stop"), "none of ours"),
+        (("say", NEAR, "stop"), "not wanted"),
         (("say", NEAR, "stop"), "too near a script that exists"),
     ],
 )
@@ -314,17 +314,17 @@ BRIEF = llm.Brief(0, 1, 2, ("sighs",), ("pause",), True, "podcast", ("[sad] Exam
 
 FAULTS = {
     "[sighs We are NOT going there today.": "broken brackets",
-    "[sighs] We are NOT going (laughs) there.": "more than what is spoken",
-    "Anna: [sighs] We are NOT going there.": "more than what is spoken",
-    "[sighs] We are NOT going at 9 today.": "numbers are written as words",
+    "[sighs] We are NOT going (laughs) there.": "more than spoken words",
+    "Anna: [sighs] We are NOT going there.": "more than spoken words",
+    "[sighs] We are NOT going at 9 today.": "more than spoken words",
     "[sighs] NOT going.": "2 words",
     "[sighs] " + "NOT going " * 40: "80 words",
     "[sighs] We are not going there today.": "no word in CAPITALS",
     "We are NOT going there today.": "0 tags: 1 to 2",
     "[sighs] [sad] [sad] We are NOT going there.": "3 tags",
-    "[sad] We are NOT going there today.": "a tag is missing",
-    "[sighs] [pause] We are NOT going there.": "a tag is not wanted",
-    "[Sighs] We are NOT going there today.": "a tag that is none of ours, in lower case",
+    "[sad] We are NOT going there today.": "tags are missing",
+    "[sighs] [pause] We are NOT going there.": "tags that are not wanted",
+    "[Sighs] We are NOT going there today.": "tags that are not wanted, or not in lower case",
 }
 
 

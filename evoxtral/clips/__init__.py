@@ -251,6 +251,7 @@ def read_clips(
             f"no clips at {source}: give a JSON-lines file, or a folder with {METADATA} in it or "
             "in its subfolders, one line with file_name and tagged_text for each clip"
         )
+    ids: set[str] = set()
     for file in files:
         name = file.name if file == root else file.relative_to(root).as_posix()
         split = re.sub(r"[^a-z0-9]+", "_", file.parent.name.lower()).strip("_")
@@ -260,11 +261,15 @@ def read_clips(
             try:
                 clip = make({"split": split, **known})
                 path = file.parent / clip.file_name
+                if clip.id in ids:
+                    raise RowError(f"the id {clip.id!r} comes twice")
                 if not path.is_file():
                     raise RowError(f"the file {clip.file_name!r} does not exist")
-                yield Row(name, line, clip, path)
             except RowError as error:
                 yield Row(name, line, None, None, str(error))
+            else:
+                ids.add(clip.id)
+                yield Row(name, line, clip, path)
 
 
 def write_splits(root: Path | str, splits: Mapping[str, Iterable[Clip]]) -> None:
@@ -315,18 +320,14 @@ class Dataset:
 
 
 def load(source: Path | str) -> Dataset:
-    """Read the metadata of a dataset (`read_clips`) and check that its files are there.
+    """Read the metadata of a dataset (`read_clips`), whose files must be there.
 
     Raises:
-        UserError: A row is bad or an id comes twice; names file and line. `ingest.validate` lists
-            all faults and goes on without the bad rows.
+        UserError: A row is bad; names file and line. `ingest.validate` goes on without bad rows.
     """
     files: dict[Clip, Path] = {}
-    ids: set[str] = set()
     for row in read_clips(source):
-        fault = row.fault or (row.clip.id in ids and f"the id {row.clip.id!r} comes twice")
-        if fault:
-            raise UserError(f"{source}: {row.place}: {fault}; mend the line or remove it")
+        if row.fault:
+            raise UserError(f"{source}: {row.place}: {row.fault}; mend the line or remove it")
         files[row.clip] = row.path
-        ids.add(row.clip.id)
     return Dataset(files)

@@ -144,9 +144,8 @@ def _protection(row: Row) -> int:
 
 
 def _marks(clip: Clip) -> list[tuple[str, str]]:
-    """What should not come twice; clips without words have no text in common."""
-    text = tags.text_key(clip.plain_text) or clip.id
-    return [("id", clip.id), ("audio", clip.sha256), ("text", text)]
+    """What should not stand in two splits; clips without words have no text in common."""
+    return [("audio", clip.sha256), ("text", tags.text_key(clip.plain_text) or clip.id)]
 
 
 def _judged(
@@ -173,7 +172,7 @@ def _judged(
         f"unknown tags: {unknown}": unknown and unknown_tags == "reject",
     }
     for mark in _marks(clip):
-        if (other := seen.get(mark)) and (mark[0] == "id" or other.clip.split != clip.split):
+        if (other := seen.get(mark)) and other.clip.split != clip.split:
             faults[f"the {mark[0]} is that of {other.place} ({other.clip.split})"] = True
     for reason, wrong in faults.items():
         if wrong:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import requests
+from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from evoxtral import UserError, runs, tags
@@ -41,9 +42,6 @@ _FAILED_SHARE = 0.05
 _NO_SERVICE = (401, 402, 403)  # a wrong key, no credit: other requests would be refused too
 _BUSY = (408, 409, 429, 500, 502, 503, 504)  # nothing was billed: asked again
 
-Line = tuple[Path, Clip]
-"""Where the bought audio lies or will lie, and the clip it makes, not yet measured."""
-
 
 def speech(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> runs.StageResult:
     """The stage that holds bought speech as an AudioFolder.
@@ -59,25 +57,22 @@ def speech(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> runs.StageRes
         UserError: more would have to be paid for than is allowed, the provider does not serve, or
             too many clips failed.
     """
-    lines = _cast(cfg, texts)
+    files = _cast(cfg, texts)
 
     def make(folder: Path) -> None:
         with runs.exclusive(runs.bought_dir() / _KIND):
-            failed = _buy(cfg, lines)
-        failures = [
-            {"id": clip.id, "voice": clip.voice, "reason": failed[path]}
-            for path, clip in lines
-            if path in failed
-        ]
-        runs.write_jsonl(folder / FAILURES, failures)
-        if len(failures) > _FAILED_SHARE * len(lines):
+            failed = _buy(cfg, files)
+        rows = [{"id": c.id, "voice": c.voice, "reason": failed[p]}
+                for c, p in files.items() if p in failed]  # fmt: skip
+        runs.write_jsonl(folder / FAILURES, rows)
+        if len(rows) > _FAILED_SHARE * len(files):
             raise UserError(
-                f"{len(failures)} of {len(lines)} clips failed, more than the allowed "
-                f"{_FAILED_SHARE:.0%}, first {failures[0]['id']!r}: {failures[0]['reason']}; all "
-                f"are in {folder / FAILURES}; run again to ask for them again"
+                f"{len(rows)} of {len(files)} clips failed, more than the allowed "
+                f"{_FAILED_SHARE:.0%}, first {rows[0]['id']!r}: {rows[0]['reason']}; all are in "
+                f"{folder / FAILURES}; run again to ask for them again"
             )
         splits: dict[str, list[Clip]] = {split: [] for split in texts}
-        for path, clip in lines:
+        for clip, path in files.items():
             if path not in failed:
                 target = folder / folder_of(clip.split) / clip.file_name
                 target.parent.mkdir(exist_ok=True)
@@ -85,37 +80,28 @@ def speech(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> runs.StageRes
                 splits[clip.split].append(clip)
         write_splits(folder, splits)
 
-    asked = runs.digest([[path.stem, clip.model_dump(mode="json")] for path, clip in lines])
-    return runs.stage("speech", cfg.profile, {"clips": asked}, make)
+    asked = [[path.stem, clip.model_dump(mode="json")] for clip, path in files.items()]
+    return runs.stage("speech", cfg.profile, {"clips": runs.digest(asked)}, make)
 
 
-def voices(named: str) -> dict[str, str | None]:
-    """Gender, if known, by id of the voices that a parameter names.
-
-    Args:
-        named: `premade`, or ids with commas between, each perhaps with `:female` or `:male`.
-
-    Raises:
-        UserError: it is neither.
+def voices(named: str) -> dict[str, str]:
+    """Gender, if known, by id of voices: `premade`, or as in `id1, id2:female, id3:male`.
 
     >>> voices("one:female, two")
-    {'one': 'female', 'two': None}
+    {'one': 'female', 'two': ''}
     """
-    if named == "premade":
-        return {**PREMADE}
-    found: dict[str, str | None] = {}
-    for part in named.split(","):
-        name, _, gender = part.strip().partition(":")
-        if not name.isalnum() or gender not in ("", "female", "male"):
-            raise UserError(f"voices holds {part!r}: write premade, or id, id:female or id:male")
-        found[name] = gender or None
-    return found
+    pairs = (part.strip().partition(":") for part in named.split(","))
+    return PREMADE if named == "premade" else {name: gender for name, _, gender in pairs}
 
 
-def _cast(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> list[Line]:
-    """Give every script a voice: all in random order, then all again (the note's section 3)."""
+def _cast(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> dict[Clip, Path]:
+    """Give every script a voice: all in random order, then all again (the note's section 3).
+
+    Returns:
+        Clips, not yet measured, and where their bought audio lies or will lie.
+    """
     genders = voices(cfg.voices)
-    lines: list[Line] = []
+    files = {}
     for split, scripts in texts.items():
         rng, turn = random.Random(f"evoxtral cast {cfg.seed} {split}"), []
         for script in scripts:
@@ -124,66 +110,61 @@ def _cast(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> list[Line]:
             request = {"provider": "elevenlabs", "format": _FORMAT, "text": script.tagged_text,
                        "voice": voice, "model": cfg.speech_model, "stability": cfg.stability,
                        "seed": None, "language": None}  # fmt: skip
-            path = bought(_KIND, runs.digest(request), ".flac")
-            lines.append((path, spoken(script, split, voice, genders[voice])))
-    return lines
+            clip = spoken(script, split, voice, genders[voice] or None)
+            files[clip] = bought(_KIND, runs.digest(request), ".flac")
+    return files
 
 
-def _buy(cfg: DataMix, lines: Sequence[Line]) -> dict[Path, str]:
+def _buy(cfg: DataMix, files: Mapping[Clip, Path]) -> dict[Path, str]:
     """Ask for all audio that is not there; why it is still missing, by its path."""
-    missing = {path: clip for path, clip in lines if not path.exists()}
-    paid = sum(path not in missing for path, _ in lines)
+    missing = {path: clip for clip, path in files.items() if not path.exists()}
+    paid = sum(path not in missing for path in files.values())
     characters = sum(len(clip.tagged_text) for clip in missing.values())
     if characters > cfg.allow_characters:
         price = f", {characters * cfg.speech_price / 1e6:,.2f} in money"
         raise UserError(
-            f"{len(lines)} clips, {paid} of them paid for already; {len(missing)} requests left "
+            f"{len(files)} clips, {paid} of them paid for already; {len(missing)} requests left "
             f"({characters:,} characters{price if cfg.speech_price else ''}): set "
             f"allow_characters to {characters} to spend them (it is {cfg.allow_characters}; "
             "nothing was spent)"
         )
-    failed: dict[Path, str] = {}
-    if missing:
-        check_url(cfg.speech_url)
-        # A request that broke off or timed out may have been billed: not asked again.
-        retry = Retry(RETRIES, read=False, allowed_methods=None, status_forcelist=_BUSY,
-                      backoff_factor=1, raise_on_status=False)  # fmt: skip
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=cfg.concurrency, max_retries=retry)
-        with (
-            requests.Session() as session,
-            ThreadPoolExecutor(cfg.concurrency) as pool,
-            progress(len(lines), "speech", unit="clip", done=paid) as bar,
-        ):
-            session.headers["xi-api-key"] = read_key("ELEVENLABS_API_KEY")
-            session.mount(cfg.speech_url, adapter)
-            faults = pool.map(partial(_fetch, cfg, session), missing, missing.values())
-            for path, fault in zip(missing, faults, strict=True):
-                bar.update(not fault)
-                if fault:
-                    failed[path] = fault
-    return failed
+    if not missing:
+        return {}
+    url, key = check_url(cfg.speech_url), read_key("ELEVENLABS_API_KEY")
+    # A request that broke off or timed out may have been billed: not asked again.
+    retry = Retry(RETRIES, read=False, allowed_methods=None, status_forcelist=_BUSY,
+                  backoff_factor=1, raise_on_status=False)  # fmt: skip
+    with (
+        requests.Session() as session,
+        ThreadPoolExecutor(cfg.concurrency) as pool,
+        progress(len(files), "speech", unit="clip", done=paid) as bar,
+    ):
+        session.headers["xi-api-key"] = key
+        session.mount(url, HTTPAdapter(pool_maxsize=cfg.concurrency, max_retries=retry))
+        faults = {}
+        for path, fault in pool.map(partial(_fetch, cfg, session), missing, missing.values()):
+            bar.update(not fault)
+            faults[path] = fault
+    return {path: fault for path, fault in faults.items() if fault}
 
 
-def _fetch(cfg: DataMix, session: requests.Session, path: Path, clip: Clip) -> str:
-    """Buy the audio of a clip, which is on disk when this returns; or why there is none.
+def _fetch(cfg: DataMix, session: requests.Session, path: Path, clip: Clip) -> tuple[Path, str]:
+    """Buy the audio of a clip: its path, and why it is not there, empty if it is.
 
     Raises:
         UserError: every other request would be refused too.
     """
+    body = {"text": clip.tagged_text, "model_id": cfg.speech_model,
+            "voice_settings": {"stability": cfg.stability}}  # fmt: skip
     try:
         reply = session.post(
-            f"{cfg.speech_url}/v1/text-to-speech/{clip.voice}",
-            params={"output_format": _FORMAT},
-            json={
-                "text": clip.tagged_text,
-                "model_id": cfg.speech_model,
-                "voice_settings": {"stability": cfg.stability},
-            },
+            f"{cfg.speech_url}/v1/text-to-speech/{clip.voice}?output_format={_FORMAT}",
+            json=body,
             timeout=TIMEOUT,
             allow_redirects=False,  # which would carry the key to another host
         )
     except requests.RequestException as error:
-        return one_line(error)
+        return path, one_line(error)
     if reply.status_code != 200:
         reason = one_line(f"HTTP {reply.status_code}: {reply.text or 'no reason given'}")
         if reply.status_code in _NO_SERVICE:
@@ -191,12 +172,12 @@ def _fetch(cfg: DataMix, session: requests.Session, path: Path, clip: Clip) -> s
                 f"ElevenLabs refuses to serve: {reason}; check key and credit, then run again: "
                 "what was bought is kept"
             )
-        return reason
+        return path, reason
     pcm = reply.content[: len(reply.content) // 2 * 2]
     samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
     seconds = len(samples) / SAMPLE_RATE
     least = len(tags.strip_tags(clip.tagged_text).split()) / _FASTEST
     if seconds <= least:
-        return f"truncated: {seconds:.2f} s cannot hold its words, which take {least:.2f} s"
+        return path, f"truncated: {seconds:.2f} s cannot hold its words, which take {least:.2f} s"
     write_audio(path, samples)
-    return ""
+    return path, ""

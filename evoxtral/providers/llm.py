@@ -14,7 +14,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -55,7 +55,7 @@ _STRATA = {name: range(*bounds) for name, bounds in zip(DENSITY, _BOUNDS, strict
 _MIDDLE = {name: (low + high) / 2 for name, (_, low, high) in DENSITY.items()}
 _PLAIN, *_TAGGED = DENSITY
 _OFTEN = sum(FREQUENT[:2]) / 2  # share of tagged scripts with a pause, and with CAPS
-_DIRECTION = re.compile(r"[()*_{}<>]|^[A-Z][a-z]+:|^[\"“]")
+_DIRECTION = re.compile(r"[()*_{}<>\d]|^[A-Z][a-z]+:|^[\"“]")
 _JINJA = Environment(trim_blocks=True, lstrip_blocks=True)
 _PROMPTS = {
     name: _JINJA.from_string(text)
@@ -79,17 +79,14 @@ class _Vote(BaseModel):
 
 @dataclass(frozen=True)
 class Brief:
-    """An order for scripts of `fewest` to `most` tags.
-
-    Each has all `required` tags, none to `avoid`, and with `emphasis` a word in capitals.
-    """
+    """An order for scripts that have a number of tags, all `required` and none to `avoid`."""
 
     number: int  # from 0, unique in a run
-    fewest: int
+    fewest: int  # tags
     most: int
     required: tuple[str, ...]
     avoid: tuple[str, ...]
-    emphasis: bool
+    emphasis: bool  # each has a word in capitals
     domain: str
     examples: tuple[str, ...]
 
@@ -97,10 +94,9 @@ class Brief:
 def written(cfg: DataMix, released: Sequence[Script]) -> Path:
     """The scripts of a language model, in the format of the released ones.
 
-    As many as training, validation and test ask for, steered to the composition note's targets.
-    The released training scripts that keep to the vocabulary are the examples to start from;
-    nothing near them, or near the released validation and test scripts, comes again. What was
-    not accepted lies beside them in `rejects.jsonl`.
+    As many as training, validation and test ask for. The released training scripts that keep to
+    the vocabulary are the examples to start from; nothing near any released script comes again.
+    What was not accepted lies beside them in `rejects.jsonl`.
 
     Raises:
         UserError: more would have to be paid for than is allowed, the provider does not serve, or
@@ -108,10 +104,9 @@ def written(cfg: DataMix, released: Sequence[Script]) -> Path:
     """
     if not cfg.script_model:
         raise UserError("script_model is empty: give the id of the model that writes the scripts")
-    known = scripts.split_released(released)
-    seeds = [row.tagged_text for row in known.pop("train")]
-    seeds = [text for text in seeds if {*tags.find_tags(text)} <= {*tags.TAGS}]
-    exclude = [row.tagged_text for rows in known.values() for row in rows]
+    train = [row.tagged_text for row in scripts.split_released(released)["train"]]
+    seeds = [text for text in train if {*tags.find_tags(text)} <= {*tags.TAGS}]
+    exclude = [row.tagged_text for row in released]
     count = cfg.train + cfg.validation + cfg.test
     order = {"model": cfg.script_model, "scripts": count, "seed": cfg.seed, "votes": cfg.votes,
              "given": runs.digest([seeds, exclude])}  # fmt: skip
@@ -142,12 +137,8 @@ class _Writer:
         self.client = _client(cfg) if cfg.allow_requests else None
 
     def round(self, folder: Path) -> int:
-        """Plan, ask, judge; scripts gained.
-
-        Raises:
-            UserError: see `written`.
-        """
-        before, briefs = len(self.accepted), self._plan()
+        """Plan, ask, judge; scripts gained."""
+        before, briefs = len(self.accepted), list(self._plan())
         with ThreadPoolExecutor(self.cfg.concurrency) as pool:
             drafts = self._drafts(briefs, list(pool.map(self._write, briefs)))
             scores = list(pool.map(self._score, [text for _, text in drafts]))
@@ -170,18 +161,45 @@ class _Writer:
             )
         return gained
 
-    def _plan(self) -> list[Brief]:
+    def _plan(self) -> Iterator[Brief]:
         """The briefs that are due, each as if those before it had brought what they ask for."""
-        have = tally(self.accepted)
-        texts = [*self.seeds, *(row["tagged_text"] for row in self.accepted)]
-        briefs = []
-        for k in range(math.ceil(min(ROUND, self.count - len(self.accepted)) / ROWS)):
-            brief = next_brief(have, self.briefs + k, texts, self.cfg.seed)
+        have: Counter[str] = Counter()  # scripts by stratum, domain and tag, and with CAPS
+        for row in self.accepted:
+            names = tags.find_tags(row["tagged_text"])
+            caps = names and tags.emphasis_words(tags.strip_tags(row["tagged_text"]))
+            have.update({_stratum(len(names)), row["domain"], *names, *["CAPS"][: len(caps)]})
+        due = min(ROUND, self.count - len(self.accepted))
+        for k in range(math.ceil(due / ROWS)):
+            brief = self._next_brief(have, self.briefs + k)
             caps = ["CAPS"] if brief.emphasis else []
             ordered = [_stratum(brief.fewest), brief.domain, *brief.required, *caps]
             have.update(dict.fromkeys(ordered, ROWS))
-            briefs.append(brief)
-        return briefs
+            yield brief
+
+    def _next_brief(self, have: Counter[str], number: int) -> Brief:
+        """Order what is furthest behind, of the strata first and then of the tags."""
+        rng = random.Random(f"evoxtral briefs {self.cfg.seed} {number}")
+        size = sum(have[name] for name in DENSITY) + ROWS
+        stratum = max(DENSITY, key=lambda name: _MIDDLE[name] * size - have[name])
+        fewest, most = _STRATA[stratum][0], _STRATA[stratum][-1]
+        # A set should hold at least the tag's share of tagged scripts, and its part of 40 in 800.
+        tagged, part = size * (1 - _MIDDLE[_PLAIN]), min(1.0, size / _REFERENCE_SIZE)
+        least = {tag: MINIMUMS.get(tag, FREQUENT)[0] * tagged for tag in tags.TAGS}
+        full = {tag: have[tag] / max(least[tag], EXAMPLES_PER_TAG * part) for tag in tags.TAGS}
+        order = sorted(tags.TAGS, key=lambda tag: (min(full[tag], 1), rng.random()))
+        required = tuple(order[: min(fewest, 3)])
+        often = _OFTEN * sum(have[name] for name in _TAGGED)
+        texts = [*self.seeds, *(row["tagged_text"] for row in self.accepted)]
+        return Brief(
+            number=number,
+            fewest=fewest,
+            most=most,
+            required=required,
+            avoid=("pause",) if have["pause"] > often and "pause" not in required else (),
+            emphasis=fewest > 0 and have["CAPS"] < often,
+            domain=min(DOMAINS, key=lambda name: (have[name], rng.random())),
+            examples=tuple(rng.sample(texts, min(EXAMPLES, len(texts)))),
+        )
 
     def _write(self, brief: Brief) -> _Scripts | str:
         """Ask for the scripts of a brief."""
@@ -205,7 +223,7 @@ class _Writer:
                     self._reject(brief, text, reason)
                 else:
                     drafts.append((brief, text))
-        existing = [*self.exclude, *self.seeds, *(row["tagged_text"] for row in self.accepted)]
+        existing = [*self.exclude, *(row["tagged_text"] for row in self.accepted)]
         near = near_existing([text for _, text in drafts], existing)
         for k in sorted(near):
             self._reject(*drafts[k], "too near a script that exists")
@@ -223,16 +241,14 @@ class _Writer:
         self.rejects.append({"brief": brief.number, "text": text, "reason": reason})
 
     def _ask(self, system: str, user: str, form: type[Form], number: int) -> Form | str:
-        """What the model wrote, or why it cannot be used; `number` tells equal messages apart.
-
-        Raises:
-            UserError: there is no reply, or no request is allowed any more.
-        """
-        roles = {"system": system, "user": user}
+        """What the model wrote, or why it cannot be used; `number` tells equal messages apart."""
         schema = {"name": form.__name__, "strict": True, "schema": form.model_json_schema()}
         request = {
             "model": self.cfg.script_model,
-            "messages": [{"role": role, "content": said} for role, said in roles.items()],
+            "messages": [
+                {"role": "system", "content": system},
+                {"role": "user", "content": user},
+            ],
             "temperature": 1.0,
             "max_completion_tokens": 2000,
             "response_format": {"type": "json_schema", "json_schema": schema},
@@ -290,50 +306,6 @@ def _buy(client: Any, request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def next_brief(have: Counter[str], number: int, texts: Sequence[str], seed: int) -> Brief:
-    """Order what is furthest behind, of the strata first and then of the tags.
-
-    Args:
-        have: scripts so far (`tally`), with what has been ordered.
-        number: of the brief; with `seed` it decides all that is random.
-        texts: to draw examples from.
-        seed: of the run.
-    """
-    rng = random.Random(f"evoxtral briefs {seed} {number}")
-    size = sum(have[name] for name in DENSITY) + ROWS
-    stratum = max(DENSITY, key=lambda name: _MIDDLE[name] * size - have[name])
-    fewest, most = _STRATA[stratum][0], _STRATA[stratum][-1]
-    # What a set should hold at least: the tag's share of tagged scripts, its part of 40 in 800.
-    tagged, part = size * (1 - _MIDDLE[_PLAIN]), min(1.0, size / _REFERENCE_SIZE)
-    wanted = {
-        tag: max(MINIMUMS.get(tag, FREQUENT)[0] * tagged, EXAMPLES_PER_TAG * part)
-        for tag in tags.TAGS
-    }
-    order = sorted(tags.TAGS, key=lambda tag: (min(have[tag] / wanted[tag], 1), rng.random()))
-    required = tuple(order[: min(fewest, 3)])
-    often = _OFTEN * sum(have[name] for name in _TAGGED)
-    return Brief(
-        number=number,
-        fewest=fewest,
-        most=most,
-        required=required,
-        avoid=("pause",) if have["pause"] > often and "pause" not in required else (),
-        emphasis=fewest > 0 and have["CAPS"] < often,
-        domain=min(DOMAINS, key=lambda name: (have[name], rng.random())),
-        examples=tuple(rng.sample(texts, min(EXAMPLES, len(texts)))),
-    )
-
-
-def tally(rows: Sequence[dict[str, Any]]) -> Counter[str]:
-    """Scripts by stratum, by domain, by tag, and with CAPS where there is a tag, as in the note."""
-    have: Counter[str] = Counter()
-    for row in rows:
-        names = tags.find_tags(row["tagged_text"])
-        caps = names and tags.emphasis_words(tags.strip_tags(row["tagged_text"]))
-        have.update({_stratum(len(names)), row["domain"], *names, *(["CAPS"] if caps else [])})
-    return have
-
-
 def _stratum(number: int) -> str:
     return next(name for name, numbers in _STRATA.items() if number in numbers)
 
@@ -345,19 +317,18 @@ def _listed(names: Sequence[str]) -> str:
 def fault(text: str, brief: Brief) -> str:
     """Why a script does not fulfil its brief, the plainest reason first; empty if it does."""
     plain, names = tags.strip_tags(text), re.findall(r"\[(.*?)\]", text)
-    words, number = len(plain.split()), len(names)
+    number, words = len(names), len(plain.split())
+    strange = ({*names} - {*tags.TAGS}) | ({*names} & {*brief.avoid})
     checks = {
         "broken brackets": not tags.is_balanced(text),
-        "more than what is spoken and tags in square brackets": _DIRECTION.search(plain),
-        "numbers are written as words": re.search(r"\d", plain),
+        "more than spoken words, and tags in square brackets": _DIRECTION.search(plain),
         f"{words} words: {WORDS[0]} to {WORDS[1]} are wanted": not WORDS[0] <= words <= WORDS[1],
         "no word in CAPITALS": brief.emphasis and not tags.emphasis_words(plain),
-        "a tag that is none of ours, in lower case": {*names} - {*tags.TAGS},
         f"{number} tags: {brief.fewest} to {brief.most} are wanted": (
             not brief.fewest <= number <= brief.most
         ),
-        "a tag is missing": {*brief.required} - {*names},
-        "a tag is not wanted": {*brief.avoid} & {*names},
+        "tags that are not wanted, or not in lower case": strange,
+        "tags are missing": {*brief.required} - {*names},
     }
     return next((reason for reason, wrong in checks.items() if wrong), "")
 
