@@ -20,7 +20,6 @@ from evoxtral import UserError, metrics, params, processes, runs, stats, tags
 from evoxtral.metrics import Evaluation, Metric
 from evoxtral.paper import scientific
 from evoxtral.params import Benchmark, Raft, Sft
-from evoxtral.predictions import read_predictions
 from evoxtral.tracking import tracker
 
 if TYPE_CHECKING:
@@ -312,10 +311,11 @@ def measure(cfg: Benchmark) -> Measured | None:
 
 
 def _predicted(cfg: Benchmark, setup: Setup, split: str) -> list[str] | None:
+    from evoxtral.pipeline import read_predictions
+
     if not cfg.predictions:
         return None
-    rows = read_predictions(runs.named(cfg.predictions), [c.id for c in setup.clips(split)])
-    return [row.text for row in rows]
+    return read_predictions(runs.named(cfg.predictions), [c.id for c in setup.clips(split)])
 
 
 def _split(

@@ -1,9 +1,7 @@
 """Decode completions: prefill once per clip, fork it k-fold, drop what has ended.
 
 Every row draws its random numbers from its own seed, so a completion depends on (seed, clip,
-index) and on nothing else that is in the batch, up to the rounding of batched arithmetic. Greedy
-transcripts of many clips are made in batches of like length; of several processes each decodes
-whole batches of one plan, and all get all transcripts.
+index) and on nothing else that is in the batch, up to the rounding of batched arithmetic.
 """
 
 from __future__ import annotations
@@ -27,9 +25,6 @@ _DROP_AT = 0.25
 
 _PREFILLED_AT_ONCE = 16  # clips, on a processor: what they take stays in its cache
 
-Batch = tuple[int, ...]
-"""Row numbers of the clips decoded together."""
-
 
 @dataclass(frozen=True)
 class Decoding:
@@ -46,12 +41,17 @@ class Decoding:
     top_p: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Decoded:
     """One completion: its tokens without the end, and whether it came to its end."""
 
     ids: list[int]
     finished: bool
+
+    def row(self, prompter: Prompter) -> dict[str, object]:
+        """As files hold it."""
+        text = prompter.text(self.ids)
+        return {"text": text, "tokens": len(self.ids), "finished": self.finished}
 
 
 @torch.inference_mode()
@@ -62,23 +62,19 @@ def decode(
     settings: Decoding,
     eos: int,
     seeds: Sequence[Sequence[Collection[int] | int]] = (),
-    k: int = 1,
 ) -> list[list[Decoded]]:
-    """Completions of a batch of clips that share one prompt.
+    """Completions of each clip of a batch that shares one prompt.
 
     Args:
         model: a Voxtral, with merged or attached adapters.
-        prompt: token ids of the request, the same for all clips of the batch.
+        prompt: token ids of the request.
         features: what the model's encoder takes, all windows of all clips, clip by clip.
         settings: greedy or sampled.
         eos: id that ends a completion.
-        seeds: what seeds each completion's random numbers, shape (clips, k); greedy needs none.
-        k: completions per clip.
-
-    Returns:
-        For each clip, its k completions.
+        seeds: what seeds each completion's random numbers, shape (clips, k); without any each
+            clip has one.
     """
-    limit = settings.max_new_tokens
+    limit, k = settings.max_new_tokens, len(seeds[0]) if seeds else 1
     if settings.temperature:
         own = [np.random.default_rng(seed).random(limit) for row in seeds for seed in row]
         draws = torch.from_numpy(np.stack(own))
@@ -95,7 +91,7 @@ def decode(
             chosen = logits.argmax(dim=-1)
         for place, token in zip(places, chosen.tolist(), strict=True):
             if token == eos:
-                made[place] = Decoded(made[place].ids, finished=True)
+                made[place].finished = True
             elif not made[place].finished:
                 made[place].ids.append(token)
         alive = [row for row, place in enumerate(places) if not made[place].finished]
@@ -137,15 +133,12 @@ def _prefilled(
 
 
 def sample(logits: Tensor, uniform: Tensor, settings: Decoding) -> Tensor:
-    """Draw one token per row by inverting the cumulative distribution.
+    """Draw one token id per row by inverting the cumulative distribution.
 
     Args:
         logits: shape (rows, vocabulary), float32.
         uniform: a random number in [0, 1) per row.
         settings: temperature above 0, and top_p.
-
-    Returns:
-        Token ids, shape (rows,).
     """
     probabilities = (logits / settings.temperature).softmax(dim=-1).double()
     ordered, ids = probabilities.sort(dim=-1, descending=True, stable=True)
@@ -158,7 +151,9 @@ def sample(logits: Tensor, uniform: Tensor, settings: Decoding) -> Tensor:
     return ids.gather(1, place)[:, 0]
 
 
-def plan_batches(windows: Sequence[int], seconds: Sequence[float], size: int) -> list[Batch]:
+def plan_batches(
+    windows: Sequence[int], seconds: Sequence[float], size: int
+) -> list[tuple[int, ...]]:
     """Group clips that take equally many windows, long with long, so that few rows wait.
 
     Args:
@@ -167,7 +162,7 @@ def plan_batches(windows: Sequence[int], seconds: Sequence[float], size: int) ->
         size: most clips of a batch.
 
     Returns:
-        Row numbers, each once; the longest clips first, so that a lack of memory shows at once.
+        Row numbers, the longest clips first, so that a lack of memory shows at once.
     """
     order = sorted(range(len(windows)), key=lambda i: (-windows[i], -seconds[i], i))
     alike = [tuple(rows) for _, rows in groupby(order, key=lambda i: windows[i])]
@@ -185,23 +180,25 @@ def transcribe(
 ) -> list[Decoded]:
     """Greedy transcripts, one per clip, in the clips' order.
 
+    Of several processes each decodes whole batches of one plan, and all get all transcripts.
+
     Args:
-        model: reads cached features (`model.read_cached`).
+        model: reads what `features` are (`model.read_cached`).
         prompter: of the same base.
         features: of the clips.
         seconds: their durations.
         max_new_tokens: most tokens of a transcript.
         batch: clips decoded together. A processor has a batch on each of its threads.
-        what: named in the progress bar; None shows none, inside other work that has its own.
+        what: named in the progress bar; None shows none.
     """
     made: dict[int, Decoded] = {}
     settings = Decoding(max_new_tokens)
     mine = processes.share(plan_batches(features.windows, seconds, batch))
 
-    def hear(rows: Batch) -> list[Decoded]:
+    def hear(rows: tuple[int, ...]) -> list[list[Decoded]]:
         heard = torch.cat([features[i] for i in rows])
         prompt = prompter.prompt(features.windows[rows[0]])
-        return [own for [own] in decode(model, prompt, heard, settings, prompter.eos)]
+        return decode(model, prompt, heard, settings, prompter.eos)
 
     clips = sum(map(len, mine))
     with (
@@ -209,7 +206,7 @@ def transcribe(
         side_by_side(next(model.parameters()).device) as pool,
     ):
         for rows, texts in zip(mine, pool.map(hear, mine), strict=True):
-            made |= dict(zip(rows, texts, strict=True))
+            made |= {row: text for row, [text] in zip(rows, texts, strict=True)}
             bar.update(len(rows))
     everything = {i: one for share in processes.gather(made) for i, one in share.items()}
-    return [everything[i] for i in range(len(features))]
+    return [everything[i] for i in range(len(seconds))]

@@ -21,7 +21,7 @@ def _sft(cfg: Sft) -> None:
     for split in (setup.headline, setup.balanced):
         pipeline.evaluate(setup, split, systems)
     for split in (TRAIN, setup.balanced):
-        setup.features(split)
+        setup.heard(split)
 
 
 def _raft(cfg: Raft) -> None:

@@ -1,53 +1,43 @@
-"""What 02 to 04 stand on: clips, a base, what it hears; transcripts; supervised fine-tuning.
+"""What 02 to 04 stand on: clips, a base, what it hears; transcripts; fine-tuning.
 
-Setup holds the clips and the base model. Each other function here is a stage, or shows one.
+`Setup` holds the clips and the base model. Each other function is a stage, or shows one.
 """
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
 import pandas as pd
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from transformers import VoxtralForConditionalGeneration
 
-from evoxtral import UserError, metrics, model, params, processes, runs, tags, train
+from evoxtral import UserError, metrics, model, params, processes, runs, tags
 from evoxtral.clips import Clip, Dataset, to_mp3
-from evoxtral.decode import Decoding, decode, transcribe
+from evoxtral.decode import transcribe
 from evoxtral.metrics import Evaluation
 from evoxtral.mix import balance
 from evoxtral.mix.source import TRAIN, Source, open_clips
-from evoxtral.model import (
-    Features,
-    Listened,
-    LogMels,
-    LoraShape,
-    Prompter,
-    Voxtral,
-    arithmetic,
-    device,
-)
+from evoxtral.model import Listened, LogMels, LoraShape, Prompter, Voxtral
 from evoxtral.params import DataMix, FineTuning, Sft
-from evoxtral.predictions import Prediction, write_predictions
 from evoxtral.tracking import log_adapter, tracker
-from evoxtral.train import ADAPTER, Examples, Tuned, Watched, finetune, read_log
+from evoxtral.train import ADAPTER, Examples, Tuned, finetune, read_log
 
 TOKEN_MARGIN = 1.5
 """A transcript may be this much longer, in tokens, than the longest one of the training split."""
 
-HEADLINE = ("natural", "test")
-"""Splits for the headline numbers: the first that the data has."""
-
 VALIDATION, PLAIN = "validation", "plain_val"
-CODE = ("evoxtral.metrics", "evoxtral.model", "evoxtral.decode", "evoxtral.tags", "evoxtral.train")
-"""Modules that decide an adapter, besides this one."""
 
-_PREDICTIONS = "predictions.jsonl"
+_CODE = ("evoxtral.metrics", "evoxtral.model", "evoxtral.decode", "evoxtral.tags")
+_CODE += ("evoxtral.train", "evoxtral.pipeline")
+_PREDICTIONS, _TARGETS = "predictions.jsonl", "targets.jsonl"
 _TRACKED = 8  # clips whose transcripts the tracker gets
 _FREE = {"checkpointing", "decode_batch", "device", "micro_batch", "profile", "tracker"}
 """Parameters that change how fine-tuning runs, not what it learns."""
@@ -55,13 +45,7 @@ _FREE = {"checkpointing", "decode_batch", "device", "micro_batch", "profile", "t
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """Clips and the base model.
-
-    Attributes:
-        cfg: of the notebook: base, device, profile.
-        mix_cfg: of `01_data_mix.ipynb` in the same profile.
-        source: its clips.
-    """
+    """The base and device that a notebook names, and the clips of 01 in the same profile."""
 
     cfg: FineTuning
     mix_cfg: DataMix
@@ -70,7 +54,6 @@ class Setup:
     @property
     def sounds(self) -> Dataset:
         """The dataset that reads the clips' audio."""
-        assert self.source.clips is not None
         return self.source.clips
 
     @cached_property
@@ -93,63 +76,43 @@ class Setup:
         """Makes the base's inputs."""
         return Prompter(self.base)
 
-    def clips(self, split: str) -> Sequence[Clip]:
-        """Clips of a split.
-
-        Raises:
-            UserError: the data has no such split.
-        """
-        if not self.has(split):
-            found = ", ".join(self.source.splits)
-            raise UserError(f"the data has no split {split!r}: it has {found}")
-        return self.source.splits[split]
-
-    def has(self, split: str) -> bool:
-        """Whether the data has such a split."""
-        return bool(self.source.splits.get(split))
-
-    @property
-    def headline(self) -> str:
-        """The split for the headline numbers.
-
-        Raises:
-            UserError: there is no test split.
-        """
-        found = [name for name in HEADLINE if self.has(name)]
-        if not found:
-            raise UserError(f"the data has no test split: name one {' or '.join(HEADLINE)}")
-        return found[0]
-
-    @property
-    def balanced(self) -> str:
-        """The split in which rare tags can be judged; the headline split where there is none."""
-        return "balanced" if self.has("balanced") else self.headline
-
-    def features(self, split: str) -> Features:
-        """What the base's encoder hears in a split, from the cache."""
-        return model.cache_features(
-            self.base, self.clips(split), self.sounds, self.cfg.profile, split
-        )
-
-    def heard(self, split: str, *, encoder_learns: bool) -> Listened:
-        """What a split is to a model: cached features, or log-mels if its encoder has adapters."""
-        if encoder_learns:
-            return LogMels(self.sounds, self.clips(split), self.prompter)
-        return self.features(split)
-
     @cached_property
     def max_new_tokens(self) -> int:
         """Most tokens of a transcript: the longest of the training split, with a margin."""
         longest = max(len(self.prompter.target(clip.tagged_text)) for clip in self.clips(TRAIN))
         return math.ceil(TOKEN_MARGIN * longest)
 
+    def has(self, split: str) -> bool:
+        """Whether the data has such a split."""
+        return bool(self.source.splits.get(split))
+
+    def clips(self, split: str) -> Sequence[Clip]:
+        """Clips of a split; a `UserError` where the data has none."""
+        if not self.has(split):
+            found = ", ".join(self.source.splits)
+            raise UserError(f"the data has no split {split!r}: it has {found}")
+        return self.source.splits[split]
+
+    @property
+    def headline(self) -> str:
+        """The split for the headline numbers: the natural test set, or the test set."""
+        return "natural" if self.has("natural") else "test"
+
+    @property
+    def balanced(self) -> str:
+        """The split in which rare tags can be judged; the headline split where there is none."""
+        return "balanced" if self.has("balanced") else self.headline
+
+    def heard(self, split: str, *, encoder_learns: bool = False) -> Listened:
+        """What a split is to a model: cached features, or log-mels if its encoder has adapters."""
+        clips, sounds = self.clips(split), self.sounds
+        if encoder_learns:
+            return LogMels(lambda i: sounds.audio(clips[i]), len(clips), self.prompter)
+        return model.cache_features(self.base, clips, sounds, self.cfg.profile, split)
+
 
 def open_setup(cfg: FineTuning) -> Setup:
-    """Build or reuse the clips of the profile.
-
-    Raises:
-        UserError: the profile's data has no sound, or the base cannot be loaded.
-    """
+    """Build or reuse the clips of the profile; a `UserError` where its data has no sound."""
     mix_cfg = params.profile(DataMix, cfg.profile)
     return Setup(cfg, mix_cfg, open_clips(mix_cfg))
 
@@ -162,10 +125,22 @@ def listener(
 ) -> tuple[VoxtralForConditionalGeneration, Listened]:
     """A system ready to decode a split: its model, adapter merged, and what it is fed."""
     learnt = adapter is not None and model.shape_of(adapter).encoder_lora
-    base = setup.fresh().model
-    base = base if learnt else model.read_cached(base)
-    heard = setup.heard(split, encoder_learns=learnt)
-    return model.merge(base, adapter) if adapter else base, heard
+    system = setup.fresh().model
+    if not learnt:
+        system = model.read_cached(system)
+    if adapter:
+        system = model.merge(system, adapter)
+    return system, setup.heard(split, encoder_learns=learnt)
+
+
+def decoding_key(setup: Setup, clips: Sequence[Clip], adapter: Path | None) -> dict[str, object]:
+    """What decides what a system writes of clips, besides how tokens are chosen and batched."""
+    return {
+        "base": setup.base.digest,
+        "adapter": model.adapter_digest(adapter) if adapter else "",
+        "clips": model.clips_digest(clips),
+        "max_new_tokens": setup.max_new_tokens,
+    }
 
 
 def transcripts(setup: Setup, split: str, adapter: Path | None = None) -> list[str]:
@@ -173,35 +148,58 @@ def transcripts(setup: Setup, split: str, adapter: Path | None = None) -> list[s
 
     Decoding is greedy, in float32 on a CPU, with the adapter, if any, merged into the weights.
     """
-    clips = setup.clips(split)
-    limit, batch = setup.max_new_tokens, setup.cfg.decode_batch
-    key = {
-        "base": setup.base.digest,
-        "adapter": model.adapter_digest(adapter) if adapter else "",
-        "clips": clips_digest(clips),
-        "max_new_tokens": limit,
-        "batch": batch,
-    }
+    clips, batch = setup.clips(split), setup.cfg.decode_batch
 
     def make(folder: Path) -> None:
-        system, features = listener(setup, split, adapter)
-        seconds = [clip.seconds or 0.0 for clip in clips]
-        heard = transcribe(system, setup.prompter, features, seconds, limit, batch, split)
-        rows = [
-            Prediction(clip.id, setup.prompter.text(one.ids), len(one.ids), one.finished)
-            for clip, one in zip(clips, heard, strict=True)
-        ]
+        system, heard = listener(setup, split, adapter)
+        seconds, limit = [clip.seconds or 0.0 for clip in clips], setup.max_new_tokens
+        made = transcribe(system, setup.prompter, heard, seconds, limit, batch, split)
         if processes.is_main():
-            write_predictions(folder / _PREDICTIONS, rows)
+            rows = zip(clips, made, strict=True)
+            written = ({"id": clip.id} | one.row(setup.prompter) for clip, one in rows)
+            runs.write_jsonl(folder / _PREDICTIONS, written)
 
+    key = decoding_key(setup, clips, adapter) | {"batch": batch}
     code = ("evoxtral.model", "evoxtral.decode")
     made = runs.stage("transcripts", setup.cfg.profile, key, make, code=code, together=True)
     return [row["text"] for row in runs.read_jsonl(made.path / _PREDICTIONS)]
 
 
-def clips_digest(clips: Sequence[Clip]) -> str:
-    """Digest of clips' ids and audio, in their order."""
-    return runs.digest([[clip.id, clip.sha256] for clip in clips])
+class Prediction(BaseModel):
+    """What a system wrote for one clip; other fields of a file's row are ignored."""
+
+    id: str
+    text: str = Field(max_length=20_000)  # edit distance grows with its square
+
+
+def read_predictions(path: Path | str, ids: Collection[str]) -> list[str]:
+    """The texts of a file written elsewhere, exactly one for each id, in the order of `ids`.
+
+    A clip left out would cost nothing, so such a file is refused.
+
+    Raises:
+        UserError: there is no such file, a row is no prediction, or an id has none, two, or is
+            not known.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"cannot read {path}: there is no such file")
+    rows = list(runs.read_jsonl(path))
+    try:
+        made = TypeAdapter(list[Prediction]).validate_python(rows, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        row, field = first["loc"]
+        raise UserError(f"{path}, row {row + 1}: {field}: {first['msg']}") from error
+    found = Counter(one.id for one in made)
+    for name in (*found, *ids):
+        if found[name] != (name in ids):
+            why = f"has {found[name]} lines" if name in ids else "is not in the split"
+            raise UserError(
+                f"{path}: clip {name!r:.60} {why}; give one line for each of the split's "
+                f"{len(ids)} clips and no other (the text may be empty)"
+            )
+    texts = {one.id: one.text for one in made}
+    return [texts[name] for name in ids]
 
 
 def evaluate(setup: Setup, split: str, systems: Mapping[str, Path | None]) -> dict[str, Evaluation]:
@@ -223,108 +221,103 @@ def before_after(
     """Clips spread over a split: `id | reference | audio` (a data URI), and a column a system."""
     clips = setup.clips(split)
     chosen = range(0, len(clips), max(1, len(clips) // count))[:count]
+    sounds = [base64.b64encode(to_mp3(setup.sounds.audio(clips[i]))).decode() for i in chosen]
     texts = {name: transcripts(setup, split, adapter) for name, adapter in systems.items()}
     return pd.DataFrame(
         {
             "id": [clips[i].id for i in chosen],
             "reference": [clips[i].tagged_text for i in chosen],
-            "audio": [_sound(setup, clips[i]) for i in chosen],
+            "audio": [f"data:audio/mpeg;base64,{sound}" for sound in sounds],
             **{name: [own[i] for i in chosen] for name, own in texts.items()},
         }
     )
 
 
-def _sound(setup: Setup, clip: Clip) -> str:
-    data = base64.b64encode(to_mp3(setup.sounds.audio(clip))).decode("ascii")
-    return f"data:audio/mpeg;base64,{data}"
-
-
 # Fine-tuning
 
 
+def references(clips: Sequence[Clip]) -> pd.DataFrame:
+    """What there is to learn of clips: `clip | text | draws | weight`, each once."""
+    rows = [(clip.id, clip.tagged_text, 1, 1.0) for clip in clips]
+    return pd.DataFrame(rows, columns=["clip", "text", "draws", "weight"])
+
+
+def examples(setup: Setup, split: str, targets: pd.DataFrame, *, encoder_learns: bool) -> Examples:
+    """What is learnt of a split: rows as `references` makes them; other clips are left out."""
+    clips = setup.clips(split)
+    rows = targets.set_index("clip").reindex([clip.id for clip in clips])
+    rows = rows.fillna({"text": "", "draws": 0, "weight": 0.0})
+    return Examples(
+        heard=setup.heard(split, encoder_learns=encoder_learns),
+        texts=rows["text"].tolist(),
+        draws=np.arange(len(rows)).repeat(rows["draws"].astype(int)).tolist(),
+        prompter=setup.prompter,
+        weights=rows["weight"].tolist(),
+        seconds=[clip.seconds or 0.0 for clip in clips],
+    )
+
+
 def tune(
-    kind: Literal["sft", "raft"],
     cfg: FineTuning,
     setup: Setup,
     start: LoraShape | Path,
-    training: Callable[[Path], Examples],
-    inputs: Mapping[str, str],
-    *,
+    split: str,
+    targets: pd.DataFrame,
     name: str,
-    more: Mapping[str, Any],
-    code: Sequence[str],
 ) -> Tuned:
     """Build or reuse an adapter: that of SFT, or of the last step of RAFT.
 
     Args:
-        kind: names the stage.
         cfg: the hyperparameters.
         setup: clips and base.
-        start: shape of fresh adapters, or the folder of those to go on from.
-        training: gives the examples to learn; may leave files in the stage's folder.
-        inputs: digests of what the examples are made of.
+        start: shape of fresh adapters (SFT), or the folder of those to go on from (RAFT).
+        split: whose clips are learnt.
+        targets: what is learnt of them (`references`).
         name: shown while it trains.
-        more: what decides the result besides the hyperparameters.
-        code: modules that do besides those of fine-tuning.
 
     Raises:
         UserError: the data has no validation split, or training failed; one sentence.
     """
-    shape = start if isinstance(start, LoraShape) else model.shape_of(start)
+    fresh = isinstance(start, LoraShape)
+    kind, shape = ("sft", start) if fresh else ("raft", model.shape_of(start))
+    learns = shape.encoder_lora
 
     def make(folder: Path) -> None:
-        examples = training(folder)
-        watched = _watched(setup, encoder_learns=shape.encoder_lora)
+        if processes.is_main():
+            runs.write_jsonl(folder / _TARGETS, targets.to_dict("records"))
+        watched = {
+            key: examples(setup, name, references(setup.clips(name)), encoder_learns=learns)
+            for key, name in (("eval", VALIDATION), (f"eval_{PLAIN}", PLAIN))
+            if key == "eval" or setup.has(name)
+        }
+        training = examples(setup, split, targets, encoder_learns=learns)
         with tracker(cfg, folder, name) as run:
-            finetune(
-                folder,
-                setup.fresh(),
-                cfg,
-                start,
-                examples,
-                watched,
-                what=name,
-                report_to="none" if run is None else "wandb",
-            )
+            report_to = "none" if run is None else "wandb"
+            finetune(folder, cfg, start, training, watched, what=name, report_to=report_to)
             if run is not None:
-                artefact = "sft-adapter" if kind == "sft" else "rl-adapter"
-                log_adapter(run, folder / ADAPTER, artefact, _heard(setup, folder / ADAPTER))
+                with processes.alone():  # the others go on
+                    heard = transcripts(setup, VALIDATION, folder / ADAPTER)[:_TRACKED]
+                rows = [
+                    [clip.id, setup.sounds.audio(clip), clip.tagged_text, text]
+                    for clip, text in zip(setup.clips(VALIDATION), heard, strict=False)
+                ]
+                log_adapter(run, folder / ADAPTER, "sft-adapter" if fresh else "rl-adapter", rows)
 
-    names = set(FineTuning.model_fields) - _FREE
-    key = {**cfg.model_dump(include=names), "precision": precision(cfg), **more}
-    known = {"base": setup.base.digest, **inputs}
-    code = (*CODE, "evoxtral.pipeline", *code)
-    made = runs.stage(kind, cfg.profile, key, make, inputs=known, code=code, together=True)
+    key = {
+        **cfg.model_dump(include=set(FineTuning.model_fields) - _FREE),
+        **(asdict(shape) if fresh else {}),
+        "precision": precision(cfg),
+        "targets": runs.digest(targets.to_dict("records")),
+    }
+    inputs = {"base": setup.base.digest, "source": setup.source.digest}
+    inputs |= {} if fresh else {"adapter": model.adapter_digest(start)}
+    made = runs.stage(kind, cfg.profile, key, make, inputs=inputs, code=_CODE, together=True)
     return read_log(made.path)
 
 
 def precision(cfg: FineTuning) -> Literal["float32", "bfloat16"]:
     """Of the arithmetic in training: what `auto` stands for on the device."""
-    return arithmetic(cfg.precision, device(cfg.device))
-
-
-def _watched(setup: Setup, *, encoder_learns: bool) -> list[Watched]:
-    """Each clip of validation once, and of plain speech where the data has it."""
-    made = []
-    for split in (VALIDATION, *([PLAIN] if setup.has(PLAIN) else [])):
-        clips, heard = setup.clips(split), setup.heard(split, encoder_learns=encoder_learns)
-        texts = [clip.tagged_text for clip in clips]
-        examples = Examples(heard, texts, range(len(clips)), setup.prompter, [1.0] * len(clips))
-        made.append(Watched(split, examples, [clip.seconds or 0.0 for clip in clips]))
-    return made
-
-
-def _heard(setup: Setup, adapter: Path) -> list[list[Any]]:
-    """Id, audio, reference and transcript of some validation clips."""
-    with processes.alone():  # the others go on
-        system, heard = listener(setup, VALIDATION, adapter)
-    settings, rows = Decoding(setup.max_new_tokens), []
-    for i, clip in enumerate(setup.clips(VALIDATION)[:_TRACKED]):
-        prompt = setup.prompter.prompt(heard.windows[i])
-        [[made]] = decode(system, prompt, heard[i], settings, setup.prompter.eos)
-        text = setup.prompter.text(made.ids)
-        rows.append([clip.id, setup.sounds.audio(clip), clip.tagged_text, text])
-    return rows
+    return model.arithmetic(cfg.precision, model.device(cfg.device))
 
 
 # What 02 shows
@@ -335,41 +328,22 @@ def lora_shape(cfg: Sft) -> LoraShape:
     return LoraShape(cfg.lora_rank, cfg.lora_alpha, cfg.lora_dropout, cfg.encoder_lora)
 
 
-def training_examples(cfg: Sft, setup: Setup) -> Examples:
-    """The training mix: each clip as often as 01 draws it, with the weight it gives it."""
-    mix = balance.training_mix(setup.mix_cfg, setup.source)
-    drawn = {row.id: row for row in balance.read_mix(mix.path)}
-    clips = setup.clips(TRAIN)
-    missing = sorted(set(drawn) - {clip.id for clip in clips})
-    if missing:
-        raise UserError(f"the training mix names {missing[0]!r}, which is no clip: run 01 again")
-    draws = [
-        i for i, clip in enumerate(clips) if clip.id in drawn for _ in range(drawn[clip.id].draws)
-    ]
-    weights = [drawn[clip.id].weight if clip.id in drawn else 0.0 for clip in clips]
-    texts = [clip.tagged_text for clip in clips]
-    heard = setup.heard(TRAIN, encoder_learns=cfg.encoder_lora)
-    return Examples(heard, texts, draws, setup.prompter, weights)
+def training_mix(setup: Setup) -> pd.DataFrame:
+    """The training split, each clip as often as 01 draws it, with the weight it gives it."""
+    mix = balance.read_mix(balance.training_mix(setup.mix_cfg, setup.source).path)
+    drawn = pd.DataFrame(mix).rename(columns={"id": "clip"})
+    rows = references(setup.clips(TRAIN))[["clip", "text"]].merge(drawn, how="left")
+    return rows.fillna({"draws": 0, "weight": 0.0}).astype({"draws": int})
 
 
 def sft_adapter(cfg: Sft, setup: Setup) -> Tuned:
     """Build or reuse the SFT adapter; `tune` says what it may raise."""
-    inputs = {
-        "source": setup.source.digest,
-        "mix": balance.training_mix(setup.mix_cfg, setup.source).digest,
-    }
-    shape = lora_shape(cfg)
-
-    def training(_: Path) -> Examples:
-        return training_examples(cfg, setup)
-
-    return tune("sft", cfg, setup, shape, training, inputs, name="SFT", more=asdict(shape), code=())
+    return tune(cfg, setup, lora_shape(cfg), TRAIN, training_mix(setup), "SFT")
 
 
 def settings(cfg: Sft, setup: Setup) -> dict[str, object]:
     """This run's settings, named as the rows of the report's Table 1."""
-    examples = training_examples(cfg, setup)
-    steps = cfg.batch // cfg.micro_batch
+    draws, steps = training_mix(setup)["draws"], cfg.batch // cfg.micro_batch
     return {
         "LoRA rank": cfg.lora_rank,
         "LoRA alpha": cfg.lora_alpha,
@@ -384,22 +358,23 @@ def settings(cfg: Sft, setup: Setup) -> dict[str, object]:
         "Label smoothing": cfg.label_smoothing,
         "Precision": precision(cfg),
         "Hardware": str(setup.base.model.device.type).upper(),
-        "Training clips": len(set(examples.draws)),
-        "Examples per epoch": len(examples),
+        "Training clips": int((draws > 0).sum()),
+        "Examples per epoch": int(draws.sum()),
     }
 
 
-def example(cfg: Sft, setup: Setup) -> list[tuple[str, bool]]:
-    """The first training example with a tag, token by token, and whether each is a label."""
-    examples = training_examples(cfg, setup)
-    tagged = (i for i, clip in enumerate(examples.draws) if tags.find_tags(examples.texts[clip]))
-    return train.masked(examples, next(tagged, 0))
+def example(setup: Setup) -> list[tuple[str, bool]]:
+    """The first training clip with a tag, token by token, and whether each is a label."""
+    mix, prompter = training_mix(setup).query("draws > 0"), setup.prompter
+    clip = setup.clips(TRAIN)[mix["text"].map(tags.find_tags).astype(bool).idxmax()]
+    prompt = prompter.prompt(prompter.windows(len(setup.sounds.audio(clip))))
+    pieces = prompter.pieces([*prompt, *prompter.target(clip.tagged_text)])
+    return [(piece, place >= len(prompt)) for place, piece in enumerate(pieces)]
 
 
 def ceiling(setup: Setup, split: str) -> pd.DataFrame:
     """AUC of a linear probe of the frozen encoder for each tag, learnt on the training split."""
-    sides = [(setup.features(name), setup.clips(name)) for name in (TRAIN, split)]
-    return model.probe(*sides, setup.base.window_seconds)
+    return model.probe(*[(setup.heard(name), setup.clips(name)) for name in (TRAIN, split)])
 
 
 def learnt(scores: pd.DataFrame, auc: Mapping[str, float], system: str) -> dict[str, list[str]]:

@@ -1,36 +1,52 @@
-"""RAFT, rejection sampling fine-tuning, from an SFT adapter to a better one.
+"""RAFT, rejection sampling fine-tuning, from an SFT adapter to a better one (report section 3.3).
 
-Sample, score, select, curate, fine-tune (report section 3.3); and the recipes that are compared,
-written down before any is run. Validation chooses among them, not the test set.
+Sample, score, select, curate, fine-tune; and the recipes that are compared, written down before
+any is run. Validation chooses among them, not the test set. What is selected depends on no order
+of rows, and chance comes from a digest of seed and clip id: what is drawn for a clip does not
+depend on which other clips there are.
+
+>>> said = pd.DataFrame({"clip": ["a", "a"], "index": [0, 1], "text": ["oh", "[sad] oh"],
+...                      "tokens": [1, 2], "finished": True})
+>>> scored = score(said, {"a": "[sad] oh"}, RewardWeights(), "strict")
+>>> scored["reward"].tolist(), curate(best_of(scored), "exact", 0.1).rows["text"].tolist()
+([0.6, 1.0], ['[sad] oh'])
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import comb
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 import torch
 
-from evoxtral import metrics, pipeline, processes, runs, selection
+from evoxtral import UserError, metrics, model, pipeline, processes, runs, stats, tags
 from evoxtral.clips import Clip
 from evoxtral.decode import Decoding, decode, plan_batches
-from evoxtral.metrics import Evaluation, RewardWeights
+from evoxtral.metrics import Convention, Evaluation, RewardWeights
 from evoxtral.mix.source import TRAIN
-from evoxtral.model import adapter_digest, check_adapter, shape_of
 from evoxtral.params import Raft, Sft, profile
 from evoxtral.pipeline import VALIDATION, Setup
 from evoxtral.processes import progress
-from evoxtral.selection import Curated
-from evoxtral.train import Examples, Tuned
+from evoxtral.stats import Ratio
+from evoxtral.train import Tuned
 
-COMPLETIONS, TARGETS = "completions.jsonl", "targets.jsonl"
+COMPLETIONS = "completions.jsonl"
 SFT, RL = "SFT", "RL"
 
-_PARTS = "part-*.jsonl"
-_CODE = ("evoxtral.raft", "evoxtral.selection")
+TERMS = ("wer", "tag_f1", "hallucination")
+"""Columns the reward is made of, as in `metrics.Reward`; WER may exceed 1."""
+
+Rule = Literal["report", "exact"]
+
+_CODE = ("evoxtral.model", "evoxtral.decode", "evoxtral.raft")
+_DECIMALS = 12  # further ones are the order of summation, and would break ties of equal texts
 
 
 class Recipe(Raft):
@@ -54,52 +70,45 @@ def recipe_of(cfg: Raft) -> Recipe:
     """The recipe that the notebook's parameters name.
 
     Raises:
-        UserError: the weights of the reward do not sum to 1, or the folder that `adapter` names
-            holds none.
+        UserError: the reward's weights do not sum to 1, or the folder `adapter` holds none.
     """
     if cfg.adapter:
-        check_adapter(runs.named(cfg.adapter))
+        model.check_adapter(runs.named(cfg.adapter))
     recipe = Recipe(**cfg.model_dump())
     assert recipe.weights
     return recipe
 
 
 def others(own: Recipe, prompts: int) -> dict[str, Recipe]:
-    """What `compare` sets beside our recipe.
+    """What `compare` sets beside our recipe, which samples so many prompts.
 
     Controls are what a gain has to be told from: the same clips with other texts, and the report's
-    recipe. The grid adds one change at a time from the report's recipe to ours, and beyond it.
-
-    Args:
-        own: this run's recipe.
-        prompts: clips that it samples; the report's recipe takes no more of the training split.
+    recipe on as many clips of the training split. The grid adds one change at a time from the
+    report's recipe to ours, and beyond it.
     """
-    if own.compare == "none":
-        return {}
-    report = own.model_copy(
-        update={
-            "prompts": TRAIN, "convention": "report", "curation": "report", "drop_flat": False,
-            "untagged": 0.0, "rounds": 1, "clips": prompts,
-        }
-    )  # fmt: skip
+
+    def changed(recipe: Recipe, **changes: object) -> Recipe:
+        return recipe.model_copy(update=changes)
+
+    report = changed(own, prompts=TRAIN, convention="report", curation="report", drop_flat=False,
+                     untagged=0.0, rounds=1, clips=prompts)  # fmt: skip
     controls = {
-        "SFT continued": own.model_copy(update={"select": "reference"}),
-        "random of k": own.model_copy(update={"select": "random"}),
+        "SFT continued": changed(own, select="reference"),
+        "random of k": changed(own, select="random"),
         "report's recipe": report,
     }
-    if own.compare == "controls":
-        return controls
-    unseen = report.model_copy(update={"prompts": "raft_prompts", "curation": "exact"})
-    strict = unseen.model_copy(update={"convention": "strict"})
-    negatives = strict.model_copy(update={"untagged": 0.15})
-    return controls | {
+    unseen = changed(report, prompts="raft_prompts", curation="exact")
+    strict = changed(unseen, convention="strict")
+    negatives = changed(strict, untagged=0.15)
+    grid = controls | {
         "unseen prompts": unseen,
         "+ strict reward": strict,
         "+ untagged 15%": negatives,
-        "+ flat groups dropped": negatives.model_copy(update={"drop_flat": True}),
-        "+ hotter": negatives.model_copy(update={"temperature": 1.2 * own.temperature}),
-        "+ two rounds": negatives.model_copy(update={"rounds": 2}),
+        "+ flat groups dropped": changed(negatives, drop_flat=True),
+        "+ hotter": changed(negatives, temperature=1.2 * own.temperature),
+        "+ two rounds": changed(negatives, rounds=2),
     }
+    return {"none": {}, "controls": controls, "grid": grid}[own.compare]
 
 
 # Sampling
@@ -110,104 +119,299 @@ def sample(
 ) -> pd.DataFrame:
     """K completions of each clip by an adapter, as a stage that survives being killed.
 
-    Batches are planned from the full list of clips, so that a resumed run, or another process,
-    takes whole batches of the same plan; each completion's random numbers come from (seed, clip,
-    index). Each process appends to a part of its own; the parts become one file, in the order of
-    clips. In float32 on one thread per process that file is the same, byte for byte, however many
-    there were.
+    Batches are planned from the full list of clips, and each is a file: a resumed run, or another
+    process, takes the missing ones of the same plan. Each completion's random numbers come from
+    (seed, clip, index): in float32 on one thread per process the result is the same, byte for
+    byte, however many processes there were.
 
     Returns:
         `clip | index | text | tokens | finished`, in the order of clips and indices.
     """
-    key = {
-        "k": recipe.k,
-        "temperature": recipe.temperature,
-        "top_p": recipe.top_p,
-        "batch": recipe.sample_batch,
-        "seed": seed,
-        "base": setup.base.digest,
-        "adapter": adapter_digest(adapter),
-        "clips": pipeline.clips_digest(clips),
-        "max_new_tokens": setup.max_new_tokens,
-    }
+    key = recipe.model_dump(include={"k", "temperature", "top_p", "sample_batch"})
+    key |= {"seed": seed, **pipeline.decoding_key(setup, clips, adapter)}
 
     def make(folder: Path) -> None:
-        _sample(folder, setup, recipe, clips, adapter, seed)
+        parts = _sample(folder, setup, recipe, clips, adapter, seed)
         processes.barrier()
         if processes.is_main():
-            _join(folder, [clip.id for clip in clips])
+            place = {clip.id: i for i, clip in enumerate(clips)}
+            rows = [row for part in parts for row in runs.read_jsonl(part)]
+            rows.sort(key=lambda row: (place[row["clip"]], row["index"]))
+            runs.write_jsonl(folder / COMPLETIONS, rows)
+            for part in parts:
+                part.unlink()
 
-    code = ("evoxtral.model", "evoxtral.decode", "evoxtral.raft")
-    made = runs.stage("completions", recipe.profile, key, make, code=code, together=True)
+    made = runs.stage("completions", recipe.profile, key, make, code=_CODE, together=True)
     return pd.DataFrame(runs.read_jsonl(made.path / COMPLETIONS))
 
 
 def _sample(
     folder: Path, setup: Setup, recipe: Recipe, clips: Sequence[Clip], adapter: Path, seed: int
-) -> None:
-    """This process's share of what the folder lacks, in its part."""
-    model, heard = pipeline.listener(setup, recipe.prompts, adapter)
+) -> list[Path]:
+    """Write this process's share of the files that are missing; returns the files of all."""
+    system, heard = pipeline.listener(setup, recipe.prompts, adapter)
     rows = {clip.id: i for i, clip in enumerate(setup.clips(recipe.prompts))}
-    places = [rows[clip.id] for clip in clips]
+    places, prompter = [rows[clip.id] for clip in clips], setup.prompter
     windows = [heard.windows[place] for place in places]
     plan = plan_batches(windows, [clip.seconds or 0.0 for clip in clips], recipe.sample_batch)
-    have = {(row["clip"], row["index"]) for row in _parts(folder)}
-    wanted = range(recipe.k)
-    mine = processes.share(
-        [
-            batch
-            for batch in plan
-            if any((clips[i].id, j) not in have for i in batch for j in wanted)
-        ]
-    )
-    processes.barrier()  # nobody writes before everybody has read
-    part = folder / _PARTS.replace("*", f"{processes.index():03d}")
-    if part.exists():  # a kill can tear its last line only
-        data = part.read_bytes()
-        runs.write_bytes(part, data[: data.rfind(b"\n") + 1])
+    parts = {folder / f"part-{number:06d}.jsonl": batch for number, batch in enumerate(plan)}
+    mine = processes.share([part for part in parts if not part.exists()])
+    processes.barrier()  # nobody writes before everybody has looked
     settings = Decoding(setup.max_new_tokens, recipe.temperature, recipe.top_p)
-    total = recipe.k * sum(map(len, mine))
+    total = recipe.k * sum(len(parts[part]) for part in mine)
     with progress(total, "completions", unit="completion") as bar:
-        for batch in mine:
-            prompt = setup.prompter.prompt(windows[batch[0]])
-            features = torch.cat([heard[places[i]] for i in batch])
-            seeds = [[_seed(seed, clips[i].id, j) for j in wanted] for i in batch]
-            made = decode(model, prompt, features, settings, setup.prompter.eos, seeds, recipe.k)
+        for part in mine:
+            batch = parts[part]
+            made = decode(
+                system,
+                prompter.prompt(windows[batch[0]]),
+                torch.cat([heard[places[i]] for i in batch]),
+                settings,
+                prompter.eos,
+                [[_drawn(seed, clips[i].id, j) >> 192 for j in range(recipe.k)] for i in batch],
+            )
             new = [
-                {
-                    "clip": clips[i].id,
-                    "index": j,
-                    "text": setup.prompter.text(one.ids),
-                    "tokens": len(one.ids),
-                    "finished": one.finished,
-                }
+                {"clip": clips[i].id, "index": j} | one.row(prompter)
                 for i, group in zip(batch, made, strict=True)
                 for j, one in enumerate(group)
-                if (clips[i].id, j) not in have
             ]
-            runs.append_jsonl(part, new)
-            bar.update(recipe.k * len(batch))
+            runs.write_jsonl(part, new)
+            bar.update(len(new))
+    return list(parts)
 
 
-def _parts(folder: Path) -> Iterator[dict[str, Any]]:
-    """What is there already, by however many processes it was written."""
-    for part in sorted(folder.glob(_PARTS)):
-        yield from runs.read_jsonl(part, torn_last=True)
+def _drawn(*of: object) -> int:
+    """A number in 0 … 2^256 - 1 that looks random and depends on a seed, a clip and the like."""
+    return int(runs.digest(of), 16)
 
 
-def _join(folder: Path, ids: Sequence[str]) -> None:
-    place = {name: i for i, name in enumerate(ids)}
-    rows = sorted(_parts(folder), key=lambda row: (place[row["clip"]], row["index"]))
-    runs.write_jsonl(folder / COMPLETIONS, rows)
-    for part in folder.glob(_PARTS):
-        part.unlink()
+# From completions to a training set
 
 
-def _seed(seed: int, clip: str, index: int) -> int:
-    return int(runs.digest([seed, clip, index])[:16], 16)
+def score(
+    completions: pd.DataFrame,
+    references: Mapping[str, str],
+    weights: RewardWeights,
+    convention: Convention,
+) -> pd.DataFrame:
+    """Reward of each completion (equation 1; `metrics.reward`).
+
+    Args:
+        completions: of `sample`, in any order.
+        references: tagged text by clip id.
+        weights: of the reward's terms.
+        convention: `report` or `strict`.
+
+    Returns:
+        The same columns, `reward` in [0, 1] and `TERMS`, in order of clip id, then index.
+    """
+    frame = completions.sort_values(["clip", "index"], ignore_index=True)
+    rewards = pd.DataFrame(
+        [
+            metrics.reward(references[clip], text, weights, convention=convention)
+            for clip, text in zip(frame["clip"], frame["text"], strict=True)
+        ]
+    )
+    return frame.assign(reward=rewards["total"].round(_DECIMALS), **rewards[[*TERMS]])
 
 
-# From completions to an adapter
+def group_table(scored: pd.DataFrame) -> pd.DataFrame:
+    """Rewards within each clip's group of completions: without spread there is nothing to select.
+
+    Returns:
+        `clip | mean | best | worst | spread | identical`, in order of id: rewards, best - worst,
+        and whether all are the same text.
+    """
+    groups = scored.groupby("clip", sort=True)
+    table = groups["reward"].agg(mean="mean", best="max", worst="min")
+    table["spread"] = (table["best"] - table["worst"]).round(_DECIMALS)
+    table["identical"] = groups["text"].nunique().eq(1)
+    return table.reset_index()
+
+
+def ranked(scored: pd.DataFrame) -> pd.DataFrame:
+    """Completions in order of clip id, the best of each clip first.
+
+    Among equal rewards finished ones come first, then those of fewer tokens, then lower indices.
+    """
+    keys = {"clip": True, "reward": False, "finished": False, "tokens": True, "index": True}
+    return scored.sort_values(list(keys), ascending=list(keys.values()), ignore_index=True)
+
+
+def best_of(scored: pd.DataFrame) -> pd.DataFrame:
+    """The completion of each clip that is `ranked` first, in order of clip id."""
+    return ranked(scored).drop_duplicates("clip", ignore_index=True)
+
+
+def random_of(scored: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """One completion of each clip at random, in order of clip id: learning without selection."""
+    groups = scored.sort_values(["clip", "index"]).groupby("clip")
+    chosen = [own.iloc[[_drawn(seed, clip) % len(own)]] for clip, own in groups]
+    return pd.concat(chosen, ignore_index=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Curated:
+    """What curation kept.
+
+    Attributes:
+        best: the selected completion of each clip.
+        rows: those of them that were kept, in order of clip id.
+        threshold: reward that all kept clips exceed by `report`, and reach by `exact`, where it
+            is the highest that was dropped; None if nothing was.
+    """
+
+    best: pd.DataFrame
+    rows: pd.DataFrame
+    threshold: float | None
+
+    @property
+    def kept(self) -> int:
+        """Clips left."""
+        return len(self.rows)
+
+    @property
+    def mean_after(self) -> float:
+        """Mean reward of the kept clips."""
+        return float(self.rows["reward"].mean())
+
+
+def curate(best: pd.DataFrame, rule: Rule, share: float) -> Curated:
+    """Drop a share, in [0, 1), of the clips: those whose selected completion earned least.
+
+    With n clips and a share of 1 / 10, `report` keeps rewards strictly above the ⌊n / 10⌋-th order
+    statistic, counted from 0: it drops one clip more than the tenth, 81 of 808, every tie with
+    that one, and everything if the statistic is the maximum. `exact` keeps n - ⌊n / 10⌋ clips
+    whatever ties there are, 728 of 808; among equal rewards those whose ids come first.
+
+    Raises:
+        UserError: `report` would keep none.
+
+    >>> best = pd.DataFrame({"clip": list("abcd"), "reward": [0.2, 0.4, 0.4, 0.6]})
+    >>> [curate(best, rule, share=0.25).rows["clip"].tolist() for rule in ("report", "exact")]
+    [['d'], ['b', 'c', 'd']]
+    """
+    order = best.sort_values(["reward", "clip"], ascending=[False, True])
+    kept = len(best) - math.floor(len(best) * Fraction(str(share)))
+    threshold = None
+    if rule == "report":
+        threshold = float(order["reward"].iloc[kept - 1])
+        rows = best[best["reward"] > threshold]
+    else:
+        rows, dropped = order.head(kept), order["reward"].iloc[kept:]
+        threshold = float(dropped.iloc[0]) if len(dropped) else None
+    if rows.empty:
+        raise UserError(
+            f"no reward exceeds the threshold {threshold:.3f}, which is the highest of all "
+            f"{len(best)} clips: use the rule 'exact', or raise the temperature or k"
+        )
+    return Curated(best, rows.sort_values("clip", ignore_index=True), threshold)
+
+
+def curations(best: pd.DataFrame, share: float) -> dict[str, Curated | str]:
+    """The selected completions curated by both rules, or why a rule keeps none of them."""
+
+    def made(rule: Rule) -> Curated | str:
+        try:
+            return curate(best, rule, share)
+        except UserError as reason:
+            return str(reason)
+
+    return {"this run, report's rule": made("report"), "this run, our rule": made("exact")}
+
+
+def select(scored: pd.DataFrame, recipe: Recipe, seed: int) -> Curated:
+    """Select one completion per clip, and curate those.
+
+    With `drop_flat`, clips whose completions all earn the same are left out: selection learns
+    nothing there.
+
+    Raises:
+        UserError: no clip is left.
+    """
+    if recipe.drop_flat:
+        flat = group_table(scored).query("spread == 0")["clip"]
+        scored = scored[~scored["clip"].isin(flat)]
+        if scored.empty:
+            raise UserError(
+                "no clip has completions whose rewards differ: raise the temperature or k"
+            )
+    curated = curate(best_of(scored), recipe.curation, recipe.drop_share)
+    if recipe.select != "random":
+        return curated
+    kept = scored[scored["clip"].isin(curated.rows["clip"])]
+    return replace(curated, rows=random_of(kept, seed))
+
+
+def mix_untagged(
+    targets: pd.DataFrame, references: Mapping[str, str], share: float, seed: int
+) -> pd.DataFrame:
+    """Make untagged clips, with their references, a share, in (0, 1), of a training set.
+
+    Where no tag was spoken none should be learnt, and selection by reward favours such clips too
+    much (any clean transcript of theirs earns 1) or, once flat groups are dropped, hardly leaves
+    any. So tagged clips stay as they are, and untagged ones are drawn anew from all references:
+    a completion of theirs may hold a hallucinated tag. With the same seed a larger share takes the
+    same clips and more.
+
+    Raises:
+        UserError: there are too few untagged clips.
+    """
+    untagged = [clip for clip, text in references.items() if not tags.parse(text).tags]
+    tagged = targets[~targets["clip"].isin(untagged)]
+    exact = Fraction(str(share))
+    wanted = round(len(tagged) * exact / (1 - exact))
+    if wanted > len(untagged):
+        raise UserError(
+            f"a share of {share} takes {wanted} untagged clips beside {len(tagged)} tagged ones, "
+            f"there are {len(untagged)}: lower the share or add untagged prompts"
+        )
+    chosen = sorted(untagged, key=lambda clip: (_drawn(seed, clip), clip))[:wanted]
+    rows = [(clip, references[clip], "reference") for clip in chosen]
+    negatives = pd.DataFrame(rows, columns=["clip", "text", "source"], dtype="str")
+    return pd.concat([tagged, negatives]).sort_values("clip", ignore_index=True)
+
+
+def training_set(
+    curated: Curated, references: Mapping[str, str], recipe: Recipe, seed: int
+) -> pd.DataFrame:
+    """What the last step learns: `clip | text | source`, in order of clip id."""
+    targets = curated.rows[["clip", "text"]].assign(source="completion")
+    if recipe.untagged:
+        targets = mix_untagged(targets, references, recipe.untagged, seed)
+    if recipe.select == "reference":
+        targets = targets.assign(text=targets["clip"].map(references), source="reference")
+    return targets
+
+
+def best_of_curve(scored: pd.DataFrame) -> pd.DataFrame:
+    """What the best of j completions is worth on average over clips, for every j up to k.
+
+    Of all subsets of j completions, C(k - 1 - i, j - 1) have the i-th best of the k (from 0) as
+    their best, so the mean over all C(k, j) subsets needs no resampling. It is the unbiased
+    estimate of the expected best of j fresh samples, and has far less variance than the best of
+    the first j. The best is always the one with the highest reward.
+
+    Returns:
+        `column | j | value | low | high | n`: `reward` and `TERMS`, their means with 95% bootstrap
+        intervals (NaN for a single clip), and clips.
+    """
+    order, k = ranked(scored), int(scored["clip"].value_counts().iloc[0])
+    weights = np.array(
+        [[comb(k - 1 - i, j - 1) / comb(k, j) for i in range(k)] for j in range(1, k + 1)]
+    )
+    ratios = {}
+    for column in ("reward", *TERMS):
+        expected = order[column].to_numpy(dtype=float).reshape(-1, k) @ weights.T
+        for j, values in enumerate(expected.T, start=1):
+            ratios[column, j] = Ratio(values, np.ones(len(values)))
+    rows = [
+        (*key, i.value, i.low, i.high, i.n) for key, i in stats.bootstrap_intervals(ratios).items()
+    ]
+    return pd.DataFrame(rows, columns=["column", "j", "value", "low", "high", "n"])
+
+
+# From a training set to an adapter
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,26 +419,20 @@ class Round:
     """One pass of RAFT.
 
     Attributes:
-        scored: every completion with its reward (`selection.score`).
-        chosen: the selected completion of each clip.
-        curated: of those, what curation kept.
+        scored: every completion with its reward (`score`).
+        curated: what curation kept of the selected ones.
         tuned: the adapter and its log.
     """
 
     scored: pd.DataFrame
-    chosen: pd.DataFrame
     curated: Curated
     tuned: Tuned
 
 
 def start_adapter(cfg: Raft, setup: Setup) -> Path:
-    """The SFT adapter to start from: the one named, or that of 02 in this profile.
-
-    Raises:
-        UserError: the folder named holds no adapter.
-    """
+    """The SFT adapter to start from: the one named, or that of 02 in this profile."""
     if cfg.adapter:
-        return check_adapter(runs.named(cfg.adapter))
+        return runs.named(cfg.adapter)
     return pipeline.sft_adapter(profile(Sft, cfg.profile), setup).adapter
 
 
@@ -244,62 +442,19 @@ def refine(recipe: Recipe, setup: Setup, start: Path, name: str) -> list[Round]:
     Raises:
         UserError: there is nothing to learn from: all rewards tie, or the data lacks a split.
     """
-    clips = setup.clips(recipe.prompts)[: recipe.clips]
     done: list[Round] = []
     for number in range(recipe.rounds):
-        adapter = done[-1].tuned.adapter if done else start
-        part, seed = clips[number :: recipe.rounds], recipe.seed + number
-        references = {clip.id: clip.tagged_text for clip in part}
-        completions = sample(setup, recipe, part, adapter, seed)
-        scored = selection.score(completions, references, recipe.weights, recipe.convention)
-        chosen, curated = select(scored, recipe, seed)
-        targets = training_set(curated, references, recipe, seed)
-        tuned = _tune(recipe, setup, adapter, targets, name)
-        done.append(Round(scored, chosen, curated, tuned))
+        clips = setup.clips(recipe.prompts)[: recipe.clips][number :: recipe.rounds]
+        seed = recipe.seed + number
+        references = {clip.id: clip.tagged_text for clip in clips}
+        completions = sample(setup, recipe, clips, start, seed)
+        scored = score(completions, references, recipe.weights, recipe.convention)
+        curated = select(scored, recipe, seed)
+        targets = training_set(curated, references, recipe, seed).assign(draws=1, weight=1.0)
+        tuned = pipeline.tune(recipe, setup, start, recipe.prompts, targets, name)
+        done.append(Round(scored, curated, tuned))
+        start = tuned.adapter
     return done
-
-
-def select(scored: pd.DataFrame, recipe: Recipe, seed: int) -> tuple[pd.DataFrame, Curated]:
-    """One completion per clip, and of those what curation keeps."""
-    if recipe.drop_flat:
-        scored = selection.drop_flat(scored)
-    best = selection.best_of(scored)
-    kept = selection.curate(best, recipe.curation, recipe.drop_share)
-    if recipe.select != "random":
-        return best, kept
-    chosen = selection.random_of(scored, seed)
-    rows = chosen[chosen["clip"].isin(set(kept.rows["clip"]))].reset_index(drop=True)
-    return chosen, replace(kept, rows=rows, mean_after=float(rows["reward"].mean()))
-
-
-def training_set(
-    curated: Curated, references: Mapping[str, str], recipe: Recipe, seed: int
-) -> pd.DataFrame:
-    """What the last step learns: `clip | text | source`, in order of clip id."""
-    targets = curated.rows[["clip", "text"]].assign(source="completion")
-    if recipe.untagged:
-        targets = selection.mix_untagged(targets, references, recipe.untagged, seed)
-    if recipe.select == "reference":
-        targets = targets.assign(text=targets["clip"].map(references), source="reference")
-    return targets
-
-
-def _tune(recipe: Recipe, setup: Setup, adapter: Path, targets: pd.DataFrame, name: str) -> Tuned:
-    def training(folder: Path) -> Examples:
-        if processes.is_main():
-            runs.write_jsonl(folder / TARGETS, targets.to_dict("records"))
-        learnt = dict(zip(targets["clip"], targets["text"], strict=True))
-        clips = setup.clips(recipe.prompts)
-        texts = [learnt.get(clip.id, "") for clip in clips]
-        rows = [i for i, clip in enumerate(clips) if clip.id in learnt]
-        heard = setup.heard(recipe.prompts, encoder_learns=shape_of(adapter).encoder_lora)
-        return Examples(heard, texts, rows, setup.prompter, [1.0] * len(clips))
-
-    more = {"targets": runs.digest(targets[["clip", "text"]].to_dict("records"))}
-    inputs = {"adapter": adapter_digest(adapter)}
-    return pipeline.tune(
-        "raft", recipe, setup, adapter, training, inputs, name=name, more=more, code=_CODE
-    )
 
 
 # What 03 shows
@@ -329,20 +484,18 @@ def facts(recipe: Recipe, last: Round) -> dict[str, float]:
 
 def furthest_apart(setup: Setup, recipe: Recipe, last: Round) -> tuple[str, pd.DataFrame, int]:
     """The clip whose rewards differ most: reference, scored completions, index of the chosen."""
-    groups = selection.group_table(last.scored)
-    clip = groups.loc[groups["spread"].idxmax(), "clip"]
-    reference = next(c.tagged_text for c in setup.clips(recipe.prompts) if c.id == clip)
-    index = last.chosen.loc[last.chosen["clip"] == clip, "index"].item()
-    return reference, last.scored[last.scored["clip"] == clip], int(index)
+    clip = group_table(last.scored).set_index("clip")["spread"].idxmax()
+    [reference] = [c.tagged_text for c in setup.clips(recipe.prompts) if c.id == clip]
+    own = last.scored[last.scored["clip"] == clip]
+    return reference, own, int(best_of(own)["index"].item())
 
 
 def compared(recipe: Recipe, setup: Setup, start: Path, rounds: Sequence[Round]) -> dict[str, Path]:
     """Adapters by name: SFT, this run's RL, and whatever `compare` asks for, trained if missing."""
-    wanted = others(recipe, len(setup.clips(recipe.prompts)))
-    made = {
-        name: refine(other, setup, start, name)[-1].tuned.adapter for name, other in wanted.items()
-    }
-    return {SFT: start, RL: rounds[-1].tuned.adapter, **made}
+    made = {SFT: start, RL: rounds[-1].tuned.adapter}
+    for name, other in others(recipe, len(setup.clips(recipe.prompts))).items():
+        made[name] = refine(other, setup, start, name)[-1].tuned.adapter
+    return made
 
 
 def best_by_validation(
@@ -353,11 +506,9 @@ def best_by_validation(
     SFT itself is a candidate: a recipe has to beat it.
     """
     scored = pipeline.evaluate(setup, VALIDATION, adapters)
-    rewards = {
-        name: [
-            metrics.reward(clip.reference, clip.prediction, convention="strict").total
-            for clip in own.clips
-        ]
-        for name, own in scored.items()
-    }
-    return max(rewards, key=lambda name: sum(rewards[name]) / len(rewards[name])), scored
+
+    def earned(name: str) -> float:
+        pairs = [(clip.reference, clip.prediction) for clip in scored[name].clips]
+        return sum(metrics.reward(*pair, convention="strict").total for pair in pairs) / len(pairs)
+
+    return max(scored, key=earned), scored

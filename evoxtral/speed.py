@@ -49,8 +49,7 @@ from evoxtral.model import Features, attach, cache_features, read_cached
 from evoxtral.params import FineTuning, Raft, Sft, Speed
 from evoxtral.processes import progress
 from evoxtral.report.provenance import commit
-from evoxtral.train import Examples, collate
-from evoxtral.train.trainer import IGNORED, FineTuner, LengthSampler, Watched
+from evoxtral.train import IGNORED, Examples, FineTuner, LengthSampler
 from evoxtral.world import scripts
 
 PLAIN, OURS = "plain", "ours"
@@ -327,7 +326,7 @@ def completions(
     for rows in plan_batches(heard.windows, seconds, at_once):
         features = torch.cat([heard[i] for i in rows])
         seeds = [[(*seed, i, index) for index in range(k)] for i in rows]
-        groups = decode(system, prompter.prompt(1), features, how, prompter.eos, seeds, k)
+        groups = decode(system, prompter.prompt(1), features, how, prompter.eos, seeds)
         made += [one for group in groups for one in group]
     return made
 
@@ -404,10 +403,7 @@ def _epoch(make: Callable[..., Trainer], system: nn.Module, cfg: FineTuning) -> 
 
 def _ours(system: nn.Module, examples: Examples, cfg: FineTuning) -> Epoch:
     """Optimiser steps by ours, from the cache; nothing is evaluated."""
-    options = {"data_collator": partial(collate, pad=examples.prompter.pad)}
-    watched = [Watched("none", examples, ())]
-    make = partial(FineTuner, cfg, watched, train_dataset=examples, **options)
-    return _epoch(make, system, cfg)
+    return _epoch(partial(FineTuner, cfg, {"eval": examples}, examples), system, cfg)
 
 
 def _sft(subject: Subject, how: Depth) -> pd.DataFrame:

@@ -19,13 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
-from torch import Tensor
 from transformers import VoxtralForConditionalGeneration
 
 from evoxtral import runs, tags
 from evoxtral.clips import SAMPLE_RATE, BadAudioError, decode
 from evoxtral.decode import transcribe
-from evoxtral.model import Prompter, merge, open_base
+from evoxtral.model import LogMels, Prompter, merge, open_base
 from evoxtral.processes import progress
 
 TOKENS_PER_SECOND = 16
@@ -48,19 +47,6 @@ class _Read(NamedTuple):
     samples: npt.NDArray[np.float32]
     spans: list[Span]
     repairs: tuple[str, ...]
-
-
-class _Heard:
-    """Chunks as the model hears them: log-mels, made when they are asked for."""
-
-    def __init__(self, sounds: Sequence[npt.NDArray[np.float32]], prompter: Prompter) -> None:
-        self.sounds, self.prompter, self.windows = sounds, prompter, [1] * len(sounds)
-
-    def __len__(self) -> int:
-        return len(self.sounds)
-
-    def __getitem__(self, chunk: int) -> Tensor:
-        return self.prompter.mels(self.sounds[chunk])
 
 
 def transcribe_files(
@@ -130,7 +116,8 @@ def _transcribed(
     sounds = [one.samples[span.start : span.end] for one, span in spans]
     limit = TOKENS_PER_SECOND * prompter.window // SAMPLE_RATE
     seconds = [len(sound) / SAMPLE_RATE for sound in sounds]
-    made = iter(transcribe(model, prompter, _Heard(sounds, prompter), seconds, limit, batch))
+    heard = LogMels(sounds.__getitem__, len(sounds), prompter)
+    made = iter(transcribe(model, prompter, heard, seconds, limit, batch))
     for one in group:
         if isinstance(one, Failure):
             yield one

@@ -25,9 +25,6 @@ class Heard:
     def windows(self) -> list[int]:
         return [len(one) for one in self.tensors]
 
-    def __len__(self) -> int:
-        return len(self.tensors)
-
     def __getitem__(self, clip: int) -> Tensor:
         return self.tensors[clip]
 

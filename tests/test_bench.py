@@ -13,7 +13,7 @@ import pytest
 from evoxtral import UserError, analyses, bench, metrics, paper, params, tags
 from evoxtral.bench import PAPER, STRICT, Measured, Split
 from evoxtral.params import Benchmark
-from evoxtral.predictions import read_predictions
+from evoxtral.pipeline import read_predictions
 from evoxtral.world.scripts import read_released, split_released
 from helpers import fresh_python
 
@@ -160,7 +160,7 @@ def test_predictions_can_be_scored_again(made_up: Measured, tmp_path: Path) -> N
     path = tmp_path / "rl.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows["natural-rl"]))
     references = {row["id"]: row["reference"] for row in rows["natural-rl"]}
-    wrote = [row.text for row in read_predictions(path, list(references))]
+    wrote = read_predictions(path, list(references))
     again = metrics.evaluate(list(references.values()), wrote, ids=list(references))
     assert again == made_up.headline.evaluations["RL"]
 

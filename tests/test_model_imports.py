@@ -8,8 +8,8 @@ HEAVY = ("torch", "transformers", "peft", "accelerate", "mistral_common", "safet
 CORE = (
     *("analyses", "bench", "claims", "events"),
     *("cli", "clips", "figures", "metrics", "mix", "params"),
-    *("predictions", "processes", "providers", "paper", "report", "runs", "selection"),
-    *("stats", "tables", "tags", "tracking", "world.base", "world.scripts", "world.speech"),
+    *("processes", "providers", "paper", "report", "runs", "stats"),
+    *("tables", "tags", "tracking", "world.base", "world.scripts", "world.speech"),
 )
 
 

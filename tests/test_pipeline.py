@@ -45,7 +45,8 @@ def _raft(**changed: object) -> Raft:
 
 
 def test_examples_are_drawn_as_often_as_the_mix_says(setup: Setup) -> None:
-    examples = pipeline.training_examples(_sft(), setup)
+    drawn = pipeline.training_mix(setup)
+    examples = pipeline.examples(setup, "train", drawn, encoder_learns=False)
     mix = balance.read_mix(balance.training_mix(setup.mix_cfg, setup.source).path)
     clips = setup.clips("train")
     drawn = pd.Series([clips[i].id for i in examples.draws]).value_counts().to_dict()
@@ -101,12 +102,12 @@ def test_the_tables_of_02_say_what_was_done(setup: Setup) -> None:
     cfg = _sft()
     settings = pipeline.settings(cfg, setup)
     assert settings["Learning rate"] == cfg.learning_rate
-    assert settings["Training clips"] == len(set(pipeline.training_examples(_sft(), setup).draws))
+    assert settings["Examples per epoch"] == pipeline.training_mix(setup)["draws"].sum()
     counts = model.count_parameters(setup.base.model.config, pipeline.lora_shape(cfg))
     counts = counts.set_index("part")
     assert counts.loc["audio encoder", "trainable"] == 0
     assert counts.loc["all", "trainable"] == counts["trainable"].iloc[:-1].sum() > 0
-    tokens = pipeline.example(cfg, setup)
+    tokens = pipeline.example(setup)
     learnt = "".join(text for text, label in tokens if label)
     texts = {clip.tagged_text for clip in setup.clips("train")}
     assert any(text in learnt and tags.find_tags(text) for text in texts)
@@ -123,23 +124,6 @@ def test_transcripts_of_the_base_are_scored_in_the_clips_order(setup: Setup) -> 
     assert scored["base"].table("strict")["wer"].value == right
     with pytest.raises(UserError, match="no split 'nowhere': it has"):
         setup.clips("nowhere")
-
-
-def test_before_and_after_show_the_same_clips_with_sound(setup: Setup) -> None:
-    rows = pipeline.before_after(setup, "natural", {"base": None}, 3)
-    assert list(rows) == ["id", "reference", "audio", "base"]
-    texts = {clip.id: clip.tagged_text for clip in setup.clips("natural")}
-    assert rows["id"].nunique() == len(rows) == 3
-    assert rows["reference"].tolist() == [texts[name] for name in rows["id"]]
-    assert rows["audio"].str.startswith("data:audio/mpeg;base64,").all()
-
-
-def test_the_ceiling_has_a_row_per_tag(setup: Setup) -> None:
-    ceiling = pipeline.ceiling(setup, "balanced")
-    assert list(ceiling["tag"]) == list(tags.TAGS)
-    known = ceiling["auc"].dropna()
-    assert known.between(0, 1).all()
-    assert ceiling.loc[ceiling["clips"] < 5, "auc"].isna().all()
 
 
 # RAFT
@@ -161,9 +145,7 @@ def test_raft_runs_its_rounds_and_curates(setup: Setup, start: Path) -> None:
     assert parts[0] | parts[1] == clips
     assert not parts[0] & parts[1]
     assert first.curated.kept == 12 - 1
-    assert first.curated.dropped == 1
     assert second.tuned.adapter != first.tuned.adapter
-    assert (first.chosen["reward"] >= first.scored.groupby("clip")["reward"].max().to_numpy()).all()
 
 
 def test_controls_differ_in_one_thing() -> None:
@@ -187,7 +169,7 @@ def test_training_sets_of_the_recipes() -> None:
     made = {}
     for select in ("best", "random", "reference"):
         recipe = own.model_copy(update={"select": select})
-        curated = raft.select(scored, recipe, 0)[1]
+        curated = raft.select(scored, recipe, 0)
         made[select] = raft.training_set(curated, references, recipe, 0)
     kept = [f"c{i}" for i in range(2, 10)]
     assert all(list(targets["clip"]) == kept for targets in made.values())
@@ -224,7 +206,7 @@ def test_killed_sampling_ends_with_the_same_bytes(
     recipe = raft.recipe_of(_raft(k=4, temperature=1.0, sample_batch=2))
     sample = partial(raft.sample, setup, recipe, setup.clips("raft_prompts"), start, 7)
     whole = sample()
-    setup.features("raft_prompts")
+    setup.heard("raft_prompts")
     monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path))
 
     def written() -> int:

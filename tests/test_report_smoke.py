@@ -312,7 +312,7 @@ def test_a_wrong_file_of_predictions_stops_before_any_training(
     monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "runs"))
     wrong = tmp_path / "wrong.jsonl"
     wrong.write_text('{"id": "nobody", "text": ""}\n')
-    with pytest.raises(UserError, match="the split has no clip 'nobody'"):
+    with pytest.raises(UserError, match="clip 'nobody' is not in the split"):
         bench.measure(_config(predictions=str(wrong)))
     assert not list((tmp_path / "runs").rglob("sft-*"))
 

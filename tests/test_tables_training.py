@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from evoxtral import metrics, paper, tables
-from evoxtral.selection import curate
+from evoxtral.raft import curate
 
 REFERENCES = ["[sad] a b c", "a b c d", "[calm] a [pause] b", "x y z"]
 SAID = {

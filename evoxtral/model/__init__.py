@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from evoxtral.model.features import (
     LogMels,
     Prompter,
     cache_features,
+    clips_digest,
     encode,
     probe,
     read_cached,
@@ -42,8 +42,6 @@ from evoxtral.world.base import checkpoint_dir
 
 TINY = "tiny"
 """Name of the base model that ships with the package."""
-
-Precision = Literal["auto", "float32", "bfloat16"]
 
 ADAPTER_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
 
@@ -57,25 +55,25 @@ _PARTS = {
     "projector": "multi_modal_projector.",
     "language model": "language_model.",
     "output layer": "lm_head.",
+    "all": "",
 }
 
 
-def device(name: str) -> torch.device:
+def device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     """The device a parameter names; `auto` takes a GPU if there is one.
 
     Raises:
-        UserError: a GPU is asked for and there is none, or the name means nothing.
+        UserError: a GPU is asked for and there is none.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(?::\d+)?", name):
-        raise UserError(f"device {name!r} is not known: give auto, cpu or cuda")
-    if name != "cpu" and not torch.cuda.is_available():
-        raise UserError(f"device {name!r} was asked for and torch finds no GPU: set device to auto")
-    return torch.device(name)
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise UserError("device 'cuda' was asked for and torch finds no GPU: set device to auto")
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
-def arithmetic(precision: Precision, where: torch.device) -> Literal["float32", "bfloat16"]:
+def arithmetic(
+    precision: Literal["auto", "float32", "bfloat16"], where: torch.device
+) -> Literal["float32", "bfloat16"]:
     """The precision to train in: `auto` is bfloat16 where the device multiplies faster in it.
 
     Of processors these are AMD's with AVX-512, Intel's with AMX and ARM's with the instructions.
@@ -94,16 +92,17 @@ def arithmetic(precision: Precision, where: torch.device) -> Literal["float32", 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' own bars and reports: ours say what takes long and what is wrong."""
-    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    """Without the bars, reports and two vain warnings of transformers and peft."""
+    level = logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            warnings.filterwarnings("ignore", "Found missing adapter keys", UserWarning)
+            yield
     finally:
         logging.set_verbosity(level)
-        if shown:
-            logging.enable_progress_bar()
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,63 +123,48 @@ class Voxtral:
     encoder_digest: str
     digest: str
 
-    @property
-    def window_seconds(self) -> float:
-        """Length of one audio window; longer clips take several."""
-        return float(self.processor.feature_extractor.chunk_length)
 
+def open_base(name: str, device_name: str = "auto") -> Voxtral:
+    """Load a base: in float32 on a CPU, with the patches of `model.cpu`, in bfloat16 on a GPU.
 
-def open_base(name: str, device_name: str = "auto", precision: Precision = "auto") -> Voxtral:
-    """Load model and processor; on a CPU with the patches of `model.cpu`.
-
-    Args:
-        name: `tiny`, a folder, or an id on the Hugging Face hub.
-        device_name: `auto`, `cpu` or `cuda`.
-        precision: of the weights; `auto` is float32 on a CPU and bfloat16 on a GPU.
+    Its name is `tiny`, a folder, or an id on the Hugging Face hub.
 
     Raises:
         UserError: there is no such model, or it is no Voxtral.
     """
     where = device(device_name)
-    if precision == "auto":
-        precision = "float32" if where.type == "cpu" else "bfloat16"
-    with quiet():
-        try:
-            folder = checkpoint_dir() if name == TINY else name
-            model, processor = _load(folder, getattr(torch, precision))
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(
-                f"base model {name!r} cannot be loaded ({reason}): give {TINY!r}, a folder, or "
-                "the id of a Voxtral that this machine can reach"
-            ) from error
+    on_cpu = where.type == "cpu"
+    folder = checkpoint_dir() if name == TINY else name
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(folder)
+            if not isinstance(config, VoxtralConfig):
+                # the class of Voxtral would be filled with random weights of its default size
+                raise ValueError(f"it is a model of type {config.model_type!r}")
+            processor = VoxtralProcessor.from_pretrained(folder)
+            model, report = VoxtralForConditionalGeneration.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32 if on_cpu else torch.bfloat16,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+            if report["missing_keys"]:
+                raise ValueError(f"{len(report['missing_keys'])} of its weights are missing")
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"base model {name!r} cannot be loaded ({reason}): give {TINY!r}, a folder, or "
+            "the id of a Voxtral that this machine can reach"
+        ) from error
     model.requires_grad_(False).eval().to(where)
     narrow(model)
     model.name_or_path = model.config.name_or_path = name  # adapters record it
-    extractor = {
-        key: value
-        for key, value in sorted(processor.feature_extractor.to_dict().items())
-        if isinstance(value, (int, float, str, bool))
-    }
+    extractor = sorted(processor.feature_extractor.to_dict().items())
+    extractor = {key: own for key, own in extractor if isinstance(own, (int, float, str, bool))}
     fed = hashlib.sha256(repr(extractor).encode())
     fed.update(weights_digest(model.model.audio_tower.state_dict()).encode())
     return Voxtral(name, model, processor, fed.hexdigest(), weights_digest(model.state_dict()))
-
-
-def _load(
-    folder: Path | str, dtype: torch.dtype
-) -> tuple[VoxtralForConditionalGeneration, VoxtralProcessor]:
-    config = AutoConfig.from_pretrained(folder)
-    if not isinstance(config, VoxtralConfig):
-        # the class of Voxtral would be filled with random weights of its default size
-        raise ValueError(f"it is a model of type {config.model_type!r}")
-    processor = VoxtralProcessor.from_pretrained(folder)
-    model, report = VoxtralForConditionalGeneration.from_pretrained(
-        folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True
-    )
-    if report["missing_keys"]:
-        raise ValueError(f"{len(report['missing_keys'])} of its weights are missing")
-    return model, processor
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
@@ -227,8 +211,7 @@ def attach(model: VoxtralForConditionalGeneration, shape: LoraShape, seed: int) 
         base_model_name_or_path=model.config.name_or_path or None,
         task_type="CAUSAL_LM",
     )
-    with warnings.catch_warnings():  # peft asks for an attribute that transformers renamed
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+    with quiet():
         return get_peft_model(model, config)
 
 
@@ -240,40 +223,27 @@ def load(
     Raises:
         UserError: the folder holds no adapter, a damaged one or one for another model.
     """
-    check_adapter(folder)
-    unfit = UserError(
-        f"the adapter in {folder} is damaged or does not fit the base model "
-        f"{model.config.name_or_path!r}: give the base it was trained on"
-    )
     try:
-        with safetensors.safe_open(folder / ADAPTER_FILE, "pt") as file:
-            stored = set(file.keys())
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-            warnings.filterwarnings("ignore", "Found missing adapter keys", UserWarning)
+        with safetensors.safe_open(check_adapter(folder) / ADAPTER_FILE, "pt") as file, quiet():
             loaded = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+            placed = get_peft_model_state_dict(loaded, save_embedding_layers=False)
+            if set(file.keys()) != set(placed):
+                raise KeyError("some weights have no place, or some places no weights")
     except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise unfit from error
-    if stored != set(get_peft_model_state_dict(loaded, save_embedding_layers=False)):
-        raise unfit
+        raise UserError(
+            f"the adapter in {folder} is damaged or does not fit the base model "
+            f"{model.config.name_or_path!r}: give the base it was trained on"
+        ) from error
     return loaded
 
 
 def merge(model: VoxtralForConditionalGeneration, folder: Path) -> VoxtralForConditionalGeneration:
-    """Fold the adapter of a folder into the weights of `model` itself: half the kernels per step.
-
-    Raises:
-        UserError: as for `load`.
-    """
+    """Fold the adapter of a folder into the weights of `model` itself; raises as `load` does."""
     return load(model, folder).merge_and_unload().eval()
 
 
 def check_adapter(folder: Path) -> Path:
-    """The folder itself, if it holds an adapter.
-
-    Raises:
-        UserError: it does not.
-    """
+    """The folder itself; a `UserError` where it holds no adapter."""
     for name in (ADAPTER_FILE, CONFIG_FILE):
         if not (folder / name).is_file():
             raise UserError(f"{folder} holds no {name}: give the folder of a LoRA adapter")
@@ -293,17 +263,14 @@ def shape_of(folder: Path) -> LoraShape:
 
 
 def count_parameters(config: VoxtralConfig, shape: LoraShape) -> pd.DataFrame:
-    """Weights of a Voxtral with adapters, counted on the meta device: no memory, no download.
+    """Weights of a Voxtral with adapters, counted without memory: `part | total | trainable`.
 
-    Returns:
-        One row per part and a last row `all`: `part | total | trainable`; `total` includes the
-        adapters.
+    The last part is `all`; `total` includes the adapters.
     """
     with torch.device("meta"):
         named = list(attach(VoxtralForConditionalGeneration(config), shape, 0).named_parameters())
     rows = []
-    for part, marker in {**_PARTS, "all": ""}.items():
-        own = [p for name, p in named if marker in name]
-        learnt = sum(p.numel() for p in own if p.requires_grad)
-        rows.append((part, sum(p.numel() for p in own), learnt))
+    for part, marker in _PARTS.items():
+        sizes = [(p.numel(), p.numel() * p.requires_grad) for name, p in named if marker in name]
+        rows.append((part, *map(sum, zip(*sizes, strict=True))))
     return pd.DataFrame(rows, columns=["part", "total", "trainable"])

@@ -1,19 +1,17 @@
 """What a Voxtral hears and is asked: its request, log-mels, and its encoder's features on disk.
 
-A frozen encoder gives the same features in every epoch, in every sampling run and in every
-evaluation; it is 19 % of a training step and all of it is saved. The cache of a split is a stage
-keyed by the encoder's weights and the clips' sounds, in blocks of safetensors, each written
-atomically: a killed run goes on with the block it was at. It holds what comes *before* the
-projector, because adapters sit on the projector.
+A frozen encoder, 19 % of a training step, gives the same features in every epoch, sampling run and
+evaluation. The cache of a split is a stage keyed by the encoder's weights and the clips' sounds, in
+blocks of safetensors, each written atomically: a killed run goes on with the block it was at. It
+holds what comes *before* the projector, because adapters sit on the projector.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +21,14 @@ import torch
 from safetensors.torch import save
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from transformers import VoxtralForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from evoxtral import UserError, runs, tags
+from evoxtral import runs, tags
 from evoxtral.clips import Clip, Dataset
 from evoxtral.model.cpu import side_by_side
 from evoxtral.processes import progress
@@ -42,6 +41,7 @@ BLOCK = 64
 
 _AT_ONCE = 4  # windows in the encoder at a time; on a processor a tenth faster than 8
 _CODE = ("evoxtral.model.features", "evoxtral.model.cpu")
+_FRAME_RATE = 50  # of the encoder's features, per second
 _FEWEST = 5  # clips with and without a tag, below which no line is drawn
 
 
@@ -52,38 +52,22 @@ class Prompter:
     file: features and token ids are made apart, so that features can come from a cache.
 
     Attributes:
-        window: samples of one audio window.
+        window: samples of one audio window; longer clips take several.
         eos: id that ends a transcript.
         pad: id that fills a batch.
         audio: id of an audio position.
-
-    Raises:
-        UserError: the processor belongs to another model.
     """
 
     def __init__(self, base: Voxtral) -> None:
         config = base.model.config
         self._extractor = base.processor.feature_extractor
         self._tokenizer = base.processor.tokenizer
-        self.window = int(self._extractor.chunk_length * self._extractor.sampling_rate)
         self._frames = 2 * config.audio_config.max_source_positions
-        made = self._extractor.feature_size, self.window // self._extractor.hop_length
-        wanted = config.audio_config.num_mel_bins, self._frames
-        if made != wanted:
-            raise UserError(
-                f"the processor makes windows of {made[0]} bands and {made[1]} frames and the "
-                f"model expects {wanted[0]} and {wanted[1]}: give the processor that belongs to "
-                "the model"
-            )
+        self.window = int(self._extractor.chunk_length * self._extractor.sampling_rate)
         self.eos = int(base.model.generation_config.eos_token_id)
         self.pad = int(base.model.generation_config.pad_token_id)
         self.audio = int(config.audio_token_id)
-        self._before, self._after = self._request(base)
-        self._targets: dict[str, list[int]] = {}
-
-    def _request(self, base: Voxtral) -> tuple[list[int], list[int]]:
-        """Token ids before and after the audio, as the processor writes them."""
-        inputs = base.processor.apply_transcription_request(
+        asked = base.processor.apply_transcription_request(
             language="en",
             audio=[np.zeros(self.window, np.float32)],
             format=["WAV"],
@@ -91,9 +75,10 @@ class Prompter:
             model_id=base.name,
             audio_kwargs={"pad_to_multiple_of": self.window, "max_source_positions": self._frames},
         )
-        ids = inputs["input_ids"][0].tolist()
+        ids = asked["input_ids"][0].tolist()
         start = ids.index(self.audio)
-        return ids[:start], ids[start + ids.count(self.audio) :]
+        self._before, self._after = ids[:start], ids[start + ids.count(self.audio) :]
+        self._targets: dict[str, list[int]] = {}
 
     def windows(self, samples: int) -> int:
         """Windows that so many samples take; a clip takes at least one."""
@@ -101,8 +86,6 @@ class Prompter:
 
     def mels(self, audio: npt.NDArray[np.float32]) -> Tensor:
         """Log-mel features of 16 kHz samples, shape (windows, bands, frames), padded to windows."""
-        if not len(audio):
-            raise UserError("a clip without samples cannot be transcribed: leave it out")
         made = self._extractor(
             audio,
             sampling_rate=self._extractor.sampling_rate,
@@ -161,167 +144,129 @@ def encode(model: VoxtralForConditionalGeneration, mels: Tensor) -> Tensor:
 
 
 class Features:
-    """Cached features of a list of clips, read from disk as they are asked for.
+    """Cached features of a list of clips, read from the stage's folder as they are asked for.
 
-    Attributes:
-        folder: of the stage.
-        windows: windows of each clip.
+    `windows` are those of each clip.
     """
 
     def __init__(self, folder: Path, clips: int) -> None:
         self.folder = folder
         files = [_block(folder, first) for first in range(0, clips, BLOCK)]
-        self.windows = tuple(windows for file in files for windows in _windows(file))
-
-    def __len__(self) -> int:
-        return len(self.windows)
+        # they stay open: to map a file anew for each clip takes three times as long
+        opened = [safetensors.safe_open(file, "pt") for file in files]
+        self._slices = [file.get_slice("features") for file in opened]
+        self.windows = tuple(n for file in opened for n in json.loads(file.metadata()["windows"]))
 
     def __getitem__(self, clip: int) -> Tensor:
         """Features of a clip, shape (windows, frames, width)."""
-        if not 0 <= clip < len(self):
-            raise IndexError(clip)
-        first = clip - clip % BLOCK
-        start = sum(self.windows[first:clip])
-        return _mapped(_block(self.folder, first))[start : start + self.windows[clip]]
-
-
-@lru_cache(maxsize=512)
-def _mapped(block: Path) -> Any:
-    """What slices a block's features; to map the file anew for each clip takes three times as long.
-
-    It stays open, as the blocks of a finished stage never change.
-    """
-    return safetensors.safe_open(block, "pt").get_slice("features")
+        block, place = divmod(clip, BLOCK)
+        start = sum(self.windows[clip - place : clip])
+        return self._slices[block][start : start + self.windows[clip]]
 
 
 def _block(folder: Path, first: int) -> Path:
     return folder / f"clips-{first:06d}.safetensors"
 
 
-def _windows(block: Path) -> list[int]:
-    with safetensors.safe_open(block, "pt") as opened:
-        return json.loads(opened.metadata()["windows"])
-
-
 class LogMels:
     """What an encoder that learns too is fed: log-mels, made anew each time they are asked for.
 
-    Attributes:
-        windows: windows of each clip.
+    `read` gives the 16 kHz samples of a clip by its place; `windows` are those of each clip.
     """
 
-    def __init__(self, sounds: Dataset, clips: Sequence[Clip], prompter: Prompter) -> None:
-        self._sounds, self._clips, self._prompter = sounds, clips, prompter
-        self.windows = tuple(prompter.windows(len(sounds.audio(clip))) for clip in clips)
-
-    def __len__(self) -> int:
-        return len(self.windows)
+    def __init__(
+        self, read: Callable[[int], npt.NDArray[np.float32]], clips: int, prompter: Prompter
+    ) -> None:
+        self._read, self._prompter = read, prompter
+        self.windows = tuple(prompter.windows(len(read(clip))) for clip in range(clips))
 
     def __getitem__(self, clip: int) -> Tensor:
         """Log-mels of a clip, shape (windows, bands, 2 frames)."""
-        return self._prompter.mels(self._sounds.audio(self._clips[clip]))
+        return self._prompter.mels(self._read(clip))
 
 
 Listened = Features | LogMels
 """What a model hears of clips."""
 
 
+def clips_digest(clips: Sequence[Clip]) -> str:
+    """Digest of clips' ids and audio, in their order."""
+    return runs.digest([[clip.id, clip.sha256] for clip in clips])
+
+
 def cache_features(
     base: Voxtral, clips: Sequence[Clip], sounds: Dataset, profile: str, what: str
 ) -> Features:
-    """The stage that holds the encoder's features of clips; builds what is missing of it.
+    """The stage of a profile that holds the base's features of clips, in their order.
 
-    Args:
-        base: whose encoder listens.
-        clips: in the order in which they are asked for later.
-        sounds: the dataset that reads their audio.
-        profile: whose folder holds the stage.
-        what: named in the progress bar: the split.
+    `sounds` reads their audio; `what` is named in the progress bar.
     """
-    params = {
-        "encoder": base.encoder_digest,
-        "clips": runs.digest([[clip.id, clip.sha256] for clip in clips]),
-        "precision": str(next(base.model.parameters()).dtype),
-    }
+    weight = next(base.model.parameters())
 
     def make(folder: Path) -> None:
-        _encode_all(folder, base, clips, sounds, what)
+        prompter = Prompter(base)
+        blocks = {_block(folder, i): clips[i : i + BLOCK] for i in range(0, len(clips), BLOCK)}
+        todo = {file: own for file, own in blocks.items() if not file.exists()}
 
+        def write(file: Path) -> None:
+            mels = [prompter.mels(sounds.audio(clip)) for clip in todo[file]]
+            made = [encode(base.model, some).cpu() for some in torch.cat(mels).split(_AT_ONCE)]
+            windows = {"windows": json.dumps([*map(len, mels)])}
+            runs.write_bytes(file, save({"features": torch.cat(made)}, windows))
+
+        done = len(clips) - sum(map(len, todo.values()))
+        with (
+            progress(len(clips), f"features of {what}", unit="clip", done=done) as bar,
+            side_by_side(weight.device) as pool,
+        ):
+            for own, _ in zip(todo.values(), pool.map(write, todo), strict=True):
+                bar.update(len(own))
+
+    params = {
+        "encoder": base.encoder_digest,
+        "clips": clips_digest(clips),
+        "precision": str(weight.dtype),
+    }
     made = runs.stage("features", profile, params, make, code=_CODE)
     return Features(made.path, len(clips))
 
 
-def _encode_all(
-    folder: Path, base: Voxtral, clips: Sequence[Clip], sounds: Dataset, what: str
-) -> None:
-    prompter = Prompter(base)
-    blocks = {first: clips[first : first + BLOCK] for first in range(0, len(clips), BLOCK)}
-    todo = {first: own for first, own in blocks.items() if not _block(folder, first).exists()}
-
-    def make(first: int) -> int:
-        mels = [prompter.mels(sounds.audio(clip)) for clip in todo[first]]
-        made = [encode(base.model, some).cpu() for some in torch.cat(mels).split(_AT_ONCE)]
-        windows = json.dumps([*map(len, mels)])
-        runs.write_bytes(
-            _block(folder, first), save({"features": torch.cat(made)}, {"windows": windows})
-        )
-        return len(mels)
-
-    done = len(clips) - sum(map(len, todo.values()))
-    with (
-        progress(len(clips), f"features of {what}", unit="clip", done=done) as bar,
-        side_by_side(next(base.model.parameters()).device) as pool,
-    ):
-        for count in pool.map(make, todo):
-            bar.update(count)
-
-
 def probe(
-    train: tuple[Features, Sequence[Clip]],
-    test: tuple[Features, Sequence[Clip]],
-    window_seconds: float,
+    train: tuple[Features, Sequence[Clip]], test: tuple[Features, Sequence[Clip]]
 ) -> pd.DataFrame:
     """What the frozen encoder holds of each tag: the ceiling of what fine-tuning can learn.
 
     A line through each clip's pooled features tells clips with a tag from clips without.
 
-    Args:
-        train: features to learn from, and their clips.
-        test: the same of another split.
-        window_seconds: length of one audio window.
-
     Returns:
-        One row per tag: `tag | auc | clips`, the area under the ROC curve (chance 0.5; NaN where
-        either split has too few clips) and the test clips with the tag.
+        `tag | auc | clips`: the area under the ROC curve (chance 0.5; NaN where either split has
+        too few clips) and the test clips with the tag.
     """
-    learning, testing = (_pooled(*side, window_seconds) for side in (train, test))
-    scaler = StandardScaler().fit(learning)
-    learning, testing = scaler.transform(learning), scaler.transform(testing)
+    learning, testing = _pooled(*train), _pooled(*test)
+    line = make_pipeline(
+        StandardScaler(), LogisticRegression(C=0.01, max_iter=2000, class_weight="balanced")
+    )
     rows = []
     # The fit makes many small products, and a second thread beside torch's slows them tenfold.
     with threadpool_limits(1, user_api="blas"):
         for tag in tags.TAGS:
-            learnt, asked = (
+            known, asked = (
                 np.array([tag in tags.find_tags(clip.tagged_text) for clip in clips])
                 for _, clips in (train, test)
             )
             auc = float("nan")
-            if min(learnt.sum(), (~learnt).sum(), asked.sum(), (~asked).sum()) >= _FEWEST:
-                line = LogisticRegression(C=0.01, max_iter=2000, class_weight="balanced")
-                line.fit(learning, learnt)
-                auc = float(roc_auc_score(asked, line.decision_function(testing)))
+            if min(known.sum(), (~known).sum(), asked.sum(), (~asked).sum()) >= _FEWEST:
+                scores = line.fit(learning, known).decision_function(testing)
+                auc = float(roc_auc_score(asked, scores))
             rows.append({"tag": tag, "auc": auc, "clips": int(asked.sum())})
     return pd.DataFrame(rows)
 
 
-def _pooled(
-    features: Features, clips: Sequence[Clip], window_seconds: float
-) -> npt.NDArray[np.float32]:
+def _pooled(features: Features, clips: Sequence[Clip]) -> npt.NDArray[np.float32]:
     """Mean, deviation and maximum over the frames that hold sound, shape (clips, 3 * width)."""
     rows = []
     for i, clip in enumerate(clips):
-        heard = features[i].float()
-        per_second = heard.shape[1] / window_seconds
-        frames = heard.flatten(0, 1)[: max(2, round((clip.seconds or np.inf) * per_second))]
+        ends = max(2, round(clip.seconds * _FRAME_RATE))
+        frames = features[i].float().flatten(0, 1)[:ends]
         rows.append(torch.cat([frames.mean(0), frames.std(0), frames.amax(0)]).numpy())
     return np.stack(rows)

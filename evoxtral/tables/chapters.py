@@ -23,7 +23,7 @@ from evoxtral.tables.bench import (
 from evoxtral.tables.model import COUNT, TEXT, Format, Table
 
 if TYPE_CHECKING:
-    from evoxtral.selection import Curated
+    from evoxtral.raft import Curated
 
 _UNITS = {"share": Format("percent", 1), "count": COUNT, "text": TEXT}
 _GRID: Mapping[Protocol, tuple[str, ...]] = {
@@ -154,7 +154,8 @@ def curation(curated: Mapping[str, Curated | str], numbers: Published) -> Table:
             rows[name] = [None] * len(names)
             failed += f" By {name}: {c}."
         else:
-            rows[name] = [c.kept + c.dropped, c.kept, c.threshold, c.mean_before, c.mean_after]
+            mean = c.best["reward"].mean()
+            rows[name] = [len(c.best), c.kept, c.threshold, mean, c.mean_after]
     columns = ["clips", "kept", "threshold", "mean_before", "mean_after"]
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype="float64")
     frame["share"] = frame["kept"] / frame["clips"]
@@ -195,7 +196,7 @@ def takeaways(frame: pd.DataFrame, groups: pd.DataFrame, chosen: str) -> Table:
 
     Args:
         frame: of `scores` with SFT as the reference.
-        groups: of `selection.group_table`.
+        groups: of `raft.group_table`.
         chosen: the recipe that validation chose.
     """
     found = {row["key"]: row for row in frame.to_dict("records")}

@@ -1,0 +1,570 @@
+"""Fine-tune adapters on a frozen model, from cached features: what SFT and RAFT share.
+
+Ours are the loss over transcripts only, batches of like length, validation that transcribes, and
+randomness that depends on (seed, step) alone, so that a resumed run sees what an uninterrupted one
+would. The Trainer writes a checkpoint file by file; a seal with the files' digests, written last
+and atomically, tells a whole one from what a killed run leaves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Sampler
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from evoxtral import UserError, metrics, processes, runs, tags
+from evoxtral.decode import transcribe
+from evoxtral.model import (
+    ADAPTER_FILE,
+    CONFIG_FILE,
+    Listened,
+    LoraShape,
+    Prompter,
+    arithmetic,
+    attach,
+    device,
+    fold,
+    last_logits,
+    load,
+    open_base,
+    read_cached,
+    settle,
+    shape_of,
+)
+from evoxtral.params import FineTuning
+from evoxtral.processes import progress
+
+ADAPTER, LOG, SUMMARY, SEAL = "adapter", "log.csv", "summary.json", "whole.json"
+IGNORED = -100
+"""Label of a position that is not learnt."""
+
+FILLER = -1
+"""Stands for an example in which nothing is learnt: it evens out the batches of processes."""
+
+_CHECKPOINTS, _PREFIX = "checkpoints", "checkpoint-"
+_COLUMNS = 8
+_PLAIN_WER = "eval_plain_val_wer"
+_SCORES = {
+    "eval_loss": "validation_loss",
+    "eval_wer": "validation_wer",
+    "eval_tag_f1": "validation_tag_f1",
+    "eval_strict_tag_f1": "validation_strict_tag_f1",
+    _PLAIN_WER: "plain_wer",
+}
+
+# Examples
+
+
+@dataclass(frozen=True, eq=False)
+class Examples(Dataset[dict[str, Any]]):
+    """Examples of a split, each as often as it is drawn per epoch.
+
+    Attributes:
+        heard: features of the clips.
+        texts: transcript to learn, per clip.
+        draws: clip of each example.
+        prompter: makes token ids.
+        weights: factor of the loss, per clip.
+        seconds: durations of the clips, for what is transcribed.
+    """
+
+    heard: Listened
+    texts: Sequence[str]
+    draws: Sequence[int]
+    prompter: Prompter
+    weights: Sequence[float]
+    seconds: Sequence[float] = ()
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def __getitem__(self, example: int) -> dict[str, Any]:
+        clip = self.draws[0 if example == FILLER else example]
+        return {
+            "input_features": self.heard[clip],
+            "prompt": self.prompter.prompt(self.heard.windows[clip]),
+            "target": [] if example == FILLER else self.prompter.target(self.texts[clip]),
+            "weight": self.weights[clip],
+        }
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each example, from which batches of like length are made."""
+        rows = ((self.heard.windows[clip], self.texts[clip]) for clip in self.draws)
+        return [len(self.prompter.prompt(n)) + len(self.prompter.target(text)) for n, text in rows]
+
+
+def collate(rows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
+    """A batch whose transcripts all start in one column: requests padded left, transcripts right.
+
+    The output layer is then needed for the last columns only (`logits_to_keep`): of 430 positions
+    of a Voxtral-Mini example about fifty are learnt, and each costs a row of 131,072 logits.
+
+    Transcripts get columns by the eight: in bfloat16 on a CPU oneDNN builds and keeps kernels for
+    each new shape; with columns to fit, training took a sixth more time and half as much memory
+    again.
+
+    Returns:
+        `input_ids` and `attention_mask`, shape (batch, positions); `labels`, shape (batch,
+        kept), -100 where nothing is learnt; `logits_to_keep`, the number of columns kept, which
+        is one more than those of transcripts: a label is predicted one column earlier;
+        `input_features`, all windows of all clips; `weights`, shape (batch,).
+    """
+    before = max(len(row["prompt"]) for row in rows)
+    after = _COLUMNS * math.ceil(max(len(row["target"]) for row in rows) / _COLUMNS)
+    ids = torch.full((len(rows), before + after), pad)
+    seen = torch.zeros_like(ids)
+    labels = torch.full((len(rows), after + 1), IGNORED)
+    for i, row in enumerate(rows):
+        prompt, target = row["prompt"], row["target"]
+        own = slice(before - len(prompt), before + len(target))
+        ids[i, own] = torch.tensor([*prompt, *target])
+        seen[i, own] = 1
+        labels[i, 1 : 1 + len(target)] = torch.tensor(target)
+    return {
+        "input_ids": ids,
+        "attention_mask": seen,
+        "labels": labels,
+        "logits_to_keep": after + 1,
+        "input_features": torch.cat([row["input_features"] for row in rows]),
+        "weights": torch.tensor([row["weight"] for row in rows], dtype=torch.float32),
+    }
+
+
+def token_loss(
+    logits: Tensor, labels: Tensor, weights: Tensor, tokens: Tensor | int, smoothing: float = 0.0
+) -> Tensor:
+    """Cross-entropy of the label tokens, each clip times its weight, per token; a scalar.
+
+    Args:
+        logits: shape (batch, kept, vocabulary); column i predicts label i + 1.
+        labels: shape (batch, kept), -100 where nothing is learnt.
+        weights: factor per clip, shape (batch,).
+        tokens: label tokens of the optimiser step, over all its micro-batches.
+        smoothing: share of each label that is spread over all tokens (Szegedy et al. 2016), in
+            [0, 1). Only the gradient has it: the value stays comparable with validation's.
+    """
+    wanted, scores = labels[:, 1:], logits[:, :-1].float().flatten(0, 1)
+
+    def total(spread: float) -> Tensor:
+        losses = nn.functional.cross_entropy(
+            scores,
+            wanted.flatten(),
+            ignore_index=IGNORED,
+            reduction="none",
+            label_smoothing=spread,
+        )
+        return (losses.view_as(wanted).sum(dim=1) * weights).sum()
+
+    loss = total(smoothing)
+    if smoothing:
+        with torch.no_grad():
+            unsmoothed = total(0.0)
+        loss = loss + (unsmoothed - loss.detach())
+    return loss / tokens
+
+
+def _seed(*numbers: int) -> int:
+    """One 63-bit seed of several numbers."""
+    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "big") >> 1
+
+
+class LengthSampler(Sampler[int]):
+    """Batches of like length in random order; the order is one of (seed, epoch).
+
+    The Trainer's own grouping gives them from long to short, over and over. Length says much about
+    a clip here (plain ones are short), so neighbouring steps would learn from like clips.
+
+    Args:
+        lengths: of the examples.
+        batch: examples per optimiser step, over all processes.
+        seed: of the order.
+        even: the end is filled up to a multiple of it with examples in which nothing is learnt,
+            so that several processes take equally many micro-batches.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch: int, seed: int, even: int = 1) -> None:
+        self.lengths, self.batch, self.seed, self.epoch = list(lengths), batch, seed, 0
+        self.fillers = -len(self.lengths) % even
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the data loader before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths) + self.fillers
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator()
+        generator.manual_seed(_seed(self.seed, self.epoch))
+        order = get_length_grouped_indices(self.lengths, self.batch, generator=generator)
+        whole = len(order) // self.batch
+        # The first batch has the longest example, so that a lack of memory shows at once.
+        for i in (0, *(1 + torch.randperm(max(0, whole - 1), generator=generator)).tolist()):
+            yield from order[i * self.batch : (i + 1) * self.batch]
+        yield from order[max(1, whole) * self.batch :]
+        yield from [FILLER] * self.fillers
+
+
+# The Trainer
+
+
+class FineTuner(Trainer):
+    """Trainer over `Examples`.
+
+    Args:
+        cfg: training stops where the word error rate on plain speech has risen by more than
+            `plain_limit` in more than `plain_patience` epochs in a row.
+        watched: splits transcribed after every epoch, by what their scores in the log begin with:
+            `eval` is validation, `eval_plain_val` plain speech.
+        learnt: examples to learn.
+        options: of `Trainer`.
+    """
+
+    def __init__(
+        self, cfg: FineTuning, watched: Mapping[str, Examples], learnt: Examples, **options: Any
+    ) -> None:
+        data = {"train_dataset": learnt, "eval_dataset": watched["eval"]}
+        super().__init__(data_collator=partial(collate, pad=learnt.prompter.pad), **data, **options)
+        self.remove_callback(PrinterCallback)
+        self.cfg, self.watched = cfg, watched
+        texts = [*learnt.texts, *watched["eval"].texts]
+        self.max_new_tokens = 2 * max(len(learnt.prompter.target(text)) for text in texts)
+        self._choose_kernels(for_training=True)
+
+    def _choose_kernels(self, *, for_training: bool) -> None:
+        """What is quickest on a CPU: adapters folded into the weights, and the kernel of attention.
+
+        The fused kernel's backward pass takes longer than plain products: a step of the embedded
+        model takes a fifth less without it in bfloat16, a fiftieth in float32. Decoding is quicker
+        with it.
+        """
+        if self.args.device.type == "cpu":
+            model = self.accelerator.unwrap_model(self.model)
+            (fold if for_training else settle)(model)
+            kernel = "eager" if for_training else "sdpa"
+            model.get_base_model().set_attn_implementation({"text_config": kernel})
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthSampler:
+        at_once = self.args.train_batch_size * self.args.world_size
+        together = at_once * self.args.gradient_accumulation_steps
+        even = at_once if self.args.world_size > 1 else 1
+        return LengthSampler(self.train_dataset.lengths, together, int(self.args.seed), even)
+
+    def compute_loss(
+        self, model: nn.Module, inputs: Mapping[str, Any], *_: Any, num_items_in_batch: Any
+    ) -> Tensor:
+        """Loss over the transcripts; the output layer runs on their positions only."""
+        inputs = dict(inputs)
+        labels, weights = inputs.pop("labels"), inputs.pop("weights")
+        asked = last_logits(inputs.pop("logits_to_keep"), self.args.device)
+        logits = model(**inputs, **asked, use_cache=False).logits
+        smoothing = self.args.label_smoothing_factor if model.training else 0.0
+        loss = token_loss(logits, labels, weights, num_items_in_batch, smoothing)
+        if not math.isfinite(loss.item()):
+            step = self.state.global_step + model.training
+            raise UserError(
+                f"the loss is not finite at step {step}: lower learning_rate; the last "
+                "checkpoint is kept"
+            )
+        # in training the Trainer takes the mean over processes
+        return loss * self.accelerator.num_processes if model.training else loss
+
+    def validation_loss(self) -> float:
+        """Loss per label token of the validation examples; how they are batched is no matter."""
+        examples, size = self.watched["eval"], self.args.per_device_train_batch_size
+        total, tokens = 0.0, 0
+        for start in processes.share(range(0, len(examples), size)):
+            rows = [examples[i] for i in range(len(examples))[start : start + size]]
+            inputs = self._prepare_inputs(self.data_collator(rows))
+            with torch.no_grad(), self.compute_loss_context_manager():
+                total += float(self.compute_loss(self.model, inputs, num_items_in_batch=1))
+            tokens += int(inputs["labels"].ne(IGNORED).sum())
+        totals, counts = zip(*processes.gather((total, tokens)), strict=True)
+        return sum(totals) / sum(counts)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Validation loss, and what greedy transcripts of the watched splits score.
+
+        Raises:
+            UserError: the loss is not finite. No checkpoint of such weights is written.
+        """
+        self.model.eval()
+        self._choose_kernels(for_training=False)
+        found = {"eval_loss": self.validation_loss()}
+        for split, examples in self.watched.items():
+            scores = self._scores(examples)
+            found |= {f"{split}_{name}": value for name, value in scores.items() if value == value}
+        self.log(found)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        self.control.should_training_stop |= self.degraded(self.state.log_history)
+        self._choose_kernels(for_training=True)
+        return found
+
+    def _scores(self, split: Examples) -> dict[str, float]:
+        """Word error rate (as written), Tag F1 (`paper`) and strict Tag F1 where there are tags."""
+        batch, limit, prompter = max(64, self.cfg.batch), self.max_new_tokens, split.prompter
+        made = transcribe(self.model, prompter, split.heard, split.seconds, limit, batch)
+        found = metrics.evaluate(split.texts, [prompter.text(one.ids) for one in made])
+        strict, paper = found.table("strict"), found.table("paper")
+        scores = {"wer": strict["wer"].value, "tag_f1": paper["tag_f1"].value}
+        if any(tags.find_tags(text) for text in split.texts):
+            scores["strict_tag_f1"] = found.tagged().table("strict")["tag_f1"].value
+        return scores
+
+    def degraded(self, history: Sequence[Mapping[str, float]]) -> bool:
+        """Whether by a log plain speech was beyond its limit for longer than is borne."""
+        patience = self.cfg.plain_patience
+        rates = [row[_PLAIN_WER] for row in history if _PLAIN_WER in row]
+        beyond = [rate - rates[0] > self.cfg.plain_limit for rate in rates[-1 - patience :]]
+        return len(beyond) > patience and all(beyond)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Write the adapter; peft's default asks the hub what the base's vocabulary was."""
+        if self.args.should_save:
+            self.model.save_pretrained(
+                output_dir, state_dict=state_dict, save_embedding_layers=False
+            )
+
+
+class EveryStep(TrainerCallback):
+    """Seeds dropout and NEFTune anew in each step, shows progress, and seals checkpoints."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.bar = what, progress(0, what, unit="step", shown=False)
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """Open the bar where the run goes on."""
+        self.bar = progress(state.max_steps, self.what, unit="step", done=state.global_step)
+
+    def on_step_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """A seed of (seed, step, process), before the first micro-batch of a step."""
+        torch.manual_seed(_seed(args.seed, state.global_step, args.process_index))
+
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """One step more."""
+        self.bar.update()
+
+    def on_save(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """Write the seal after the last file."""
+        processes.barrier()  # each process has a file of its own in the checkpoint
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir) / f"{_PREFIX}{state.global_step}"
+            runs.write_bytes(folder / SEAL, _seal(folder))
+
+
+def newest_whole(folder: Path) -> Path | None:
+    """The newest checkpoint below a folder that was written to its end, or None."""
+    seals = {int(s.parent.name.removeprefix(_PREFIX)): s for s in folder.glob(f"{_PREFIX}*/{SEAL}")}
+    newest = (seals[number] for number in sorted(seals, reverse=True))
+    return next((s.parent for s in newest if s.read_bytes() == _seal(s.parent)), None)
+
+
+def _seal(folder: Path) -> bytes:
+    """What a whole checkpoint's seal says: compared as it is, a damaged one is no error."""
+    files = sorted(path for path in folder.iterdir() if path.name != SEAL)
+    return runs.json_text({path.name: runs.digest_file(path) for path in files}).encode()
+
+
+# A run
+
+
+def finetune(
+    folder: Path,
+    cfg: FineTuning,
+    start: LoraShape | Path,
+    training: Examples,
+    watched: Mapping[str, Examples],
+    *,
+    what: str = "SFT",
+    report_to: str = "none",
+) -> None:
+    """Train adapters and leave the best epoch's in `folder/adapter`; resumes after a kill.
+
+    Where the memory is exhausted it says so and goes on from the last whole checkpoint with half
+    as many examples at a time; the optimiser's steps stay what they were.
+
+    Args:
+        folder: to fill; may hold what a killed run left. A finished one is left as it is.
+        cfg: the hyperparameters, base and device.
+        start: the shape of fresh adapters, or the folder of those to go on from.
+        training: examples to learn.
+        watched: validation, whose loss chooses the epoch, and plain speech (see `FineTuner`).
+        what: named in the progress bar.
+        report_to: the Trainer's trackers.
+
+    Raises:
+        UserError: the loss is not finite, the batch does not divide, or one example at a time is
+            too much for the memory.
+    """
+    checkpoints = folder / _CHECKPOINTS
+    if (folder / SUMMARY).exists():  # the last file written; a kill came between it and the end
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return
+    clear_device_cache(garbage_collection=True)  # what an attempt with more at a time has left
+    found, every, fresh = newest_whole(checkpoints), EveryStep(what), isinstance(start, LoraShape)
+    options = _arguments(cfg, output_dir=str(checkpoints), report_to=report_to, resumed=found)
+    model = open_base(cfg.base, cfg.device).model
+    if not (start if fresh else shape_of(start)).encoder_lora:
+        model = read_cached(model)
+    model = attach(model, start, cfg.seed) if fresh else load(model, start, trainable=True)
+    trainer = FineTuner(cfg, watched, training, model=model, args=options, callbacks=[every])
+    state = trainer.state
+    if found:
+        state = TrainerState.load_from_json(str(found / TRAINER_STATE_NAME))
+    if not trainer.degraded(state.log_history):  # or else the run had stopped itself there
+        try:
+            trainer.train(resume_from_checkpoint=str(found) if found else None)
+            state = trainer.state
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+            state = None
+        finally:
+            every.bar.close()
+    if state is None:
+        del model, trainer
+        finetune(folder, smaller(cfg), start, training, watched, what=what, report_to=report_to)
+    elif processes.is_main():
+        _finish(folder, state, cfg.plain_limit)
+
+
+def _arguments(cfg: FineTuning, *, resumed: object, **options: str) -> TrainingArguments:
+    micro, where = _at_once(cfg), device(cfg.device)
+    share, rest = divmod(cfg.batch, micro * processes.count())
+    if rest or not share:
+        raise UserError(
+            f"batch {cfg.batch} is no multiple of micro_batch {cfg.micro_batch} times "
+            f"{processes.count()} processes: change one of them"
+        )
+    # NEFTune's scale follows the padded length, audio positions included, and those get none.
+    return TrainingArguments(
+        **options,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=share,
+        num_train_epochs=cfg.epochs,
+        learning_rate=cfg.learning_rate,
+        lr_scheduler_type={"constant": "constant_with_warmup"}.get(cfg.schedule, cfg.schedule),
+        warmup_steps=cfg.warmup,
+        weight_decay=cfg.weight_decay,
+        neftune_noise_alpha=cfg.neftune_alpha or None,
+        label_smoothing_factor=cfg.label_smoothing,
+        activation_checkpointing=cfg.checkpointing,
+        ddp_find_unused_parameters=False,
+        bf16=arithmetic(cfg.precision, where) == "bfloat16",
+        eval_strategy="epoch",
+        eval_on_start=not resumed,
+        save_strategy="epoch",
+        logging_steps=1,
+        seed=cfg.seed,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=where.type != "cpu",
+        use_cpu=where.type == "cpu",
+        disable_tqdm=True,
+    )
+
+
+def _at_once(cfg: FineTuning) -> int:
+    """Examples that a process takes in a forward pass: no more than its share of a step."""
+    return max(1, min(cfg.micro_batch, cfg.batch // processes.count()))
+
+
+def smaller(cfg: FineTuning) -> FineTuning:
+    """The same with half as many examples at a time, and one line that says so.
+
+    Raises:
+        UserError: there is one example at a time already, or several processes train together:
+            the others wait for gradients that will not come, so all have to start again.
+    """
+    micro, share = _at_once(cfg), cfg.batch // processes.count()
+    full = f"out of memory with {micro} examples at a time:"
+    half = next((n for n in range(micro // 2, 0, -1) if share % n == 0), 0)
+    if not half:
+        raise UserError(f"{full} set checkpointing to true, lower lora_rank, or take a larger GPU")
+    if processes.count() > 1:
+        raise UserError(f"{full} set micro_batch to {half}; a new run goes on where this one was")
+    sys.stdout.write(f"{full} going on with {half}, accumulated over {share // half}\n")
+    sys.stdout.flush()
+    return cfg.model_copy(update={"micro_batch": half})
+
+
+# What a run leaves
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """A finished fine-tuning run.
+
+    Attributes:
+        adapter: folder of the best epoch's adapter.
+        steps: `step | epoch | loss | learning_rate`.
+        epochs: one row per validation, the first before training: `epoch | step |
+            validation_loss | validation_wer | validation_tag_f1 | plain_wer` and more.
+        best_epoch: with the lowest validation loss among those that keep to the limit on plain
+            speech, if any does.
+        stopped: whether speech without tags had suffered too much to go on.
+    """
+
+    adapter: Path
+    steps: pd.DataFrame
+    epochs: pd.DataFrame
+    best_epoch: int
+    stopped: bool
+
+
+def read_log(folder: Path) -> Tuned:
+    """What a finished run left in its folder."""
+    history = pd.read_csv(folder / LOG)
+    steps = history[["step", "epoch", "loss", "learning_rate"]].dropna(subset="loss")
+    epochs, summary = _epochs(history), runs.read_json(folder / SUMMARY)
+    return Tuned(folder / ADAPTER, steps.reset_index(drop=True), epochs, **summary)
+
+
+def _finish(folder: Path, state: TrainerState, plain_limit: float) -> None:
+    """Keep the best epoch's adapter and the log; drop the checkpoints."""
+    history = pd.DataFrame(state.log_history)
+    runs.write_text(folder / LOG, history.to_csv(index=False))
+    best = best_epoch(_epochs(history), plain_limit)
+    source = folder / _CHECKPOINTS / f"{_PREFIX}{int(best['step'])}"
+    for name in (CONFIG_FILE, ADAPTER_FILE):
+        runs.write_bytes(folder / ADAPTER / name, (source / name).read_bytes())
+    stopped = state.global_step < state.max_steps
+    runs.write_json(folder / SUMMARY, {"best_epoch": round(best["epoch"]), "stopped": stopped})
+    shutil.rmtree(folder / _CHECKPOINTS)
+
+
+def best_epoch(epochs: pd.DataFrame, plain_limit: float) -> pd.Series:
+    """The epoch with the lowest validation loss, of those that keep to the limit if any does."""
+    trained = epochs[epochs["step"] > 0]
+    if "plain_wer" in epochs:
+        kept = trained[trained["plain_wer"] - epochs["plain_wer"].iloc[0] <= plain_limit]
+        trained = trained if kept.empty else kept
+    return trained.loc[trained["validation_loss"].idxmin()]
+
+
+def _epochs(history: pd.DataFrame) -> pd.DataFrame:
+    """One row per validation."""
+    rows = history.dropna(subset="eval_loss").filter(["step", "epoch", *_SCORES])
+    return rows.rename(columns=_SCORES).reset_index(drop=True)
