@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evoxtral import UserError, bench, metrics, model, params, pipeline, raft, runs, tags
+from evoxtral import UserError, bench, metrics, params, pipeline, raft, runs, tags
 from evoxtral.metrics import RewardWeights
 from evoxtral.mix import balance
 from evoxtral.params import Raft, Sft
@@ -103,10 +103,6 @@ def test_the_tables_of_02_say_what_was_done(setup: Setup) -> None:
     settings = pipeline.settings(cfg, setup)
     assert settings["Learning rate"] == cfg.learning_rate
     assert settings["Examples per epoch"] == pipeline.training_mix(setup)["draws"].sum()
-    counts = model.count_parameters(setup.base.model.config, pipeline.lora_shape(cfg))
-    counts = counts.set_index("part")
-    assert counts.loc["audio encoder", "trainable"] == 0
-    assert counts.loc["all", "trainable"] == counts["trainable"].iloc[:-1].sum() > 0
     tokens = pipeline.example(setup)
     learnt = "".join(text for text, label in tokens if label)
     texts = {clip.tagged_text for clip in setup.clips("train")}
