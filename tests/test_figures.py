@@ -17,7 +17,7 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
-from evoxtral import analyses, bench, claims, figures, metrics, paper, selection, tables, tags
+from evoxtral import analyses, bench, claims, figures, metrics, paper, raft, tables, tags
 from evoxtral.bench import Split
 from evoxtral.figures import SYSTEMS
 from evoxtral.figures.style import looks
@@ -52,7 +52,7 @@ COMPLETIONS = pd.DataFrame({
     "clip": list("aabbcc"), "index": [0, 1] * 3, "tokens": 4, "finished": True,
     "text": ["[sad] oh no", "oh no", *["hi there"] * 2, "all is well", "[calm] all is"],
 })  # fmt: skip
-COMPLETIONS = selection.score(
+COMPLETIONS = raft.score(
     COMPLETIONS, {"a": "[sad] oh no", "b": "hi there", "c": "[calm] all is well"},
     RewardWeights(), "strict",
 )  # fmt: skip
@@ -96,8 +96,8 @@ DRAW: dict[str, Callable[[paper.Published], Figure]] = {
     "training": lambda _: figures.training_curves(STEPS, EPOCHS, 1, 0.021),
     "pretraining": lambda _: figures.pretraining_curve(LOG),
     "rewards": lambda _: figures.reward_distribution([0.2, 0.4, 1.0, 1.0], [0.4, 1.0], 0.4),
-    "spread": lambda _: figures.group_spread(selection.group_table(COMPLETIONS)),
-    "best_of_k": lambda _: figures.best_of_k(selection.best_of_curve(COMPLETIONS)),
+    "spread": lambda _: figures.group_spread(raft.group_table(COMPLETIONS)),
+    "best_of_k": lambda _: figures.best_of_k(raft.best_of_curve(COMPLETIONS)),
     "growth": lambda _: figures.growth(GROWTH, "k", "completions per clip"),
     "speed_ups": lambda _: figures.speed_ups(RATIOS),
 }
@@ -389,14 +389,14 @@ def test_groups_are_counted_by_what_can_be_chosen(drawn: dict[str, Figure]) -> N
     left, right = drawn["spread"].axes
     assert [bar.get_height() for bar in left.patches] == pytest.approx([100 / 3, 0, 200 / 3])
     assert sum(bar.get_height() for bar in right.patches) == pytest.approx(200 / 3)
-    same = selection.group_table(COMPLETIONS[COMPLETIONS["clip"] == "b"])
+    same = raft.group_table(COMPLETIONS[COMPLETIONS["clip"] == "b"])
     assert sum(bar.get_height() for bar in figures.group_spread(same).axes[1].patches) == 0
 
 
 def test_best_of_k_draws_a_panel_per_score(drawn: dict[str, Figure]) -> None:
     titles = ["Reward ↑", "WER ↓", "Tag F1 ↑", "Tag hallucination ↓"]
     assert _titles(drawn["best_of_k"]) == titles
-    wanted = selection.best_of_curve(COMPLETIONS).query("column == 'reward'")["value"]
+    wanted = raft.best_of_curve(COMPLETIONS).query("column == 'reward'")["value"]
     assert drawn["best_of_k"].axes[0].lines[0].get_ydata() == pytest.approx(wanted.to_numpy())
 
 

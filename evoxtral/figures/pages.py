@@ -69,7 +69,7 @@ def completions(reference: str, rows: pd.DataFrame, chosen: int, weights: Reward
 
     Args:
         reference: tagged text of what was said.
-        rows: of `selection.score`, one clip's.
+        rows: of `raft.score`, one clip's.
         chosen: `index` of the completion that is kept.
         weights: of the reward.
     """
