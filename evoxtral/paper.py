@@ -66,22 +66,27 @@ def load() -> Published:
     Raises:
         UserError: a file is missing.
     """
-    numbers, counts = _read("text_numbers"), _read("released_counts")
+    numbers, counts = read("text_numbers"), read("released_counts")
     whole, with_tag = counts[counts["tag"] == ""], counts[counts["what"] == "clips with the tag"]
     return Published(
-        hyperparameters=_read("table1_hyperparameters"),
-        sft_advice=_read("sft_advice"),
-        core=_read("table2_core"),
-        per_tag=_read("table3_per_tag"),
-        rl_settings=_read("rl_settings"),
-        sources=_read("sources"),
+        hyperparameters=read("table1_hyperparameters"),
+        sft_advice=read("sft_advice"),
+        core=read("table2_core"),
+        per_tag=read("table3_per_tag"),
+        rl_settings=read("rl_settings"),
+        sources=read("sources"),
         numbers=dict(zip(numbers["key"], numbers["value"], strict=True)),
         released=dict(zip(whole["what"], whole["value"], strict=True)),
         clips_with=dict(zip(with_tag["tag"], with_tag["value"], strict=True)),
     )
 
 
-def _read(name: str) -> pd.DataFrame:
+def read(name: str) -> pd.DataFrame:
+    """One file of `reports/paper`, its empty cells empty texts.
+
+    Raises:
+        UserError: it is missing.
+    """
     path = folder() / f"{name}.csv"
     if not path.is_file():
         raise UserError(f"{path} is missing: restore it with git checkout reports/paper")

@@ -44,7 +44,7 @@ from transformers import (
 from evoxtral import UserError, cost, metrics, model, params, pipeline, runs
 from evoxtral.clips import SAMPLE_RATE, Clip
 from evoxtral.decode import Decoded, Decoding, decode, plan_batches, transcribe
-from evoxtral.mix.duplicates import keep_first
+from evoxtral.mix.composition import keep_first
 from evoxtral.model import Features, attach, cache_features, read_cached
 from evoxtral.params import FineTuning, Raft, Sft, Speed
 from evoxtral.processes import progress

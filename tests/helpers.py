@@ -9,7 +9,11 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from evoxtral import tags
 
 if TYPE_CHECKING:  # most tests need no deep-learning framework
     from torch import Tensor
@@ -27,6 +31,13 @@ class Heard:
 
     def __getitem__(self, clip: int) -> Tensor:
         return self.tensors[clip]
+
+
+def examples(*texts: str, **columns: Any) -> pd.DataFrame:
+    """Examples of a composition with these texts and, where given, other columns."""
+    frame = pd.DataFrame({"id": [str(k) for k in range(len(texts))], "tagged_text": texts})
+    unknown = {"domain": "d", "held_out": False, "voice": None, "gender": None, "seconds": None}
+    return frame.assign(plain_text=frame["tagged_text"].map(tags.plain_text), **unknown | columns)
 
 
 def fresh_python(code: str, **environment: str) -> str:

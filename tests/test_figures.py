@@ -23,7 +23,7 @@ from evoxtral.figures import SYSTEMS
 from evoxtral.figures.style import looks
 from evoxtral.metrics import RewardWeights
 from evoxtral.mix.composition import judge
-from evoxtral.mix.goals import Item
+from helpers import examples
 
 REFERENCES = [f"[{tag}] oh no [pause] and {k}" for k, tag in enumerate(tags.TAGS)] + ["plain"] * 3
 PREDICTIONS = [text.replace("sad", "calm").replace("[laughs] ", "") for text in REFERENCES]
@@ -42,7 +42,7 @@ AUC = {tag: 0.5 + 0.02 * k for k, tag in enumerate(tags.TAGS)}
 AUDIBLE = pd.DataFrame({"tag": ["a", "b", "c"], "group": ["emotion", "pause", "pause"],
                         "auc": [0.99, 0.2, 0.7], "se": 0.05, "low": 0.6, "high": 0.85})  # fmt: skip
 SETS = {
-    name: judge([Item(str(k), text, tags.plain_text(text), "d") for k, text in enumerate(texts)])
+    name: judge(examples(*texts))
     for name, texts in {
         "one": ("plain", "[sad] a", "[excited] b [pause] C", "[laughs] d [sad] [calm] e"),
         "two": ("plain", "other", "[angry] a b", "[sighs] x"),

@@ -1,4 +1,4 @@
-"""Where examples come from: generated, released, one's own clips as source or to test on."""
+"""Where examples come from, and what notebook 01 shows of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from evoxtral import UserError, params
-from evoxtral.clips import write_audio
-from evoxtral.mix import chapter, source
+from evoxtral import UserError, params, tags
+from evoxtral.clips import Clip, Dataset, complete, write_audio
+from evoxtral.mix import chapter, composition, source
+from evoxtral.mix.composition import RARE
+from evoxtral.mix.source import Source
 from evoxtral.params import DataMix
+from evoxtral.world import scripts
+from helpers import examples
 
 pytestmark = pytest.mark.usefixtures("own_runs")
 
@@ -95,7 +100,7 @@ def test_real_recordings_are_a_split_that_training_does_not_see(recordings: Path
         }  # fmt: skip
         assert {clip.source for clip in data.splits["real"]} == {"real"}
         assert data.digest == alone.digest, "what is fine-tuned does not depend on them"
-        assert data.items == alone.items
+        assert data.items.equals(alone.items)
         assert all(data.clips.audio(clip).size for clip in data.clips.clips)
     assert data.window_seconds == alone.window_seconds
     assert source.open_source(cfg).judged == 45
@@ -158,3 +163,107 @@ def test_what_cannot_be_used_is_one_sentence(recordings: Path, tmp_path: Path) -
         _ = data.items
     with pytest.raises(UserError, match="has a split 'real' itself: leave out"):
         source.open_source(config(source=str(recordings), real=str(recordings), **READ))
+
+
+def clip(name: str, text: str, seconds: float = 3.0, voice: str | None = "ada") -> Clip:
+    row = {"file_name": f"{name}.flac", "id": name, "tagged_text": text, "voice": voice}
+    return complete({**row, "seconds": seconds, "split": "train"})
+
+
+def spoken(clips: list[Clip], name: str = "generated", folder: Path = Path()) -> Source:
+    data = Dataset({c: folder / c.file_name for c in clips})
+    return Source(name, data.splits, data)
+
+
+CLIPS = [
+    clip("a", "[sighs] [sad] Both of them."),
+    clip("b", "[sighs] It was LOUD."),
+    clip("c", "[sighs] Too long a text to show.", seconds=6.0),
+    clip("d", "[sighs] Just right.", seconds=2.5),
+    clip("e", "[laughs] A whole lecture.", seconds=20.0),
+]
+
+
+def test_each_tag_is_heard_with_and_without() -> None:
+    heard = chapter.specimens(config(), spoken(CLIPS))
+    assert [specimen.tag for specimen in heard] == ["sighs", "sad"], "the report's order; not long"
+    with_tag, without = heard[0].heard
+    assert (with_tag.text, without.text) == ("[sighs] Just right.", "Just right.")
+    assert len(with_tag.audio) > len(without.audio)
+    [(start, end)] = with_tag.marks
+    assert 0 < start < end < len(with_tag.audio) / 16_000
+    assert without.marks == ()
+
+
+def test_ones_own_clip_is_taken_as_it_is(tmp_path: Path) -> None:
+    samples = (np.random.default_rng(0).integers(-3000, 3000, 16_000) / 32768).astype(np.float32)
+    write_audio(tmp_path / "d.flac", samples)
+    own = clip("d", "[sighs] Mine", voice=None)
+    [specimen] = chapter.specimens(config(), spoken([own], "mine", tmp_path))
+    assert [heard.text for heard in specimen.heard] == [own.tagged_text]
+    assert np.array_equal(specimen.heard[0].audio, samples)
+    assert specimen.voice == "unknown voice"
+
+
+def test_the_probes_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def measured(tags: tuple[str, ...], texts: list[str], **settings: object) -> pd.DataFrame:
+        asked.append((texts, settings))
+        return pd.DataFrame({"tag": tags, "auc": 0.88, "n": 8})
+
+    monkeypatch.setattr(chapter, "audibility", measured)
+    cfg = config(workers=0)
+    frame = chapter.audible(cfg, Source("generated", {}))
+    assert frame.equals(chapter.audible(cfg, Source("generated", {})))
+    [(texts, settings)] = asked
+    assert len(texts) == cfg.train_pairs + cfg.test_pairs
+    assert all(3 <= len(text.split()) <= 14 for text in texts)
+    assert settings["workers"] is None
+    passed = frame.set_index("tag")["pass"]
+    assert passed[["laughs", "sad", "calm"]].tolist() == ["no", "yes", "no"]
+
+
+def test_of_two_texts_alike_the_earlier_stays() -> None:
+    texts = ["a b c d e f g h i j", "x y z", "a b c d e f g h i k", "[sad] x y z"]
+    kept, pairs = chapter.filter_alike(examples(*texts), 0.7)
+    assert kept["id"].tolist() == ["0", "1"]
+    assert pairs["score"].tolist() == pytest.approx([0.9, 6 / 7])
+    assert pairs.loc[0, ["first", "second"]].tolist() == [texts[0], texts[2]]
+    assert not pairs["kept"].any()
+    assert len(chapter.filter_alike(examples(*texts), 0.95)[0]) == 4
+
+
+def test_leakage_counts_texts_not_pairs() -> None:
+    train, test = (
+        list(examples(*texts).itertuples())
+        for texts in (("a b c d e", "a b c d f"), ("a b c d g", "nothing like it"))
+    )
+    found = chapter.leakage(Source("s", {"train": train, "test": test}), 0.7)
+    expected = {"split": "test", "texts": 2, "pairs": 2, "alike": 1, "heard": 0}
+    assert found.to_dict("records") == [expected]
+
+
+def test_skewing_takes_plain_and_rare_texts_away() -> None:
+    rows = composition.examples(scripts.generate(120, 5))
+    names = rows["tagged_text"].map(lambda text: {f"[{tag}]" for tag in tags.find_tags(text)})
+    scarce = set(rows["id"][names.map(lambda own: not own or bool(own & RARE))])
+    left = set(chapter.skewed(rows, 0)["id"])
+    assert set(rows["id"]) - scarce <= left
+    assert len(left & scarce) < 0.4 * len(scarce)
+    assert chapter.skewed(rows, 0).equals(chapter.skewed(rows, 0))
+
+
+def test_weights_of_the_notes_betas_and_ours() -> None:
+    frame = chapter.class_weights(examples("[sad] a", "[sad] b", "[calm] c", "plain"), 0.5)
+    assert list(frame.columns) == ["class", "clips", "effective", "0.5", "0.9", "0.99", "0.999"]
+    assert frame["class"].tolist() == ["calm", "plain", "sad"]
+    assert frame["effective"].tolist() == pytest.approx([1, 1, 1.5])
+    assert frame["0.5"].sum() == pytest.approx(3)
+
+
+def test_ratios_are_whole_and_repeat_nothing() -> None:
+    texts = [f"[sad] t{k}" for k in range(30)] + [f"p{k}" for k in range(10)]
+    frame = chapter.own_ratios(examples(*texts), 0).set_index("ratio")
+    assert frame[["tagged", "plain"]].to_numpy().tolist() == [[10, 10], [30, 10], [30, 4], [30, 2]]
+    assert frame.loc["3:1", "share"] == 0.25

@@ -19,10 +19,11 @@ import pytest
 
 from evoxtral import UserError, params, runs
 from evoxtral.mix import source
-from evoxtral.mix.goals import Item, goals
+from evoxtral.mix.composition import goals
 from evoxtral.params import DataMix
 from evoxtral.providers import llm
 from evoxtral.world.scripts import generate
+from helpers import examples
 from local_server import CANARY, LocalHandler, LocalServer, everything_in, served
 from test_providers_elevenlabs import Speaker
 
@@ -162,9 +163,8 @@ def test_scripts_are_written_steered_and_unlike_each_other(write, writer, monkey
     writer.delay = 0.05  # long enough for the second request to come meanwhile
     rows = write(60)
     texts = [row["tagged_text"] for row in rows]
-    items = [Item(str(k), row["tagged_text"], "", row["domain"]) for k, row in enumerate(rows)]
-    for goal in [goal for goal in goals(items) if goal.table == "density"]:
-        assert goal.low - 5 / 60 < goal.measured() < goal.high + 5 / 60
+    density = goals(examples(*texts)).take(range(4))
+    assert (abs(density.measured() - density.rows["low"] - 0.025) < 0.025 + 5 / 60).all()
     assert llm.near_existing(texts, SEEDS) == set()
     assert writer.most_busy == 2, "as many at a time as `concurrency`"
     first, last = writer.requests[0], writer.requests[-1]

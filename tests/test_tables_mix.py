@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from evoxtral import tables, tags
+from evoxtral import tables
 from evoxtral.mix import balance, chapter, composition
-from evoxtral.mix.goals import Item
 from evoxtral.mix.three_stage import plan_six
+from helpers import examples
 
 TEXTS = ["plain", "other words", "[sad] a b", "[excited] c [pause] D E", "[laughs] d [sad] e"]
-ITEMS = [Item(str(k), text, tags.plain_text(text), "d") for k, text in enumerate(TEXTS)]
+ITEMS = examples(*TEXTS)
 SETS = {"own": composition.judge(ITEMS), "released": composition.read_released_composition()}
 SIX = plan_six(0)
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from evoxtral.figures import style
 from evoxtral.figures.style import DASHED, GREY, INK, RULE, SYSTEMS
-from evoxtral.mix.goals import DENSITY, FREQUENT, MINIMUMS, length_edges
+from evoxtral.mix.composition import length_edges, targets_of
 
 _VERDICTS = {"yes": ("✓", "#00775a"), "no": ("✗", "#b5341d"), "not known": ("?", GREY)}
 _LOSSES = {"frames": "frames heard", "transcription": "words written", "text": "text read"}
@@ -42,7 +42,8 @@ def tag_shares(sets: _Sets) -> Figure:
     shares = shares.sort_values(shares.columns[0], ascending=False)
     figure, [ax] = style.panels(1, 1, 0.9 + 0.24 * len(shares))
     rows = np.arange(len(shares))
-    low, high = 100 * np.array([MINIMUMS.get(tag, FREQUENT)[:2] for tag in shares.index]).T
+    bands = targets_of("tags").rename(index=lambda tag: tag.strip("[]"))[["low", "band"]]
+    low, high = 100 * bands.loc[shares.index].to_numpy().T
     ax.barh(rows, high - low, 0.72, low, label="minimum (CAPS, pause: band)", **style.BAND)
     for name, look in style.looks(sets).items():
         style.dots(ax, rows, shares, name, look)
@@ -71,7 +72,7 @@ def _bars(shares: pd.DataFrame, bands: Sequence[tuple[float, float]] = ()) -> Fi
 @style.applied
 def density(sets: _Sets) -> Figure:
     """Share of examples per tag density, each stratum with its target band."""
-    return _bars(_shares(sets, "density"), [(low, high) for _, low, high in DENSITY.values()])
+    return _bars(_shares(sets, "density"), targets_of("density")[["low", "high"]].to_numpy())
 
 
 @style.applied

@@ -13,10 +13,9 @@ of a class by their effective number (1 - beta^n) / (1 - beta).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,128 +23,123 @@ from numpy.typing import NDArray
 from scipy import optimize, sparse
 
 from evoxtral import UserError, runs, tags
-from evoxtral.mix.duplicates import keep_first
-from evoxtral.mix.goals import MAX_DRAWS, Array, Goal, Item, goals
+from evoxtral.mix.composition import MAX_DRAWS, TARGETS_FILE, Array, Goals, goals, keep_first
 from evoxtral.mix.source import Source
-from evoxtral.mix.three_stage import Part, draw_mix
+from evoxtral.mix.three_stage import draw_mix
 from evoxtral.params import DataMix
 from evoxtral.tags import text_key
 
-MIX_FILE = "mix.jsonl"
-
-# Room for rounding, in examples: bands are narrowed by it, the least that works is taken.
-MARGINS = (1.0, 2.0, 4.0)
-SHORTFALL_COST = 1000.0
 PLAIN = "plain"
 """Class of the examples without tags."""
+
+_MIX_FILE = "mix.jsonl"
+_MARGINS = (1.0, 2.0, 4.0)  # examples by which bands are narrowed, to leave room for rounding
+_SHORTFALL_COST = 1000.0
 
 _Texts = NDArray[np.int64]  # which text an example has, by number
 
 
 def rebalance(
-    items: Sequence[Item],
+    items: pd.DataFrame,
     seed: int,
     window_seconds: float | None = None,
     size: int | None = None,
-) -> tuple[list[Item], pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Choose how often to draw each example so that the set meets the note's goals.
 
     Args:
-        items: the examples, ids unique.
+        items: `composition.examples`, ids unique.
         seed: chooses among equally good sets and shuffles.
-        window_seconds: the model's window, for length strata; `None` for real data.
-        size: examples to draw, as far as no text is drawn too often; as many as there are by
-            default.
+        window_seconds: see `composition.goals`.
+        size: examples to draw, as far as no text is drawn too often; by default as many as given.
 
     Returns:
         The drawn examples, shuffled, and `table | row | target | before | met | after | reached |
-        shortfall` of every goal: `met` is the verdict before, `reached` after, and a goal that is
-        not reached says why.
+        shortfall` of every goal: verdicts before and after, and why a goal is not reached.
     """
-    keys: dict[str, int] = {}
-    text = np.array([keys.setdefault(text_key(item.plain_text), len(keys)) for item in items])
-    size = min(size or len(items), MAX_DRAWS * len(keys))
+    text, texts = pd.factorize(items["plain_text"].map(text_key))
+    size = min(size or len(items), MAX_DRAWS * len(texts))
     wanted = goals(items, window_seconds)
+    wanted = wanted.take(np.flatnonzero(wanted.rows["priority"]))
     draws = _choose(wanted, size, text, seed)
-    rows = [
-        {
-            "table": goal.table,
-            "row": goal.row,
-            "target": goal.target,
-            "before": goal.measured(),
-            "met": goal.verdict(),
-            "after": goal.measured(draws),
-            "reached": goal.verdict(draws),
-            "shortfall": _shortfall(goal, wanted, draws, text, seed),
-        }
-        for goal in wanted
-    ]
+    table = wanted.rows[["table", "row", "target"]].assign(
+        before=wanted.measured(),
+        met=wanted.verdicts(),
+        after=wanted.measured(draws),
+        reached=wanted.verdicts(draws),
+    )
+    missed = np.flatnonzero(table["reached"] != "yes")
+    reasons = {k: _shortfall(k, wanted, size, text, seed) for k in missed}
+    table["shortfall"] = [reasons.get(k, "") for k in table.index]
     times = np.repeat(np.arange(len(items)), draws.astype(int))
     drawn = np.random.default_rng(seed).permutation(times)
-    return [items[i] for i in drawn], pd.DataFrame(rows)
+    return items.iloc[drawn].reset_index(drop=True), table
 
 
 def missed(targets: pd.DataFrame) -> pd.DataFrame:
     """The goals of `rebalance` that fail before or after."""
-    both = (targets["met"] == "yes") & (targets["reached"] == "yes")
-    return targets[~both].reset_index(drop=True)
+    failed = (targets[["met", "reached"]] != "yes").any(axis=1)
+    return targets[failed].reset_index(drop=True)
 
 
-def _shortfall(goal: Goal, wanted: Sequence[Goal], draws: Array, text: _Texts, seed: int) -> str:
+def _shortfall(k: int, wanted: Goals, size: int, text: _Texts, seed: int) -> str:
     """Why a goal is missed: nothing to draw from, too little of it, or other goals against it."""
-    if goal.verdict(draws) == "yes":
-        return ""
-    carriers = len(set(text[goal.hits > 0].tolist()))
+    carriers = len(np.unique(text[wanted.hits[k] > 0]))
     if not carriers:
         return "no example has it"
-    others = [row for row in wanted if row.table == "density" and row.row != goal.row]
-    alone = _choose([*others, goal], int(draws.sum()), text, seed)
-    value = goal.measured(alone)
-    best = f"{value:.0f}" if goal.base is None else f"{100 * value:.1f} %"
-    if goal.verdict(alone) == "yes":
+    density = np.flatnonzero(wanted.rows["table"] == "density")
+    own = wanted.take([*density[density != k], k])
+    alone = _choose(own, size, text, seed)
+    value, unit = own.measured(alone)[-1], own.rows["unit"].iloc[-1]
+    best = f"{value:.0f}" if unit == "count" else f"{100 * value:.1f} %"
+    if own.verdicts(alone)[-1] == "yes":
         return f"in conflict with other goals; with the density bands alone {best}"
     supply = f"{carriers} distinct text{'s' * (carriers > 1)}, {MAX_DRAWS} draws each"
     return f"at most {best} within the density bands: {supply}"
 
 
-def _choose(wanted: Sequence[Goal], size: int, text: _Texts, seed: int) -> Array:
+def _choose(wanted: Goals, size: int, text: _Texts, seed: int) -> Array:
     """Whole draws; a wider margin is tried only where rounding costs a goal."""
     tried = []
-    for margin in MARGINS:
+    for margin in _MARGINS:
         optimum = _solve(wanted, size, text, seed, margin)
         whole = _round(optimum, size, text)
-        reached = [goal for goal in wanted if goal.verdict(optimum) == "yes"]
-        lost = sum(goal.verdict(whole) != "yes" for goal in reached)
+        lost = sum((wanted.verdicts(optimum) == "yes") & (wanted.verdicts(whole) != "yes"))
         tried.append((lost, whole))
         if not lost:
             break
     return min(tried, key=itemgetter(0))[1]
 
 
-def _solve(wanted: Sequence[Goal], size: int, text: _Texts, seed: int, margin: float) -> Array:
+def _solve(wanted: Goals, size: int, text: _Texts, seed: int, margin: float) -> Array:
     """Optimal draws per example, (n,), mostly whole numbers in [0, MAX_DRAWS].
 
-    Variables: each example's first, second, ... copy in [0, 1], then a shortfall per constraint.
-    A random cost below the price of a copy chooses among equals.
+    Variables: each example's first, second, ... copy in [0, 1], then a shortfall per bound. A
+    random cost below the price of a copy chooses among equals. A share `hits / base >= low` becomes
+    `(hits - low base) @ draws + shortfall >= margin`. A shortfall's price is relative to what the
+    goal asks for, so that missing half of a rare goal costs as much as half of a common one.
     """
-    n = len(text)
-    rows, least, prices = _constraints(wanted, size, margin)
-    m = len(rows)
-    shared = np.flatnonzero(np.bincount(text) > 1)
-    per_text = sparse.csr_matrix((np.ones(n), (text, np.arange(n))))[shared]
-    every = sparse.csr_matrix(np.ones((1, n)))
-    copies = sparse.hstack([sparse.vstack([rows, every, per_text])] * MAX_DRAWS)
-    shortfall = sparse.vstack([sparse.eye(m), sparse.csr_matrix((1 + len(shared), m))])
+    goal = wanted.rows
+    own = np.repeat(goal.index, 1 + (goal["high"] < np.inf))  # of each bound: low, then high
+    upper = np.append(False, own[1:] == own[:-1])
+    bound = np.where(upper, goal["high"][own], goal["low"][own])
+    gain = np.where(upper, -1, 1)[:, None] * (wanted.hits[own] - bound[:, None] * wanted.base[own])
+    least = margin + np.where(goal["unit"][own] == "count", bound, 0)
+    asked = goal["low"] * np.maximum(1.0, size * wanted.base.mean(axis=1))
+    prices = _SHORTFALL_COST * (goal["priority"] / asked)[own]
+    n, m = len(text), len(own)
     spread = np.random.default_rng(seed).uniform(0, 0.1, size=MAX_DRAWS * n)
     cost = (np.repeat(np.arange(MAX_DRAWS), n) + spread) / size
+    shared = np.flatnonzero(np.bincount(text) > 1)
+    sums = sparse.csr_matrix(np.vstack([gain, np.ones(n), text == shared[:, None]]))
     result = optimize.milp(
-        np.concatenate([cost, prices]),
+        np.append(cost, prices),
         constraints=optimize.LinearConstraint(
-            sparse.hstack([copies, shortfall]).tocsr(),
+            sparse.hstack([sums] * MAX_DRAWS + [sparse.eye(m + 1 + len(shared), m)]),
             np.concatenate([least, [size], np.zeros(len(shared))]),
             np.concatenate([np.full(m, np.inf), [size], np.full(len(shared), MAX_DRAWS)]),
         ),
-        bounds=optimize.Bounds(0, np.append(np.ones(MAX_DRAWS * n), np.full(m, np.inf))),
+        bounds=optimize.Bounds(0, np.repeat([1, np.inf], [MAX_DRAWS * n, m])),
     )
     if result.x is None:
         raise UserError(f"rebalancing found no solution ({result.message}); try another size")
@@ -165,52 +159,23 @@ def _round(draws: Array, size: int, text: _Texts) -> Array:
     return whole
 
 
-def _constraints(wanted: Sequence[Goal], size: int, margin: float) -> tuple[Array, Array, Array]:
-    """Rows r (m, n), least values (m,) and prices (m,): `r @ draws + shortfall >= least`.
+def class_balanced_weights(counts: Mapping[str, int], beta: float) -> dict[str, float]:
+    """Weight per class of n > 0 samples, (1 - beta) / (1 - beta^n).
 
-    A share `hits / base >= low` becomes `(hits - low base) @ draws >= margin`. Prices are relative
-    to what the goal asks for, so that missing half of a rare goal costs as much as half of a
-    common one.
-    """
-    rows, least, prices = [], [], []
-    for goal in wanted:
-        base = np.zeros_like(goal.hits) if goal.base is None else goal.base
-        asked = goal.low * (1.0 if goal.base is None else max(1.0, size * float(base.mean())))
-        rows.append(goal.hits - goal.low * base)
-        least.append(goal.low + margin if goal.base is None else margin)
-        prices.append(goal.priority / asked)
-        if goal.high < float("inf"):
-            rows.append(goal.high * base - goal.hits)
-            least.append(margin)
-            prices.append(goal.priority / asked)
-    return np.array(rows), np.array(least), SHORTFALL_COST * np.array(prices)
+    A beta of 0 weighs classes alike, towards 1 the weight tends to 1 / n.
 
-
-def class_balanced_weights(
-    counts: Mapping[str, int], beta: float, *, normalise: bool = True
-) -> dict[str, float]:
-    """Weight per class, (1 - beta) / (1 - beta^n).
-
-    Args:
-        counts: samples per class, each at least 1.
-        beta: in [0, 1); 0 weighs classes alike, towards 1 the weight tends to 1 / n. The note
-            names 0.9, 0.99 and 0.999.
-        normalise: scale the weights to add up to the number of classes, as the paper does.
-
-    >>> class_balanced_weights({"a": 1, "b": 2}, beta=0.5, normalise=False)
+    >>> class_balanced_weights({"a": 1, "b": 2}, beta=0.5)
     {'a': 1.0, 'b': 0.6666666666666666}
     """
-    raw = {name: (1 - beta) / (1 - beta**count) for name, count in counts.items()}
-    scale = len(raw) / sum(raw.values()) if normalise else 1.0
-    return {name: weight * scale for name, weight in raw.items()}
+    return {name: (1 - beta) / (1 - beta**count) for name, count in counts.items()}
 
 
-def classes(items: Sequence[Item]) -> list[list[str]]:
+def classes(items: pd.DataFrame) -> list[list[str]]:
     """The classes of each example: its distinct tags, sorted, or `plain`."""
-    return [sorted(set(tags.find_tags(item.tagged_text))) or [PLAIN] for item in items]
+    return [sorted(set(tags.find_tags(text))) or [PLAIN] for text in items["tagged_text"]]
 
 
-def clip_weights(items: Sequence[Item], beta: float) -> Array:
+def clip_weights(items: pd.DataFrame, beta: float) -> Array:
     """Weight of each clip, (n,): the mean of its classes' weights, scaled to mean 1."""
     own = classes(items)
     weights = class_balanced_weights(Counter(name for row in own for name in row), beta)
@@ -218,65 +183,46 @@ def clip_weights(items: Sequence[Item], beta: float) -> Array:
     return means / means.mean()
 
 
-class Drawn(NamedTuple):
-    """A clip of the training mix: draws per epoch, and a factor of its loss."""
-
-    id: str
-    draws: int
-    weight: float
+def draw_ratio(items: pd.DataFrame, ratio: str, seed: int) -> pd.DataFrame:
+    """The largest mix such as `3:1` without repetition; its `domain` is `tagged` or `plain`."""
+    tagged = [bool(tags.find_tags(text)) for text in items["tagged_text"]]
+    side = np.where(tagged, "tagged", PLAIN)
+    shares = dict(zip(("tagged", PLAIN), map(int, ratio.split(":")), strict=True))
+    return draw_mix(items.assign(domain=side, dataset=side), shares, "strict", seed)
 
 
 def training_mix(cfg: DataMix, source: Source) -> runs.StageResult:
     """The stage that says how often fine-tuning draws each clip: `mix.jsonl`, see `read_mix`."""
 
     def make(folder: Path) -> None:
-        runs.write_jsonl(folder / MIX_FILE, (row._asdict() for row in _draw(cfg, source)))
+        runs.write_jsonl(folder / _MIX_FILE, _draw(cfg, source).to_dict("records"))
 
     names = {"seed", "threshold", "mix", "class_balance", "beta"}
     params = {**cfg.model_dump(include=names), "window": source.window_seconds}
-    inputs = {"source": source.digest}
-    own = ("balance", "duplicates", "goals", "three_stage")
-    code = (*(f"evoxtral.mix.{name}" for name in own), "evoxtral.tags")
+    inputs = {"source": source.digest, "targets": runs.digest_file(TARGETS_FILE)}
+    own = ("mix.balance", "mix.composition", "mix.three_stage", "tags")
+    code = [f"evoxtral.{name}" for name in own]
     return runs.stage("training-mix", cfg.profile, params, make, inputs=inputs, code=code)
 
 
-def read_mix(folder: Path) -> list[Drawn]:
-    """The training mix of a stage's folder."""
-    return [Drawn(**row) for row in runs.read_jsonl(folder / MIX_FILE)]
+def read_mix(folder: Path) -> pd.DataFrame:
+    """The training mix: `id | draws | weight`, draws per epoch and a factor of the loss, by id."""
+    return pd.DataFrame(runs.read_jsonl(folder / _MIX_FILE))
 
 
-def _draw(cfg: DataMix, source: Source) -> list[Drawn]:
-    """Draws and weights of the clips that are drawn, in the order of ids."""
+def _draw(cfg: DataMix, source: Source) -> pd.DataFrame:
     items = source.items
-    texts = [item.tagged_text for item in items]
-    kept = [items[i] for i in keep_first(texts, cfg.threshold, cfg.workers or None)]
-    drawn = kept
+    kept = keep_first(items["tagged_text"], cfg.threshold)
+    drawn = items.iloc[kept].reset_index(drop=True)
     if cfg.mix == "targets":
-        drawn, _ = rebalance(kept, cfg.seed, source.window_seconds, len(items))
+        drawn, _ = rebalance(drawn, cfg.seed, source.window_seconds, len(items))
     elif cfg.mix != "written":
-        mix = draw_ratio(kept, cfg.mix, cfg.seed)
-        drawn = [kept[i] for i in mix["row"]]
-    times = Counter(item.id for item in drawn)
-    weights = dict.fromkeys(times, 1.0)
-    if cfg.class_balance != "none":
-        weights = {i.id: w for i, w in zip(drawn, clip_weights(drawn, cfg.beta), strict=True)}
-    if cfg.class_balance == "weighted":
-        return [Drawn(name, times[name], round(weights[name], 6)) for name in sorted(times)]
-    factors = {name: np.clip(np.rint(weight), 1, MAX_DRAWS) for name, weight in weights.items()}
-    return [
-        Drawn(name, min(MAX_DRAWS, times[name] * int(factors[name])), 1.0) for name in sorted(times)
-    ]
-
-
-def draw_ratio(items: Sequence[Item], ratio: str, seed: int) -> pd.DataFrame:
-    """The largest mix of tagged and plain examples without repetition, such as `3:1`.
-
-    Returns:
-        `dataset | domain | row` of `draw_mix`: domain is `tagged` or `plain`, row a position.
-    """
-    tagged = np.array([bool(tags.find_tags(item.tagged_text)) for item in items])
-    sides = {"tagged": tagged, PLAIN: ~tagged}
-    parts = [Part(name, name, np.flatnonzero(side)) for name, side in sides.items()]
-    return draw_mix(
-        parts, dict(zip(sides, map(int, ratio.split(":")), strict=True)), "strict", seed
-    )
+        drawn = draw_ratio(drawn, cfg.mix, cfg.seed)
+    weights = 1.0 if cfg.class_balance == "none" else clip_weights(drawn, cfg.beta)
+    times = drawn.assign(weight=weights).groupby("id")["weight"]
+    mix = times.agg(draws="size", weight="first").reset_index()
+    if cfg.class_balance == "oversample":
+        factors = mix["weight"].round().clip(1, MAX_DRAWS).astype(int)
+        mix["draws"] = (mix["draws"] * factors).clip(upper=MAX_DRAWS)
+        mix["weight"] = 1.0
+    return mix.round({"weight": 6})

@@ -7,11 +7,10 @@ says so.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +19,7 @@ from evoxtral import UserError, runs, tags
 from evoxtral.clips import Clip, Dataset, load, read_clips
 from evoxtral.clips.corpus import SPLITS, build_corpus, plan
 from evoxtral.clips.ingest import COLUMNS, FINDINGS, Reading, fetch, ingest, pairs, validate
-from evoxtral.mix.goals import Item
+from evoxtral.mix.composition import examples
 from evoxtral.params import DataMix
 from evoxtral.providers import elevenlabs, llm
 from evoxtral.world import scripts, speech
@@ -34,9 +33,7 @@ HUB = "hub:"
 
 # Of the package `clips` its own file: an edit of `ingest` must not rebuild the corpus.
 _CLIP_CODE = ("evoxtral.clips.__init__", "evoxtral.tags")
-_WORLD_CODE = ("evoxtral.world.scripts", "evoxtral.world.speech")
-CORPUS_CODE = (*_CLIP_CODE, "evoxtral.clips.corpus", *_WORLD_CODE)
-INGEST_CODE = (*_CLIP_CODE, "evoxtral.clips.ingest")
+_WORLD_CODE = ("evoxtral.clips.corpus", "evoxtral.world.scripts", "evoxtral.world.speech")
 _KNOWN = {
     "source": "generated, released, llm, elevenlabs, hub:owner/name, or the path of a JSON of "
     "scripts, a folder or a manifest of clips",
@@ -60,10 +57,10 @@ class Source:
 
     name: str
     splits: Mapping[str, list[Clip] | list[Script]]
-    clips: Dataset | None
-    stage: runs.StageResult | None
-    window_seconds: float | None
-    findings: pd.DataFrame
+    clips: Dataset | None = None
+    stage: runs.StageResult | None = None
+    window_seconds: float | None = None
+    findings: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
 
     @property
     def judged(self) -> int:
@@ -71,8 +68,8 @@ class Source:
         return sum(map(len, self.splits.values())) + int((self.findings["kind"] == "reject").sum())
 
     @property
-    def items(self) -> list[Item]:
-        """The training examples.
+    def items(self) -> pd.DataFrame:
+        """The training examples, see `composition.examples`.
 
         Raises:
             UserError: there is no training split.
@@ -80,34 +77,55 @@ class Source:
         if TRAIN not in self.splits:
             found = ", ".join(self.splits) or "none"
             raise UserError(f"{self.name} has no split {TRAIN!r} (it has {found}): name one so")
-        return [Item.of(row) for row in self.splits[TRAIN]]
+        return examples(self.splits[TRAIN])
 
     @property
     def digest(self) -> str:
         """Identifies what the training examples are, for the stages that follow."""
-        total = hashlib.sha256()
-        for item in self.items:
-            total.update(repr(item).encode())
-        return total.hexdigest() if self.stage is None else self.stage.digest
+        return self.stage.digest if self.stage else runs.digest(self.items.to_csv())
 
 
-def open_source(cfg: DataMix) -> Source:
+def open_source(cfg: DataMix, *, judged: bool = True) -> Source:
     """Build or reuse the examples that the parameters name, and judge every one.
+
+    Without `judged` the clips of the generated corpus are not decoded again.
 
     Raises:
         UserError: the source does not exist, cannot be fetched, is unusable in too large a part,
             or would have to be paid for.
     """
-    return _open(cfg, judged=True)
+    reading, real = Reading(pairs(cfg.columns, "columns"), pairs(cfg.tag_names, "tag_names")), None
+    if cfg.real:  # first: what is wrong with it stops before anything is made or bought
+        real = _recordings(cfg, "real", cfg.real, replace(reading, split=REAL))
+    if cfg.source == GENERATED:
+        made = corpus(cfg)
+        found = validate(made.path, cfg.unknown_tags) if judged else (load(made.path),)
+        source = Source(
+            GENERATED, found[0].splits, found[0], made, speech.WINDOW_SECONDS, *found[1:]
+        )
+    elif cfg.source == ELEVENLABS:
+        source = _bought(cfg)
+    elif cfg.source in (RELEASED, WRITTEN) or cfg.source.endswith(".json"):
+        source = _scripts(cfg, "source", cfg.source)
+    else:
+        source = _recordings(cfg, "source", cfg.source, reading)
+    if real is None:
+        return source
+    if source.clips is None or REAL in source.splits:
+        what = "has no sound" if source.clips is None else f"has a split {REAL!r} itself"
+        raise UserError(f"source {source.name!r} {what}: leave out the parameter 'real'")
+    clips = Dataset({**source.clips.files, **real.clips.files})
+    findings = pd.concat([source.findings, real.findings], ignore_index=True)
+    return replace(source, splits=clips.splits, clips=clips, findings=findings)
 
 
 def open_clips(cfg: DataMix) -> Source:
-    """The same for notebooks that come after 01: built or reused, the corpus not judged again.
+    """The same for notebooks that come after 01: the corpus is not judged again.
 
     Raises:
         UserError: as for `open_source`, or the source has no sound.
     """
-    source = _open(cfg, judged=False)
+    source = open_source(cfg, judged=False)
     if source.clips is None:
         raise UserError(
             f"source {cfg.source!r} of 01_data_mix has scripts but no sound, and fine-tuning needs "
@@ -117,22 +135,6 @@ def open_clips(cfg: DataMix) -> Source:
     return source
 
 
-def _open(cfg: DataMix, *, judged: bool) -> Source:
-    real = None
-    if cfg.real:  # first: what is wrong with it stops before anything is made or bought
-        reading = dataclasses.replace(_reading(cfg), split=REAL)
-        real = _recordings(cfg, "real", cfg.real, reading)
-    if cfg.source == GENERATED:
-        source = _generated(cfg, judged=judged)
-    elif cfg.source == ELEVENLABS:
-        source = _bought(cfg)
-    elif cfg.source in (RELEASED, WRITTEN) or cfg.source.endswith(".json"):
-        source = _scripts(cfg, cfg.source)
-    else:
-        source = _recordings(cfg, "source", cfg.source, _reading(cfg))
-    return source if real is None else _beside(source, real)
-
-
 def corpus(cfg: DataMix) -> runs.StageResult:
     """The stage that synthesises the generated corpus; every later notebook starts from it."""
     sizes = cfg.model_dump(include=set(SPLITS))
@@ -140,52 +142,37 @@ def corpus(cfg: DataMix) -> runs.StageResult:
     def make(folder: Path) -> None:
         build_corpus(folder, sizes, cfg.seed, cfg.workers or None)
 
-    return runs.stage("corpus", cfg.profile, {**sizes, "seed": cfg.seed}, make, code=CORPUS_CODE)
-
-
-def _generated(cfg: DataMix, *, judged: bool) -> Source:
-    """The corpus; if it is judged, every file is decoded and compared with what its row says."""
-    made = corpus(cfg)
-    if judged:
-        clips, findings = validate(made.path, cfg.unknown_tags)
-    else:
-        clips, findings = load(made.path), pd.DataFrame(columns=COLUMNS)
-    return Source(GENERATED, clips.splits, clips, made, speech.WINDOW_SECONDS, findings)
+    params, code = {**sizes, "seed": cfg.seed}, (*_CLIP_CODE, *_WORLD_CODE)
+    return runs.stage("corpus", cfg.profile, params, make, code=code)
 
 
 def _recordings(cfg: DataMix, parameter: str, named: str, reading: Reading) -> Source:
     """Recordings copied into a stage as 16 kHz mono FLAC, with what was found about them."""
-    path = _place(cfg, parameter, named)
 
-    def make(folder: Path) -> None:
+    def fetched(folder: Path) -> None:
+        shutil.rmtree(folder)  # a killed run's half copy: `datasets` has its own cache
+        fetch(named.removeprefix(HUB), folder)
+
+    def made(folder: Path) -> None:
         shutil.rmtree(folder)  # a killed run's half copy is of no use
         ingest(path, folder, cfg.unknown_tags, reading)
 
-    params = {
-        "source": _content(path, reading),
-        "unknown_tags": cfg.unknown_tags,
-        "reading": dataclasses.asdict(reading),
-    }
-    made = runs.stage("clips", cfg.profile, params, make, code=INGEST_CODE)
-    findings, clips = pd.read_csv(made.path / FINDINGS), load(made.path)
-    return Source(Path(named).name, clips.splits, clips, made, None, findings)
-
-
-def _reading(cfg: DataMix) -> Reading:
-    return Reading(pairs(cfg.columns, "columns"), pairs(cfg.tag_names, "tag_names"))
-
-
-def _place(cfg: DataMix, parameter: str, named: str) -> Path:
-    """Where recordings lie; those of the Hub are fetched first, once."""
-    if not named.startswith(HUB):
-        return _existing(parameter, named)
-    name = named.removeprefix(HUB)
-
-    def make(folder: Path) -> None:
-        shutil.rmtree(folder)  # a killed run's half copy: `datasets` has its own cache
-        fetch(name, folder)
-
-    return runs.stage("hub", cfg.profile, {"name": name}, make).path
+    if named.startswith(HUB):
+        name = {"name": named.removeprefix(HUB)}
+        path = runs.stage("hub", cfg.profile, name, fetched).path
+    else:
+        path = _existing(parameter, named)
+    content = hashlib.sha256()  # of the rows and the files they name; a bad row is only itself
+    for row in read_clips(path, reading):
+        content.update(repr(row._replace(path=None)).encode())
+        if row.path is not None:
+            content.update(runs.digest_file(row.path).encode())
+    params = {"source": content.hexdigest(), "unknown_tags": cfg.unknown_tags,
+              "reading": asdict(reading)}  # fmt: skip
+    code = (*_CLIP_CODE, "evoxtral.clips.ingest")
+    stage = runs.stage("clips", cfg.profile, params, made, code=code)
+    clips, findings = load(stage.path), pd.read_csv(stage.path / FINDINGS)
+    return Source(Path(named).name, clips.splits, clips, stage, None, findings)
 
 
 def _existing(parameter: str, named: str) -> Path:
@@ -195,70 +182,36 @@ def _existing(parameter: str, named: str) -> Path:
     return path
 
 
-def _content(path: Path, reading: Reading) -> str:
-    """SHA-256 over the rows of a dataset and the files they name; a bad row is only itself."""
-    total = hashlib.sha256()
-    for row in read_clips(path, reading):
-        total.update(repr(row._replace(path=None)).encode())
-        if row.path is not None:
-            total.update(runs.digest_file(row.path).encode())
-    return total.hexdigest()
-
-
 def _bought(cfg: DataMix) -> Source:
     """Scripts spoken by ElevenLabs; a script that is refused is not bought."""
-    texts = _scripts(cfg, cfg.scripts)
+    texts = _scripts(cfg, "scripts", cfg.scripts)
     folder = elevenlabs.speech(cfg, texts.splits).path
     spoken = _recordings(cfg, "source", str(folder), Reading({}, {}))
     refused = texts.findings[texts.findings["kind"] == "reject"]
     findings = pd.concat([refused, spoken.findings], ignore_index=True)
-    return dataclasses.replace(spoken, name=ELEVENLABS, findings=findings)
+    return replace(spoken, name=ELEVENLABS, findings=findings)
 
 
-def _beside(source: Source, real: Source) -> Source:
-    """A source, and one's own recordings as a split that nothing is trained on."""
-    if source.clips is None or REAL in source.splits:
-        what = "has no sound" if source.clips is None else f"has a split {REAL!r} itself"
-        raise UserError(f"source {source.name!r} {what}: leave out the parameter 'real'")
-    for twice in {clip.id for clip in source.clips.clips} & {clip.id for clip in real.clips.clips}:
-        raise UserError(f"the id {twice!r} of a real recording is that of a clip: rename it")
-    clips = Dataset({**source.clips.files, **real.clips.files})
-    return dataclasses.replace(
-        source,
-        splits=clips.splits,
-        clips=clips,
-        findings=pd.concat([source.findings, real.findings], ignore_index=True),
-    )
-
-
-def _scripts(cfg: DataMix, named: str) -> Source:
+def _scripts(cfg: DataMix, parameter: str, named: str) -> Source:
     """Scripts without sound; all but generated ones are split as the report splits its own."""
     if named == GENERATED:
         sizes = cfg.model_dump(include=set(SPLITS))
-        plans = plan(sizes, cfg.seed)
-        splits = {
-            split: [clip.script for clip in clips[: sizes[split]]] for split, clips in plans.items()
-        }
-        return Source(named, splits, None, None, None, pd.DataFrame(columns=COLUMNS))
-    path = _script_file(cfg, named)
-    rows = dict(enumerate(scripts.read_released(path), start=1))
+        planned = plan(sizes, cfg.seed).items()
+        return Source(
+            named, {name: [clip.script for clip in own[: sizes[name]]] for name, own in planned}
+        )
+    if named in (RELEASED, WRITTEN):
+        path = scripts.fetch_released(runs.runs_dir() / "released")
+        path = llm.written(cfg, scripts.read_released(path)) if named == WRITTEN else path
+    else:
+        path = _existing(parameter, named)
     kind = "reject" if cfg.unknown_tags == "reject" else "warning"
-    found = [
-        (kind, path.name, number, f"unknown tags: {', '.join(unknown)}")
-        for number, row in rows.items()
-        if (unknown := sorted({*tags.find_tags(row.tagged_text)} - {*tags.TAGS}))
-        and cfg.unknown_tags != "keep"
-    ]
-    for _, _, number, _ in found if kind == "reject" else []:
-        del rows[number]
-    splits = scripts.split_released(list(rows.values()))
-    return Source(named, splits, None, None, None, pd.DataFrame(found, columns=COLUMNS))
-
-
-def _script_file(cfg: DataMix, named: str) -> Path:
-    if named not in (RELEASED, WRITTEN):
-        return _existing("source" if cfg.source == named else "scripts", named)
-    released = scripts.fetch_released(runs.runs_dir() / "released")
-    if named == RELEASED:
-        return released
-    return llm.written(cfg, scripts.read_released(released))
+    kept, found = [], []
+    for number, row in enumerate(scripts.read_released(path), start=1):
+        unknown = sorted({*tags.find_tags(row.tagged_text)} - {*tags.TAGS})
+        if unknown and cfg.unknown_tags != "keep":
+            found.append((kind, path.name, number, f"unknown tags: {', '.join(unknown)}"))
+        if not unknown or cfg.unknown_tags != "reject":
+            kept.append(row)
+    findings = pd.DataFrame(found, columns=COLUMNS)
+    return Source(named, scripts.split_released(kept), findings=findings)

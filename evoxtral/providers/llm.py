@@ -1,7 +1,7 @@
 """Scripts by a language model: steered to the composition note's targets, judged, paid for once.
 
 Work goes in rounds. Each brief of a round orders a few scripts of one density stratum with the
-tags that are furthest behind their minimum (`mix.goals`: the note's sections 5 and 6). The briefs
+tags that are furthest behind their minimum (`mix.composition`). The briefs
 are planned from what is accepted, asked at once, and heard in order, so that the result is a
 function of the replies. As every reply is kept under the digest of its request, a killed run is
 simply run again: what was answered is replayed. Steering looks one brief ahead and not to the end,
@@ -30,8 +30,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evoxtral import UserError, runs, tags
 from evoxtral.clips import density
-from evoxtral.mix.duplicates import near_duplicates_between
-from evoxtral.mix.goals import DENSITY, EXAMPLES_PER_TAG, FREQUENT, MINIMUMS
+from evoxtral.mix.composition import (
+    EXAMPLES_PER_TAG,
+    STRATA,
+    near_duplicates_between,
+    targets_of,
+)
 from evoxtral.params import DataMix
 from evoxtral.processes import progress
 from evoxtral.providers import RETRIES, TIMEOUT, bought, check_url, one_line, read_key
@@ -50,11 +54,14 @@ _KIND = "scripts"
 _TOKENS = 800  # of a request and its reply, until the provider's own counts are there
 _REFERENCE_SIZE = 800  # of the set for which the note asks for 40 examples of each tag
 _HEAVIEST = 8  # tags of a script; the note's heavy stratum begins at 6
-_BOUNDS = pairwise([*(fewest for fewest, _, _ in DENSITY.values()), _HEAVIEST + 1])
-_STRATA = {name: range(*bounds) for name, bounds in zip(DENSITY, _BOUNDS, strict=True)}
-_MIDDLE = {name: (low + high) / 2 for name, (_, low, high) in DENSITY.items()}
-_PLAIN, *_TAGGED = DENSITY
-_OFTEN = sum(FREQUENT[:2]) / 2  # share of tagged scripts with a pause, and with CAPS
+_MIDDLE = targets_of("density")[["low", "high"]].mean(axis=1)
+_BOUNDS = pairwise([*STRATA, _HEAVIEST + 1])
+_STRATA = {name: range(*bounds) for name, bounds in zip(_MIDDLE.index, _BOUNDS, strict=True)}
+_PLAIN, *_TAGGED = _STRATA
+_LEAST = targets_of("tags")["low"]
+_OFTEN = (
+    targets_of("tags").loc["CAPS", ["low", "high"]].mean()
+)  # share of tagged scripts with a pause, and with CAPS
 _DIRECTION = re.compile(r"[()*_{}<>\d]|^[A-Z][a-z]+:|^[\"“]")
 _JINJA = Environment(trim_blocks=True, lstrip_blocks=True)
 _PROMPTS = {
@@ -179,12 +186,12 @@ class _Writer:
     def _next_brief(self, have: Counter[str], number: int) -> Brief:
         """Order what is furthest behind, of the strata first and then of the tags."""
         rng = random.Random(f"evoxtral briefs {self.cfg.seed} {number}")
-        size = sum(have[name] for name in DENSITY) + ROWS
-        stratum = max(DENSITY, key=lambda name: _MIDDLE[name] * size - have[name])
+        size = sum(have[name] for name in _STRATA) + ROWS
+        stratum = max(_STRATA, key=lambda name: _MIDDLE[name] * size - have[name])
         fewest, most = _STRATA[stratum][0], _STRATA[stratum][-1]
         # A set should hold at least the tag's share of tagged scripts, and its part of 40 in 800.
         tagged, part = size * (1 - _MIDDLE[_PLAIN]), min(1.0, size / _REFERENCE_SIZE)
-        least = {tag: MINIMUMS.get(tag, FREQUENT)[0] * tagged for tag in tags.TAGS}
+        least = {tag: _LEAST[f"[{tag}]"] * tagged for tag in tags.TAGS}
         full = {tag: have[tag] / max(least[tag], EXAMPLES_PER_TAG * part) for tag in tags.TAGS}
         order = sorted(tags.TAGS, key=lambda tag: (min(full[tag], 1), rng.random()))
         required = tuple(order[: min(fewest, 3)])
