@@ -331,8 +331,8 @@ def lora_shape(cfg: Sft) -> LoraShape:
 def training_mix(setup: Setup) -> pd.DataFrame:
     """The training split, each clip as often as 01 draws it, with the weight it gives it."""
     mix = balance.read_mix(balance.training_mix(setup.mix_cfg, setup.source).path)
-    drawn = mix.rename(columns={"id": "clip"})
-    rows = references(setup.clips(TRAIN))[["clip", "text"]].merge(drawn, how="left")
+    mix = mix.rename(columns={"id": "clip"})
+    rows = references(setup.clips(TRAIN))[["clip", "text"]].merge(mix, how="left")
     return rows.fillna({"draws": 0, "weight": 0.0}).astype({"draws": int})
 
 
