@@ -24,12 +24,12 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import (
@@ -61,11 +61,10 @@ Way = Callable[[int], Any]
 """A way of doing some work in a round of that number; returns what it has made."""
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """Losses of an optimiser's steps, and the seconds they took without what comes before."""
+class Timed(NamedTuple):
+    """What a way has made, and its seconds without what comes before."""
 
-    losses: NDArray[np.float64]
+    made: Any
     seconds: float
 
 
@@ -90,37 +89,45 @@ DEPTHS = {
 
 
 def compared(
-    work: str,
-    ways: Mapping[str, Way],
-    rounds: int,
-    apart: Callable[[Any, Any], float] | None = None,
+    work: str, ways: Mapping[str, Way], rounds: int, *, alike: bool = False
 ) -> pd.DataFrame:
     """Run all ways of a work in turn, once to warm up and then `rounds` times.
 
-    Every other round goes backwards. `apart` says how far the results of two ways are apart;
-    a result with `seconds` was timed by itself.
+    Every other round goes backwards. With `alike` all ways have to make the same.
 
     Returns:
         `work | way | round | seconds`, rounds from 1 on.
 
     Raises:
-        RuntimeError: the ways do not give the same: the speed of wrong results says nothing.
+        RuntimeError: they do not: the speed of wrong results says nothing.
     """
     rows = []
     for number in range(rounds + 1):
-        made, seconds = {}, {}
+        made: dict[str, Timed] = {}
         for way in list(ways)[:: -1 if number % 2 else 1]:
             start = time.perf_counter()
-            made[way] = ways[way](number)
-            seconds[way] = getattr(made[way], "seconds", time.perf_counter() - start)
+            one = ways[way](number)
+            seconds = time.perf_counter() - start
+            made[way] = one if isinstance(one, Timed) else Timed(one, seconds)
         if number:
-            rows += [(work, way, number, seconds[way]) for way in ways]
-        elif apart:
-            first, *others = made.values()
-            most = max(apart(first, other) for other in others)
-            if not most <= APART:
-                raise RuntimeError(f"{work}: the results of two ways are {most:.2g} apart")
+            rows += [(work, way, number, made[way].seconds) for way in ways]
+        elif alike:
+            first, *others = (one.made for one in made.values())
+            apart = max(_apart(first, other) for other in others)
+            if not apart <= APART:
+                raise RuntimeError(f"{work}: the results of two ways are {apart:.2g} apart")
     return pd.DataFrame(rows, columns=["work", "way", "round", "seconds"])
+
+
+def _apart(first: Sequence[Any], second: Iterable[Any]) -> float:
+    """How far texts (their word error rate) or numbers (relatively) are apart."""
+    if isinstance(first[0], str):
+        return metrics.evaluate(first, [*second]).table("strict")["wer"].value
+    wanted, found = (
+        torch.cat([torch.as_tensor(one).flatten().float().cpu() for one in side])
+        for side in (first, second)
+    )
+    return float((wanted - found).norm() / wanted.norm())
 
 
 def speed_ups(rounds: pd.DataFrame) -> pd.DataFrame:
@@ -332,20 +339,13 @@ def completions(
 
 
 def _encode(subject: Subject, how: Depth) -> pd.DataFrame:
-    clips = subject.clips(subject.setup.headline, how.clips)
-    tower = subject.setup.base.model.model.audio_tower
+    clips, base = subject.clips(subject.setup.headline, how.clips), subject.setup.base.model
 
     def one_by_one(_: int) -> list[Tensor]:
-        with torch.no_grad():
-            asked = (subject.request([clip])["input_features"] for clip in clips)
-            return [tower(mels).last_hidden_state for mels in asked]
-
-    def apart(first: Iterable[Tensor], second: Iterable[Tensor]) -> float:
-        wanted, found = (torch.cat([*side]).float().cpu() for side in (first, second))
-        return float((wanted - found).norm() / wanted.norm())
+        return [model.encode(base, subject.request([clip])["input_features"]) for clip in clips]
 
     ways = {"one clip at a time": one_by_one, OURS: lambda _: subject.features(clips, anew=True)}
-    return compared("encode", ways, how.rounds, apart)
+    return compared("encode", ways, how.rounds, alike=True)
 
 
 def _evaluate(subject: Subject, how: Depth) -> pd.DataFrame:
@@ -355,15 +355,12 @@ def _evaluate(subject: Subject, how: Depth) -> pd.DataFrame:
         subject.features(clips, anew=True)
         return subject.greedy(clips)
 
-    def apart(first: list[str], second: list[str]) -> float:
-        return metrics.evaluate(first, second).table("strict")["wer"].value
-
     ways: dict[str, Way] = {
         "one clip at a time": lambda _: subject.write(clips, do_sample=False),
         OURS: lambda _: subject.greedy(clips),
         f"{OURS}, cache built first": with_cache,
     }
-    return compared("evaluation", ways, how.rounds, apart)
+    return compared("evaluation", ways, how.rounds, alike=True)
 
 
 def _raft(subject: Subject, how: Depth) -> pd.DataFrame:
@@ -376,8 +373,8 @@ def _raft(subject: Subject, how: Depth) -> pd.DataFrame:
     return pd.concat(made, ignore_index=True)
 
 
-def _epoch(make: Callable[..., Trainer], system: nn.Module, cfg: FineTuning) -> Epoch:
-    """One epoch of a Trainer on a copy of the model; nothing is saved."""
+def _epoch(make: Callable[..., Trainer], system: nn.Module, cfg: FineTuning) -> Timed:
+    """Losses of one epoch of a Trainer on a copy of the model; nothing is saved."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
@@ -397,11 +394,10 @@ def _epoch(make: Callable[..., Trainer], system: nn.Module, cfg: FineTuning) -> 
         trainer = make(model=copy.deepcopy(system), args=arguments)
         trainer.remove_callback(PrinterCallback)
         seconds = trainer.train().metrics["train_runtime"]
-    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    return Epoch(np.array(losses), seconds)
+    return Timed([row["loss"] for row in trainer.state.log_history if "loss" in row], seconds)
 
 
-def _ours(system: nn.Module, examples: Examples, cfg: FineTuning) -> Epoch:
+def _ours(system: nn.Module, examples: Examples, cfg: FineTuning) -> Timed:
     """Optimiser steps by ours, from the cache; nothing is evaluated."""
     return _epoch(partial(FineTuner, cfg, {"eval": examples}, examples), system, cfg)
 
@@ -432,18 +428,15 @@ def _sft(subject: Subject, how: Depth) -> pd.DataFrame:
             "labels": pad(labels, padding_value=IGNORED),
         }
 
-    def plain(micro_batch: int, _: int) -> Epoch:
-        order = [*LengthSampler(examples.lengths, cfg.batch, cfg.seed)]  # ours
+    def plain(micro_batch: int, _: int) -> Timed:
         make = partial(Trainer, train_dataset=order, data_collator=padded)
         return _epoch(make, theirs, cfg.model_copy(update={"micro_batch": micro_batch}))
 
-    def apart(first: Epoch, second: Epoch) -> float:
-        return np.abs(second.losses / first.losses - 1).max()
-
+    order = [*LengthSampler(examples.lengths, cfg.batch, cfg.seed)]  # ours
     sizes = (2, cfg.batch)
     ways: dict[str, Way] = {f"plain Trainer, micro-batch {n}": partial(plain, n) for n in sizes}
     ways[OURS] = lambda _: _ours(ours, examples, cfg)
-    return compared("SFT", ways, how.rounds, apart)
+    return compared("SFT", ways, how.rounds, alike=True)
 
 
 def _growth(subject: Subject, how: Depth) -> pd.DataFrame:
@@ -488,29 +481,12 @@ CURVES = ("growth", "near_duplicates")
 # The real size on random weights: what a GPU takes, without a download
 
 
-class _Drawn:
-    """Stands for a prompter and for cached features, a few random ones shared by all clips.
+class _Drawn(list[Tensor]):
+    """Stands for cached features: of each clip those of one window."""
 
-    A text is its number of tokens; no token ends it.
-    """
-
-    eos, pad, _word = -1, 0, 5
-
-    def __init__(self, config: VoxtralConfig, clips: int, dtype: torch.dtype) -> None:
-        frames, width = config.audio_config.max_source_positions, config.audio_config.hidden_size
-        request = cost.Workload.request
-        self._prompt = [self._word] * request + [config.audio_token_id] * (frames // 4)
-        self._pool = torch.randn(min(16, clips), 1, frames, width, dtype=dtype)
-        self.windows = [1] * clips
-
-    def __getitem__(self, clip: int) -> Tensor:
-        return self._pool[clip % len(self._pool)]
-
-    def prompt(self, _: int) -> list[int]:
-        return self._prompt
-
-    def target(self, text: str) -> list[int]:
-        return [self._word] * int(text)
+    @property
+    def windows(self) -> list[int]:
+        return [1] * len(self)
 
 
 def real_size(
@@ -521,11 +497,7 @@ def real_size(
     Nothing timed depends on the values of weights, except where a transcript ends; its length is
     therefore given. Floors are arithmetic over what a matrix product reached just before.
 
-    Args:
-        config: shapes; `VoxtralConfig()` is Voxtral-Mini-3B.
-        lengths: tokens of each clip's transcript; as many as whole optimiser steps take.
-        device: where everything runs.
-        rounds: that count.
+    `lengths` are tokens of each clip's transcript, of as many clips as whole optimiser steps take.
 
     Returns:
         `work | way | round | seconds | floor`, seconds of the whole work.
@@ -537,9 +509,15 @@ def real_size(
     with device:
         system = VoxtralForConditionalGeneration._from_config(config, dtype=dtype)
     system.requires_grad_(False).eval()
-    clips, audio = len(lengths), config.audio_config
-    drawn = _Drawn(config, clips, dtype)
+    clips, audio, word = len(lengths), config.audio_config, 5
+    heard = torch.randn(1, audio.max_source_positions, audio.hidden_size, dtype=dtype)
+    drawn = _Drawn([heard] * clips)
     sizes = cost.Recipe(config, cost.Workload(transcript=round(np.mean(lengths))))
+
+    request = [word] * sizes.work.request + [config.audio_token_id] * sizes.audio_tokens
+    prompter = SimpleNamespace(  # a text is its number of tokens, no token ends it
+        eos=-1, pad=0, prompt=lambda _: request, target=lambda text: [word] * int(text)
+    )
 
     def hear(_: int) -> None:
         mels = torch.zeros(16, audio.num_mel_bins, 2 * audio.max_source_positions, device=device)
@@ -552,13 +530,13 @@ def real_size(
         cfg = params.profile(Sft, "paper").model_copy(update=known)
         texts, weights = [str(n) for n in lengths], [1.0] * clips
         adapted = attach(system, cost.ADAPTERS, 0)
-        _ours(adapted, Examples(drawn, texts, range(clips), drawn, weights), cfg)
+        _ours(adapted, Examples(drawn, texts, range(clips), prompter, weights), cfg)
         adapted.unload()
 
     def write(k: int, *sampled: float) -> tuple[Way, float]:
         how = Decoding(max(lengths), *sampled)
         flops = 2.0 * (sizes.language + sizes.head) * k * sum(lengths)
-        way = partial(completions, system, drawn, drawn, lengths, how, k, at_once=256)
+        way = partial(completions, system, prompter, drawn, lengths, how, k, at_once=256)
         return lambda number: way((number,)), clips * sizes.prefill_flops() + flops
 
     k, made = sizes.work.k, []
