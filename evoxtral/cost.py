@@ -147,29 +147,20 @@ class Recipe:
         logits = _LOGITS * _FP32 * self.work.transcript * self.text.vocab_size
         return self.held + 4 * _FP32 * sum(self.adapters) + at_once * (kept + logits)
 
-    def forecast(self, gpu: Gpu) -> pd.DataFrame:
-        """What the steps take on a GPU that holds the model, each with its quickest setting.
-
-        Returns:
-            One row per step: `gpu | step | setting | gigabytes | floor | expected`, the last two in
-            seconds.
-        """
+    def steps(self, gpu: Gpu) -> list[tuple[str, str, float, float, float]]:
+        """Each step with its quickest setting: that, bytes, floor and expected seconds."""
         work = self.work
         floor = work.clips * self.encode_flops() / gpu.flops
-        rows = [
+        return [
             ("features", f"{work.clips} windows, once", self.held, floor, floor / EFFICIENCY),
             ("SFT", *self._tuning(gpu, work.epochs * work.clips)),
             ("sampling", *self._decoding(gpu, work.clips, work.k)),
             ("RAFT fine-tuning", *self._tuning(gpu, work.curated)),
             ("evaluation", *self._decoding(gpu, work.test, 1)),
         ]
-        frame = pd.DataFrame(rows, columns=["step", "setting", "gigabytes", "floor", "expected"])
-        frame["gigabytes"] /= 1e9
-        frame.insert(0, "gpu", gpu.name)
-        return frame
 
     def _tuning(self, gpu: Gpu, examples: int) -> tuple[str, float, float, float]:
-        """With as many examples at a time as fit: setting, bytes, floor and expected seconds."""
+        """With as many examples at a time as fit."""
         sizes = (n for n in range(self.work.batch, 0, -1) if self.work.batch % n == 0)
         at_once = next(n for n in sizes if self.train_bytes(n) <= gpu.memory)
         floor = examples * self.train_flops() / gpu.flops
@@ -196,6 +187,13 @@ class Recipe:
 
 
 def forecasts() -> pd.DataFrame:
-    """The report's recipe on Voxtral-Mini-3B, on each of `GPUS`."""
+    """The report's recipe on Voxtral-Mini-3B, on each of `GPUS`.
+
+    Returns:
+        `gpu | step | setting | gigabytes | floor | expected`, the last two in seconds.
+    """
     recipe = Recipe(VoxtralConfig(), Workload())
-    return pd.concat([recipe.forecast(gpu) for gpu in GPUS], ignore_index=True)
+    rows = [(gpu.name, *step) for gpu in GPUS for step in recipe.steps(gpu)]
+    columns = ["gpu", "step", "setting", "gigabytes", "floor", "expected"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.assign(gigabytes=frame["gigabytes"] / 1e9)

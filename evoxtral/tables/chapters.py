@@ -246,7 +246,7 @@ def floors(rounds: pd.DataFrame) -> Table:
 
 
 def forecast(frame: pd.DataFrame) -> Table:
-    """Memory and time of every step, predicted (`cost.Recipe.forecast`)."""
+    """Memory and time of every step, predicted (`cost.forecasts`)."""
     times = {name: frame[name].map(_duration) for name in ("floor", "expected")}
     return of("forecast", frame.assign(**times))
 
