@@ -1,8 +1,7 @@
 """Evoxtral: teach Voxtral to transcribe speech with its expression, reproducibly.
 
 The notebooks in `notebooks/` are the report; this package is what they call. Importing it is
-cheap: torch and transformers are loaded only by the modules around a model (`model`, `decode`,
-`train` and what builds on them): tags, metrics, data, tables, figures work without them.
+cheap: torch and transformers are loaded only by the modules around a model.
 """
 
 from __future__ import annotations
@@ -11,11 +10,7 @@ __version__ = "0.1.0"
 
 
 class UserError(Exception):
-    """Bad input, a missing file, a refused parameter: one sentence that names the fix.
-
-    In a notebook the traceback is replaced by that sentence, since the stack of the helper
-    package tells the reader nothing about a mistyped parameter.
-    """
+    """Bad input, a missing file, a refused parameter: one sentence that names the fix."""
 
     def _render_traceback_(self) -> list[str]:
         """IPython hook: the lines shown in place of a traceback."""

@@ -1,7 +1,5 @@
 """`python -m evoxtral`: see `evoxtral.cli`."""
 
-from __future__ import annotations
-
 import sys
 
 from evoxtral.cli import main

@@ -48,7 +48,7 @@ from evoxtral.mix.composition import keep_first
 from evoxtral.model import Features, attach, cache_features, read_cached
 from evoxtral.params import FineTuning, Raft, Sft, Speed
 from evoxtral.processes import progress
-from evoxtral.report.provenance import commit
+from evoxtral.report import commit
 from evoxtral.train import IGNORED, Examples, FineTuner, LengthSampler
 from evoxtral.world import scripts
 
@@ -207,7 +207,7 @@ def measure(profile: str, depth: str) -> None:
         for part, way in PARTS.items():
             file = runs.reports_dir() / "speed" / f"{part}_{profile}.json"
             before = runs.read_json(file)["conditions"] if file.is_file() else {}
-            if (before.get("depth"), before.get("commit")) != (depth, commit()["commit"]):
+            if (before.get("depth"), before.get("commit")) != (depth, commit()):
                 subject = subject or Subject(profile)
                 _measure(part, profile, depth, partial(way, subject, DEPTHS[depth]))
             bar.update()
@@ -235,7 +235,13 @@ def conditions(profile: str, depth: str) -> dict[str, Any]:
         **{name: metadata.version(name) for name in ("numpy", "peft", "torch", "transformers")},
     }
     today = datetime.now(UTC).date().isoformat()
-    return {"profile": profile, "depth": depth, "measured": today, **commit(), "machine": machine}
+    return {
+        "profile": profile,
+        "depth": depth,
+        "measured": today,
+        "commit": commit(),
+        "machine": machine,
+    }
 
 
 # The ways of a profile: ours, and what one writes with transformers and peft alone

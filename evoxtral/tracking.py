@@ -17,18 +17,13 @@ from evoxtral.params import Benchmark, FineTuning
 if TYPE_CHECKING:
     from wandb import Run
 
-PROJECT = "evoxtral"
-
 
 @contextmanager
 def tracker(cfg: FineTuning | Benchmark, folder: Path, name: str) -> Iterator[Run | None]:
-    """Open a run of the tracker around some work; its files go below the folder.
-
-    Yields:
-        The run, None if the tracker is disabled or this process is not the main one.
+    """Open a run around some work, its files below the folder; None if this process has none.
 
     Raises:
-        UserError: it is to be online and no key is in the environment or netrc.
+        UserError: it is to be online and there is no key.
     """
     if cfg.tracker == "disabled" or not processes.is_main():
         yield None
@@ -40,19 +35,14 @@ def tracker(cfg: FineTuning | Benchmark, folder: Path, name: str) -> Iterator[Ru
             "tracker is 'online' and no key was found: run `wandb login`, or set it to offline"
         )
     # Where sounds and artefacts wait, wandb asks nothing else.
-    names = ("WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR", "WANDB_CACHE_DIR")
-    before = dict(os.environ)
-    os.environ.update(dict.fromkeys(names, str(folder / "wandb")))
+    for place in ("WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR", "WANDB_CACHE_DIR"):
+        os.environ[place] = str(folder / "wandb")
     quiet = wandb.Settings(console="off", disable_git=True, silent=True, x_disable_stats=True)
     config = cfg.model_dump(mode="json")
-    try:
-        with wandb.init(
-            project=PROJECT, name=name, dir=folder, mode=cfg.tracker, config=config, settings=quiet
-        ) as run:
-            yield run
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    with wandb.init(
+        project="evoxtral", name=name, dir=folder, mode=cfg.tracker, config=config, settings=quiet
+    ) as run:
+        yield run
 
 
 def log_adapter(run: Run, adapter: Path, name: str, heard: Sequence[Sequence[Any]]) -> None:

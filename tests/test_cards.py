@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
 
-from evoxtral import cards, metrics, params
-from evoxtral.cards import CardFacts
+from evoxtral import cards, metrics, params, pipeline
 from evoxtral.cli import main
 from evoxtral.model import LoraShape
 
@@ -19,28 +19,23 @@ REFERENCES = ["[sad] oh NO", "well", "[laughs] yes | no"]
 HEARD = {"base": ["oh no", "well", "yes no"], "adapter": ["[sad] oh NO", "well", "yes <b>no</b>"]}
 
 
-def facts(**changes: object) -> CardFacts:
-    values: dict[str, object] = {
-        "name": "evoxtral-sft",
-        "base": "tiny",
-        "shape": LoraShape(64, 128, 0.05, False),
-        "training": ("sft", {"epochs": 3, "schedule": "cosine"}),
-        "profile": "tiny",
-        "split": "natural",
-        "evaluations": {name: metrics.evaluate(REFERENCES, said) for name, said in HEARD.items()},
-    }
-    return CardFacts(**{**values, **changes})
+@pytest.fixture
+def adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for an adapter that has been measured."""
+    scored = {name: metrics.evaluate(REFERENCES, said) for name, said in HEARD.items()}
+    monkeypatch.setattr(cards, "shape_of", lambda folder: LoraShape(64, 128, 0.05, False))
+    monkeypatch.setattr(pipeline, "open_setup", lambda cfg: SimpleNamespace(headline="natural"))
+    monkeypatch.setattr(pipeline, "evaluate", lambda setup, split, systems: scored)
+    return tmp_path / "adapter"
 
 
-def test_the_hub_reads_card_and_results(tmp_path: Path) -> None:
-    card = ModelCard.load(cards.write_card(tmp_path, facts()))
+def test_the_hub_reads_card_and_results(adapter: Path) -> None:
+    card = ModelCard.load(cards.write_card(adapter, "tiny"))
     assert card.data.library_name == "peft"
     assert card.data.base_model is None, "the embedded base is not on the hub"
-    named = {(r.metric_type, r.metric_name): r.metric_value for r in card.data.eval_results}
-    assert named["tag_f1", "Tag F1 (paper/1.0.0)"] == 0.666667
-    assert "| epochs | 3 |" in card.text
-    assert "## Tag by tag" in card.text
-    entries = parse_eval_result_entries(yaml.safe_load((tmp_path / cards.RESULTS).read_text()))
+    assert "Its training is not known. Rank 64, alpha 128, dropout 0.05;" in card.text
+    assert "## Tag by tag\n\n**" in card.text
+    entries = parse_eval_result_entries(yaml.safe_load((adapter / cards.RESULTS).read_text()))
     assert len({entry.task_id for entry in entries}) == len(entries)
     assert all("not comparable" in entry.notes for entry in entries)
     found = {entry.task_id: (entry.value, entry.notes.partition(";")[0]) for entry in entries}
@@ -48,31 +43,28 @@ def test_the_hub_reads_card_and_results(tmp_path: Path) -> None:
     assert found["natural/strict/tag_recall"] == (0.5, "strict/1.0.0")
 
 
-def test_a_base_on_the_hub_is_named() -> None:
-    said = cards.card(facts(base="mistralai/Voxtral-Mini-3B-2507", profile="paper"))
-    assert ModelCard(said).data.base_model == "mistralai/Voxtral-Mini-3B-2507"
-
-
-def test_training_is_read_from_the_stage(tmp_path: Path) -> None:
-    unknown = cards.training_of(tmp_path / "adapter")
-    assert "Its training is not known" in cards.card(facts(training=unknown))
+def test_a_base_on_the_hub_is_named_and_training_read_from_the_stage(adapter: Path) -> None:
     stage = {"name": "raft", "params": {"epochs": 1, "targets": "0" * 64}}
-    (tmp_path / "stage.json").write_text(json.dumps(stage))
-    assert cards.training_of(tmp_path / "adapter") == ("raft", {"epochs": 1})
+    (adapter.parent / "stage.json").write_text(json.dumps(stage))
+    card = ModelCard.load(cards.write_card(adapter, "paper"))
+    assert card.data.base_model == "mistralai/Voxtral-Mini-3B-2507"
+    assert "Made by rejection-sampling fine-tuning (RAFT). Rank 64" in card.text
+    assert "|---|---|\n| epochs | 1 |\n\n## Scores" in card.text
 
 
-def test_the_command_writes_and_says_how_to_publish(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_folder_without_an_adapter_is_refused_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["card", str(tmp_path), "--profile", "smoke"]) == 1
     assert "holds no adapter_model.safetensors" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == [], "refused before any work"
-    monkeypatch.setattr(cards, "card_facts", lambda folder, profile, name: facts(name=name))
-    assert main(["card", str(tmp_path), "--profile", "smoke"]) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_says_how_to_publish(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["card", str(adapter), "--profile", "smoke"]) == 0
     said = capsys.readouterr().out
     assert "nothing was uploaded" in said
-    assert f"hf upload YOUR-NAME/evoxtral-smoke {tmp_path}" in said
-    assert (tmp_path / "README.md").is_file()
+    assert f"hf upload YOUR-NAME/evoxtral-smoke {adapter}" in said
 
 
 def test_the_bases_card_quotes_the_run() -> None:

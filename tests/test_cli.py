@@ -44,7 +44,7 @@ def clip(spoken, tmp_path_factory):
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:
-    code = main(["transcribe", "--device", "cpu", *map(str, arguments)])
+    code = main(["transcribe", *map(str, arguments)])
     said = capsys.readouterr()
     return code, said.out, said.err
 
@@ -54,11 +54,9 @@ def test_transcripts_are_printed(clip, capsys):
     assert (code, err) == (0, "")
     assert text.strip()
     _, one, _ = run(capsys, clip, "--format", "json")
-    _, both, _ = run(capsys, clip, clip, "--format", "json")
     assert json.loads(one)["file"] == "clip.wav"
-    assert json.loads(both) == [json.loads(one)] * 2
     _, both, _ = run(capsys, clip, clip)
-    assert both == f"clip.wav\n{text}\nclip.wav\n{text}"
+    assert both == f"clip.wav\n{text}" * 2
 
 
 def test_a_bad_file_ends_with_one_and_the_others_are_written(clip, tmp_path, capsys):
@@ -66,7 +64,7 @@ def test_a_bad_file_ends_with_one_and_the_others_are_written(clip, tmp_path, cap
     soundfile.write(bad, np.zeros(16_000, np.float32), 16_000)
     code, out, err = run(capsys, bad, clip, "--out", tmp_path / "new", "--format", "srt")
     assert code == 1
-    assert "1 transcripts are in" in out
+    assert str(tmp_path / "new" / "clip.srt") in out
     assert f"1 of 2 files could not be transcribed: {bad}: silent" in err
     assert err.count("\n") == 1
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["clip.srt"]
@@ -78,7 +76,6 @@ def test_a_bad_file_ends_with_one_and_the_others_are_written(clip, tmp_path, cap
     [
         (["a.wav", "b.wav", "--format", "srt"], "give a folder by --out"),
         (["x/a.wav", "y/a.mp3", "--out", "z"], "several files would be written to a.txt"),
-        (["a.wav", "--batch", "0"], "--batch is 0"),
         (["a.wav", "--base", "no/such"], "cannot be loaded"),
     ],
 )

@@ -15,9 +15,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from evoxtral import UserError, headless, params, runs
-from evoxtral.cli import main
-from evoxtral.params import DataMix
+from evoxtral import params, runs
+from evoxtral.cli import build
 from evoxtral.raft import COMPLETIONS
 
 pytestmark = pytest.mark.slow
@@ -58,7 +57,7 @@ def one(folder: Path, notebook: str, **changes: object) -> list[runs.StageResult
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOXTRAL_RUNS", str(folder))
         patch.setattr(runs, "_used", {})
-        headless.build(params.profile(params.NOTEBOOKS[notebook], "smoke", changes))
+        build(params.profile(params.NOTEBOOKS[notebook], "smoke", changes))
         return runs.used_stages()
 
 
@@ -132,17 +131,3 @@ def test_the_notebook_finds_what_two_processes_built(both_runs: tuple[Path, Path
 def test_two_processes_measure_all_systems(both_runs: tuple[Path, Path]) -> None:
     assert "04_benchmark is ready" in two(both_runs[1], "04_benchmark")
     assert not any(stage.executed for stage in one(both_runs[1], "04_benchmark"))
-
-
-def test_a_notebook_without_stages_is_refused() -> None:
-    cfg = DataMix.model_construct(profile="smoke")
-    with pytest.raises(UserError, match="01_data_mix has no stages of its own: choose 02_sft or"):
-        headless.build(cfg)
-
-
-def test_the_command_offers_the_notebooks_that_can_be_built(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with pytest.raises(SystemExit):
-        main(["run", "--help"])
-    assert "{" + ",".join(headless.NOTEBOOKS) + "}" in capsys.readouterr().out

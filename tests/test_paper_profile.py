@@ -18,7 +18,7 @@ import yaml
 from safetensors.torch import load_file
 from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
-from evoxtral import headless, params, runs
+from evoxtral import cli, params, runs
 from evoxtral.bench import ADAPTER, BASE, NO_TAGS, RL, SFT, measure
 from evoxtral.model import open_base, shape_of
 from evoxtral.transcribe import Transcript, transcribe_files
@@ -85,7 +85,7 @@ def checkout(model: Path, tmp_path_factory: pytest.TempPathFactory, repo: Path) 
 
 
 def build(notebook: str, **changes: object) -> None:
-    headless.build(params.profile(params.NOTEBOOKS[notebook], "paper", changes))
+    cli.build(params.profile(params.NOTEBOOKS[notebook], "paper", changes))
 
 
 def adapter(checkout: Path, stage: str, *, encoder: bool) -> Path:
@@ -136,5 +136,5 @@ def test_benchmark_and_transcription_run_as_named(checkout: Path, model: Path) -
     assert found.headline.clips == SIZES["01_data_mix"]["natural"]
     assert set(found.clip_counts()["system"]) == {NO_TAGS, BASE, SFT, RL, ADAPTER}
     clips = sorted((checkout / "runs" / "paper").glob("corpus-*/natural/*.flac"))
-    made = transcribe_files(clips[:1], added, str(model), device="cpu")
-    assert isinstance(made[0], Transcript)
+    [made] = transcribe_files(clips[:1], added, str(model))
+    assert isinstance(made, Transcript)

@@ -1,142 +1,86 @@
-"""The notebooks of the report run in order, and the page people read made of them.
+"""The notebooks of the report run in order, and what people read of them: a page, an example.
 
-The page is one self-contained HTML file. It holds no script, and its content policy lets it load
-nothing but what is inside it: figures and sound are data URIs. Under every table and figure stands
-where it came from, with links to its files beside the page.
+The page is one self-contained HTML file without scripts: figures and sound are data URIs. Under
+every table and figure stands where it came from, with links to its files beside the page. The
+example is what GitHub shows: Markdown without code and sound, its figures in few colours.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jinja2
 import nbformat
 import papermill
 from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
+from PIL import Image
 
 from evoxtral import UserError, params, runs
-from evoxtral.params import REPORT_NOTEBOOKS
-from evoxtral.report import SOURCE
-from evoxtral.report.provenance import STAMP, stamp
+from evoxtral.params import REPORT_NOTEBOOKS, Parameters
+from evoxtral.report import SOURCE, render
+from evoxtral.tables import MEASURES
 
-PAGE = "index.html"
-_SHORT = 12  # digits of a digest
-_VERDICTS = {
-    "smoke": "A smoke run: everything ran, in seconds. Its numbers mean nothing.",
-    "tiny": "The method in a tiny world of synthetic speech and a small model: same method, other "
-    "world. Nothing here is a reproduction of the paper.",
-    "paper": "Voxtral-Mini-3B with the report's settings.",
+EXAMPLE = "reports/example"  # the committed report, below the checkout
+
+# What an output is on the page, the richest form first.
+_KINDS = {"image/png": "image", "text/html": "html", "text/markdown": "text", "text/plain": "plain"}
+_COLOURS = 48
+_NUMBERS = re.compile(
+    "(<!-- numbers of reports/example -->\n).*(\n<!-- end of numbers -->)", re.DOTALL
+)
+_SCORES = {
+    "paper": ("wer", "tag_f1", "hallucination"),
+    "strict": ("wer", "tag_f1_tagged", "hallucinated_per_untagged"),
 }
 
 
 def run_report(profile: str) -> Path:
-    """Execute every notebook of the report into `reports/<profile>/` and write its page.
-
-    The stamp reads all parameter files first, so that a wrong one stops before any work.
-    """
-    folder = runs.reports_dir() / profile
-    made_from = {"profile": profile, "parts": stamp(profile)}
-    for notebook in REPORT_NOTEBOOKS:
-        run_notebook(notebook, profile, folder / f"{notebook}.ipynb")
-    runs.write_json(folder / STAMP, made_from)
-    return write_page(profile, REPORT_NOTEBOOKS)
+    """Execute every notebook of the report into `reports/<profile>/` and write its page."""
+    # All parameter files are read first: a wrong one stops before any work.
+    for cfg in [params.profile(params.NOTEBOOKS[name], profile) for name in REPORT_NOTEBOOKS]:
+        run_notebook(cfg)
+    return write_page(profile)
 
 
-def run_notebook(notebook: str, profile: str, output: Path) -> Path:
-    """Execute one notebook with `params/<profile>/<notebook>.yaml`.
-
-    The executed copy is written beside `output` and renamed over it, since papermill itself
-    leaves half a notebook on a full disk.
+def run_notebook(cfg: Parameters) -> None:
+    """Execute one notebook as `reports/<profile>/<notebook>.ipynb`.
 
     Raises:
-        UserError: a parameter file is wrong, the notebook failed (names the executed copy), or
-            the disk is full (names the file).
+        UserError: one in the notebook, or the disk is full; an earlier copy stays.
     """
-    cfg = params.profile(params.NOTEBOOKS[notebook], profile)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.stem}.partial.ipynb")
+    name = f"{cfg.notebook}.ipynb"
     try:
-        papermill.execute_notebook(
-            runs.root() / "notebooks" / f"{notebook}.ipynb",
-            partial,
+        executed = papermill.execute_notebook(
+            runs.named("notebooks") / name,
+            None,
             parameters=cfg.model_dump(),
-            kernel_name="python3",
-            cwd=runs.root() / "notebooks",
-            progress_bar={"desc": notebook},
+            progress_bar={"desc": cfg.notebook},
         )
     except papermill.PapermillExecutionError as error:
-        failed = output.with_name(f"{output.stem}.failed.ipynb")
-        partial.replace(failed)
-        reason = f"{error.ename}: {error.evalue}"
-        raise UserError(f"{notebook} stopped with {reason}; see {failed}") from error
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write {output}: {error.strerror or error}; free space or set EVOXTRAL_REPORTS "
-            "to another place, then run again"
-        ) from error
-    runs.write_bytes(output, partial.read_bytes())
-    partial.unlink()
-    return output
+        if error.ename != "UserError":
+            raise  # its message has the cell and the traceback
+        raise UserError(f"{cfg.notebook} stopped: {error.evalue}") from error
+    runs.write_text(runs.reports_dir() / cfg.profile / name, nbformat.writes(executed))
 
 
 class Piece(NamedTuple):
-    """One thing on the page; anchor and level, 1 or 2, are a heading's.
-
-    The content is HTML of `text`, `parameters` and `html`, a data URI of `image`, else plain text.
-    """
+    """One thing that is shown; `text` and `parameters` are Markdown, an `image` is base64."""
 
     kind: str  # heading, text, parameters, code, log, html, image or plain
     content: str
     cell: str  # its id
-    anchor: str = ""
-    level: int = 0
+    level: int = 0  # of a heading
     alt: str = ""  # what an image shows, in words
-    files: Sequence[str] = ()  # what was written of it, below the notebook's folder
+    files: tuple[str, ...] = ()  # what was written of it, below the notebook's folder
 
 
-def write_page(profile: str, notebooks: Sequence[str]) -> Path:
-    """Write `reports/<profile>/index.html` from executed notebooks.
-
-    Raises:
-        UserError: a notebook has not been run.
-    """
-    folder = runs.reports_dir() / profile
-    chapters = []
-    for name in notebooks:
-        pieces = read_pieces(folder, name)
-        origin = runs.read_json(folder / name / "provenance.json")
-        headings = [piece for piece in pieces if piece.kind == "heading"]
-        facts = json.dumps(origin, indent=1, ensure_ascii=False)
-        about = {"facts": facts, "stamp": _stamp(origin)}
-        chapters.append({"name": name, "pieces": pieces, "headings": headings, **about})
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("evoxtral.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("page.html").render(
-        profile=profile, verdict=_VERDICTS[profile], chapters=chapters
-    )
-    return runs.write_text(folder / PAGE, page)
-
-
-def _stamp(origin: Mapping[str, Any]) -> str:
-    """Commit, code, parameters and seed in one line."""
-    changed = " with uncommitted changes" if origin["uncommitted_changes"] else ""
-    parts = [f"commit {origin['commit'][:_SHORT]}{changed}"] if origin["commit"] else []
-    parts += [f"{part} {origin[f'{part}_sha256'][:_SHORT]}" for part in ("code", "parameters")]
-    return " · ".join([*parts, f"seed {origin['parameters']['seed']}"])
-
-
-def executed_cells(folder: Path, name: str) -> list[NotebookNode]:
-    """Cells of an executed notebook in a profile's folder of reports.
+def read_pieces(folder: Path, name: str) -> list[Piece]:
+    """What is shown of an executed notebook; code of neighbouring cells as one piece.
 
     Raises:
         UserError: it has not been run.
@@ -144,52 +88,109 @@ def executed_cells(folder: Path, name: str) -> list[NotebookNode]:
     executed = folder / f"{name}.ipynb"
     if not executed.is_file():
         raise UserError(f"{executed} does not exist: run `evoxtral report` first")
-    return nbformat.read(executed, as_version=4).cells
+    pieces: list[Piece] = []
+    for cell in nbformat.read(executed, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            pieces += _prose(cell)
+            continue
+        code = cell.source
+        if pieces and pieces[-1].kind == "code":
+            code = f"{pieces.pop().content}\n\n{code}"
+        pieces += [Piece("code", code, cell.id), *_outputs(cell)]
+    return pieces
 
 
-def read_pieces(folder: Path, name: str) -> list[Piece]:
-    """What the page shows of an executed notebook; code of neighbouring cells as one piece."""
-    pieces = [piece for cell in executed_cells(folder, name) for piece in _pieces(cell, name)]
-    joined: list[Piece] = []
-    for code, group in groupby(pieces, lambda piece: piece.kind == "code"):
-        own = list(group)
-        if code:
-            own = [own[0]._replace(content="\n\n".join(piece.content for piece in own))]
-        joined += own
-    return joined
+def _prose(cell: NotebookNode) -> Iterator[Piece]:
+    first, _, rest = cell.source.partition("\n")
+    level = len(first) - len(first.lstrip("#"))
+    if level:
+        yield Piece("heading", first.lstrip("# "), cell.id, level)
+    if text := rest.strip() if level else cell.source:
+        yield Piece("text", text, cell.id)
 
 
-def _pieces(cell: NotebookNode, name: str) -> Iterator[Piece]:
-    if cell.cell_type == "markdown":
-        first, _, rest = cell.source.partition("\n")
-        if level := len(first) - len(first.lstrip("#")):
-            yield Piece("heading", first.lstrip("# "), cell.id, f"{name}-{cell.id}", min(level, 2))
-        else:
-            rest = cell.source
-        if rest.strip():
-            yield Piece("text", markdown2html(rest), cell.id)
-    elif cell.cell_type == "code" and cell.source.strip():
-        yield Piece("code", cell.source, cell.id)
-        printed = [o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stdout"]
-        if printed:
-            yield Piece("log", "".join(printed).strip(), cell.id)
-        for output in cell.outputs:
-            if output.output_type in ("display_data", "execute_result"):
-                result = _result(output, cell.id)
-                # Parameters are a long table that few readers want.
-                folded = result.kind == "text" and "params.load(" in cell.source
-                yield result._replace(kind="parameters") if folded else result
+def _outputs(cell: NotebookNode) -> Iterator[Piece]:
+    """What the cell printed in one piece, then each output in its richest form."""
+    printed = [one.text for one in cell.outputs if one.get("name") == "stdout"]
+    if printed:
+        yield Piece("log", "".join(printed).strip(), cell.id)
+    for output in cell.outputs:
+        mime = next((mime for mime in _KINDS if mime in output.get("data", {})), None)
+        if mime:
+            about, kind = output.metadata.get(mime, {}), _KINDS[mime]
+            # Parameters are a long table that few readers want.
+            if kind == "text" and "params.load(" in cell.source:
+                kind = "parameters"
+            files = tuple(about.get(SOURCE, {}).get("files", ()))
+            yield Piece(kind, output.data[mime], cell.id, alt=about.get("alt", ""), files=files)
 
 
-def _result(output: NotebookNode, cell: str) -> Piece:
-    """The richest form of an output."""
-    for kind, shown in (("image/png", "image"), ("text/html", "html"), ("text/markdown", "text")):
-        if kind in output.data:
-            about, content = output.metadata.get(kind, {}), output.data[kind]
-            if shown == "image":
-                content = f"data:image/png;base64,{content.strip()}"
-            elif shown == "text":
-                content = markdown2html(content)
-            files = about.get(SOURCE, {}).get("files", ())
-            return Piece(shown, content, cell, alt=about.get("alt", ""), files=files)
-    return Piece("plain", output.data.get("text/plain", ""), cell)
+def write_page(profile: str) -> Path:
+    """Write `reports/<profile>/index.html` from executed notebooks."""
+    folder, chapters = runs.reports_dir() / profile, []
+    for name in REPORT_NOTEBOOKS:
+        pieces = read_pieces(folder, name)
+        origin = runs.read_json(folder / name / "provenance.json")
+        facts = json.dumps(origin, indent=1, ensure_ascii=False)
+        chapters.append({"name": name, "pieces": pieces, "origin": origin, "facts": facts})
+    page = render("page.html", profile=profile, chapters=chapters, markdown=markdown2html)
+    return runs.write_text(folder / "index.html", page)
+
+
+# ---- the committed example, and what the project's README takes from it ----
+
+
+def write_example(profile: str) -> Path:
+    """Replace `reports/example/` by a finished report, and the README's numbers by its numbers."""
+    source, target = runs.reports_dir() / profile, runs.named(EXAMPLE)
+    chapters = {name: read_pieces(source, name) for name in REPORT_NOTEBOOKS}
+    said = [
+        f"# An example: the {profile} report",
+        "Written by `python -m evoxtral example` from `make report`; without code and sound, which "
+        f"the page `reports/{profile}/index.html` has.",
+    ]
+    left_out = shutil.ignore_patterns("*.md", "*.tex", "*.svg", "*.pdf", "predictions")
+    for name, pieces in chapters.items():
+        shutil.rmtree(target / name, ignore_errors=True)
+        shutil.copytree(source / name, target / name, ignore=left_out)
+        said += [text for piece in pieces if (text := _markdown(piece, name, source))]
+    for figure in target.glob("*/figures/*.png"):
+        with Image.open(figure) as image:
+            few = image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+        few.save(figure, optimize=True)
+    runs.write_text(target / "README.md", "\n\n".join(said) + "\n")
+    readme = runs.root() / "README.md"
+    runs.write_text(readme, with_numbers(readme.read_text(encoding="utf-8")))
+    return target
+
+
+def _markdown(piece: Piece, name: str, source: Path) -> str:
+    """A piece of a notebook as the example has it; empty if it has it not."""
+    files = {Path(file).suffix: f"{name}/{file}" for file in piece.files}
+    if piece.kind == "heading":
+        return f"#{'#' * piece.level} {piece.content}"
+    if ".png" in files:
+        return f"![{piece.alt.replace('[', '').replace(']', '')}]({files['.png']})"
+    if ".md" in files:
+        table = (source / files[".md"]).read_text(encoding="utf-8").rstrip()
+        return f"{table}\n\n[CSV]({files['.csv']})"
+    return piece.content if piece.kind == "text" else ""
+
+
+def with_numbers(readme: str) -> str:
+    """The project's README with the scores of the committed report between their two marks."""
+    benchmark = runs.named(EXAMPLE) / "04_benchmark"
+    found = {
+        (row["system"], row["protocol"].partition("/")[0], row["metric"]): row
+        for row in runs.read_json(benchmark / "results.json")["scores_measured"]
+    }
+    clips = max(row["n"] for row in found.values())
+    lines = [f"| {clips:,} clips, 95% intervals | base | SFT | RL |", "|---|---|---|---|"]
+    for protocol, key in [(name, key) for name, keys in _SCORES.items() for key in keys]:
+        measure, cells = MEASURES[key], []
+        for row in [found[system, protocol, key] for system in ("base", "SFT", "RL")]:
+            low, high = measure.points(row["low"]), measure.points(row["high"])
+            cells.append(f"{measure.value(row['value'])} [{low}, {high}]")
+        lines.append(f"| {measure.label}, {protocol} protocol | {' | '.join(cells)} |")
+    table = "\n".join(lines)
+    return _NUMBERS.sub(lambda marks: f"{marks[1]}\n{table}\n{marks[2]}", readme)
