@@ -235,13 +235,8 @@ def conditions(profile: str, depth: str) -> dict[str, Any]:
         **{name: metadata.version(name) for name in ("numpy", "peft", "torch", "transformers")},
     }
     today = datetime.now(UTC).date().isoformat()
-    return {
-        "profile": profile,
-        "depth": depth,
-        "measured": today,
-        "commit": commit(),
-        "machine": machine,
-    }
+    said = {"profile": profile, "depth": depth, "measured": today}
+    return {**said, "commit": commit(), "machine": machine}
 
 
 # The ways of a profile: ours, and what one writes with transformers and peft alone

@@ -94,11 +94,6 @@ def test_another_process_is_refused_while_a_report_is_open(folder: Path) -> None
     subprocess.run(command, check=True)
 
 
-def test_the_report_runs_every_notebook_but_the_base_and_the_clock() -> None:
-    apart = {"00_tiny_base", "05_speed"}
-    assert [*REPORT_NOTEBOOKS] == [name for name in params.NOTEBOOKS if name not in apart]
-
-
 def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "root", lambda: tmp_path)
     assert report.commit() is None

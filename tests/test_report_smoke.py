@@ -199,20 +199,11 @@ def test_any_runner_in_any_folder_gives_the_same_results(
     assert len(results) == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "sentence"),
-    [
-        ("prfile", "smoke", "unknown parameter 'prfile'"),
-        ("profile", "nope", "parameter 'profile' of"),
-    ],
-)
-def test_a_wrong_parameter_stops_before_any_work(
-    name: str, value: str, sentence: str, repo: Path, tmp_path: Path
-) -> None:
+def test_a_wrong_parameter_stops_before_any_work(repo: Path, tmp_path: Path) -> None:
     notebook = str(repo / "notebooks" / "02_sft.ipynb")
-    done = Made(tmp_path).python("-m", "papermill", notebook, "out.ipynb", "-p", name, value)
+    done = Made(tmp_path).python("-m", "papermill", notebook, "out.ipynb", "-p", "prfile", "smoke")
     assert done.returncode != 0
-    assert sentence in done.stderr
+    assert "unknown parameter 'prfile'" in done.stderr
     assert not (tmp_path / "runs").exists()
     assert not (tmp_path / "reports").exists()
 

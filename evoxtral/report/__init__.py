@@ -214,7 +214,7 @@ def status(profile: str) -> tuple[list[State], list[State]]:
         for stage in used:
             users.setdefault(stage, {})[name] = state
     stages: list[State] = []
-    for path in sorted(folder.glob("*-*")):
+    for path in sorted(folder.glob("[!.]*-*")):
         damage, using = runs.why_build(path), users.get(path.name, {})
         if not damage and "fresh" in using.values():
             stages.append((path.name, "fresh", ""))
