@@ -40,15 +40,16 @@ def write_card(folder: Path, profile: str) -> Path:
     split = setup.headline
     evaluations = pipeline.evaluate(setup, split, {BASE: None, ADAPTER: folder})
     own = {ADAPTER: evaluations[ADAPTER]}
-    scores = bench.overall(bench.score_frame(Split("", own))).dropna(subset="value")
+    frame = bench.overall(bench.score_frame(Split("", own))).dropna(subset="value")
+    scores = frame.round({"value": 6}).to_dict("records")
     entries = [
         EvalResultEntry(
             dataset_id=f"evoxtral/evoxtral-bench-{profile}",
             task_id=f"{split}/{row['protocol'].partition('/')[0]}/{row['metric']}",
-            value=round(float(row["value"]), 6),
+            value=row["value"],
             notes=f"{row['protocol']}; {_NOTES[profile]}",
         )
-        for row in scores.to_dict("records")
+        for row in scores
     ]
     said = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
     runs.write_text(folder / RESULTS, said)
@@ -58,6 +59,9 @@ def write_card(folder: Path, profile: str) -> Path:
         "adapter_card.md",
         markdown=tables.to_markdown,
         name=f"evoxtral-{profile}",
+        profile=profile,
+        scores=scores,
+        measures=tables.MEASURES,
         base=cfg.base,
         warning=_NOTES[profile],
         method=made["name"],

@@ -33,6 +33,8 @@ def test_the_hub_reads_card_and_results(adapter: Path) -> None:
     card = ModelCard.load(cards.write_card(adapter, "tiny"))
     assert card.data.library_name == "peft"
     assert card.data.base_model is None, "the embedded base is not on the hub"
+    named = {(r.metric_type, r.metric_name): r.metric_value for r in card.data.eval_results}
+    assert named["tag_f1", "Tag F1 (paper/1.0.0)"] == 0.666667
     assert "Its training is not known. Rank 64, alpha 128, dropout 0.05;" in card.text
     assert "## Tag by tag\n\n**" in card.text
     entries = parse_eval_result_entries(yaml.safe_load((adapter / cards.RESULTS).read_text()))

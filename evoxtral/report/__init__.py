@@ -163,10 +163,7 @@ def origin(parameters: Parameters, started: datetime) -> dict[str, Any]:
 
 
 def parts(cfg: Parameters, modules: Iterable[str]) -> dict[str, Any]:
-    """What decides a notebook's results: its parameters; digests of cells, modules and data.
-
-    Comments, docstrings and prose do not count (`runs.code_digest`).
-    """
+    """What decides a notebook's results: its parameters; digests of code, modules and data."""
     values = cfg.model_dump(mode="json")
     made: dict[str, Any] = {f"parameter {name}": value for name, value in values.items()}
     cells = runs.read_json(runs.named(f"notebooks/{cfg.notebook}.ipynb"))["cells"]
