@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
 import re
 import subprocess
@@ -154,34 +153,17 @@ def text(reports: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-class Tags(html.parser.HTMLParser):
-    """Start tags and their attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-
 def test_it_runs_no_script_loads_nothing_and_links_beside_itself(text: str) -> None:
-    found = Tags(text).found
-    assert not {tag for tag, _ in found} & {"script", "iframe", "object", "embed"}
+    assert not re.search("<(script|iframe|object|embed)", text)
     assert "&lt;script&gt;" in text
-    for tag, attributes in found:
-        for name in ("src", "srcset", "data", "poster"):
-            assert (attributes.get(name) or "data:").startswith("data:"), tag
-        if tag == "link":
-            assert (attributes["href"] or "").startswith("data:")
-    [policy] = [a["content"] for _, a in found if a.get("http-equiv")]
+    loaded = re.findall(r'(?:src|srcset|data|poster|<link .*href)="([^"]*)', text)
+    assert [what[:5] for what in loaded] == ["data:", "data:"]
+    [policy] = re.findall('Content-Security-Policy" content="(.*)"', text)
     assert policy == "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
-    links = [a["href"] or "" for tag, a in found if tag == "a"]
+    links = re.findall('<a href="([^"]*)"', text)
     assert "04_benchmark/figures/f.svg" in links
-    assert all(link.startswith(("#", "04_benchmark/")) for link in links)
-    anchors = {a["id"] for _, a in found if "id" in a}
-    assert {link[1:] for link in links if link.startswith("#")} <= anchors
+    anchors = {f"#{name}" for name in re.findall(' id="([^"]*)"', text)}
+    assert all(link in anchors or link.startswith("04_benchmark/") for link in links)
 
 
 def test_under_each_result_stands_where_it_came_from(text: str) -> None:
