@@ -251,7 +251,6 @@ def test_skewing_takes_plain_and_rare_texts_away() -> None:
     left = set(chapter.skewed(rows, 0)["id"])
     assert set(rows["id"]) - scarce <= left
     assert len(left & scarce) < 0.4 * len(scarce)
-    assert chapter.skewed(rows, 0).equals(chapter.skewed(rows, 0))
 
 
 def test_weights_of_the_notes_betas_and_ours() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -86,28 +87,25 @@ def findings_summary(source: Source) -> pd.DataFrame:
 
 def durations(source: Source) -> dict[str, list[float]]:
     """Seconds of every clip of training and of two kinds of test; empty without sound."""
-    known = {name: examples(source.splits[name])["seconds"]
-             for name in _TIMED if name in source.splits}  # fmt: skip
-    timed = [(name, own.tolist()) for name, own in known.items() if own.notna().all()]
-    return dict(timed[:3])
+    timed = {name: examples(source.splits.get(name, []))["seconds"] for name in _TIMED}
+    known = [(name, own.tolist()) for name, own in timed.items() if len(own) and own.notna().all()]
+    return dict(known[:3])
 
 
-@dataclass(frozen=True, eq=False)
-class Heard:
+class Heard(NamedTuple):
     """A recording of a text: 16 kHz audio (n,), and where a tag is heard, in seconds, if known."""
 
     text: str
     audio: npt.NDArray[np.float32]
-    marks: tuple[tuple[float, float], ...] = ()
+    marks: Sequence[tuple[float, float]] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class Specimen:
+class Specimen(NamedTuple):
     """A tag, heard: first with it, then, where it could be made, the same words without."""
 
     tag: str
     voice: str
-    heard: tuple[Heard, ...]
+    heard: Sequence[Heard]
 
 
 def specimens(cfg: DataMix, source: Source) -> list[Specimen]:
@@ -130,8 +128,8 @@ def specimens(cfg: DataMix, source: Source) -> list[Specimen]:
         if (clip := next(having, None)) is None:
             continue
         if source.name != GENERATED or clip.split == REAL:
-            heard = Heard(clip.tagged_text, source.clips.audio(clip))
-            shown.append(Specimen(tag, clip.voice or "unknown voice", (heard,)))
+            heard = [Heard(clip.tagged_text, source.clips.audio(clip))]
+            shown.append(Specimen(tag, clip.voice or "unknown voice", heard))
             continue
         voice = speech.find_voice(clip.voice)
         seed = int(runs.digest([cfg.seed, "listening", clip.id])[:7], 16)
@@ -139,11 +137,9 @@ def specimens(cfg: DataMix, source: Source) -> list[Specimen]:
             speech.render(text, voice, seed) for text in (clip.tagged_text, clip.plain_text)
         )
         spans = (*performed.events, *performed.styles)
-        marks = tuple((start, end) for start, end, label in spans if label == tag)
-        heard = (
-            Heard(clip.tagged_text, performed.audio, marks),
-            Heard(clip.plain_text, plain.audio),
-        )
+        marks = [(start, end) for start, end, label in spans if label == tag]
+        heard = [Heard(clip.tagged_text, performed.audio, marks),
+                 Heard(clip.plain_text, plain.audio)]  # fmt: skip
         shown.append(Specimen(tag, f"{voice.id}, {voice.gender}", heard))
     return shown
 
@@ -211,15 +207,15 @@ def filter_alike(items: pd.DataFrame, threshold: float) -> tuple[pd.DataFrame, p
 
 
 def leakage(source: Source, threshold: float) -> pd.DataFrame:
-    """Texts of other splits that a training text is like, on plain text.
+    """Plain texts of other splits that a training text is like.
 
-    Columns: `split | texts | pairs | alike | heard`: pairs at the threshold or above, the number
-    of texts of the split in one of them, and of those whose words the embedded base was trained on.
+    `split | texts | pairs | alike | heard`: `alike` counts texts in a pair, `heard` those whose
+    words the embedded base was trained on.
     """
-    rows = []
+    rows, train = [], source.items["plain_text"]
     for split in [name for name in source.splits if name != TRAIN]:
         texts = [clip.plain_text for clip in source.splits[split]]
-        found = near_duplicates_between(source.items["plain_text"], texts, threshold)
+        found = near_duplicates_between(train, texts, threshold)
         alike = found["second"].nunique()
         rows.append((split, len(texts), len(found), alike, sum(heard_by_base(texts))))
     return pd.DataFrame(rows, columns=["split", "texts", "pairs", "alike", "heard"])
@@ -254,8 +250,7 @@ def class_weights(items: pd.DataFrame, beta: float) -> pd.DataFrame:
 def own_ratios(items: pd.DataFrame, seed: int) -> pd.DataFrame:
     """The note's task : original mixes drawn from our own clips, without repetition.
 
-    Columns: `ratio | tagged | plain | total | share`, the plain share, and `used`, the share of
-    clips that the mix takes.
+    `ratio | tagged | plain | total | share | used`: the plain share, the share of clips taken.
     """
     rows = []
     for ratio in RATIOS:

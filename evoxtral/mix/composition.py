@@ -193,10 +193,9 @@ def _marks(texts: Iterable[str]) -> pd.DataFrame:
 def goals(items: pd.DataFrame, window_seconds: float | None = None) -> Goals:
     """Count every target of the note that the examples can be measured on.
 
-    Emotion and non-verbal sounds are shares of the axis' tag occurrences, so that the categories
-    add up to one; valence, length and gender are shares of all examples, and the last two absent
-    if a single example does not have it. Tags outside the vocabulary count in density, position
-    and spacing.
+    Emotion and non-verbal sounds are shares of the axis' tag occurrences; valence, length and
+    gender are shares of all examples, the last two absent if a single example does not have it.
+    Tags outside the vocabulary count in density, position and spacing.
 
     Args:
         items: `examples`, at least one.
@@ -223,14 +222,14 @@ def goals(items: pd.DataFrame, window_seconds: float | None = None) -> Goals:
     span = np.digitize(items["seconds"].astype(float), edges)
     rows = TARGETS.groupby("table")["row"].agg(list)
     hits = {
-        "density": [stratum == k for k in range(len(STRATA))],
+        "density": np.eye(len(STRATA))[stratum].T,
         "plain": [*[~tagged] * 6, tagged],
         "tags": has[rows["tags"]].T,
         "examples": has[rows["examples"]].T,
         "emotion": counts[rows["emotion"]].T,
         "non-verbal": counts[rows["non-verbal"]].T,
         "valence": [valence == sign[row] for row in rows["valence"]],
-        "length": [span == k for k in range(3)],
+        "length": np.eye(3)[span].T,
         "gender": [items["gender"] == row for row in rows["gender"]],
         "position": [per_text(marks["third"] == k) for k in range(3)],
         "spacing": [per_text(marks["gap"] <= CLOSE_WORDS), per_text(marks["gap"] >= WIDE_WORDS)],

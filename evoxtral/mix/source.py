@@ -28,8 +28,7 @@ from evoxtral.world.scripts import Script
 GENERATED, RELEASED, WRITTEN, ELEVENLABS = "generated", "released", "llm", "elevenlabs"
 TRAIN, REAL = "train", "real"
 
-HUB = "hub:"
-"""Before the name of a dataset of the Hugging Face Hub."""
+HUB = "hub:"  # before the name of a dataset of the Hugging Face Hub
 
 # Of the package `clips` its own file: an edit of `ingest` must not rebuild the corpus.
 _CLIP_CODE = ("evoxtral.clips.__init__", "evoxtral.tags")
@@ -40,6 +39,9 @@ _KNOWN = {
     "scripts": "released, generated, llm, or the path of a JSON of scripts",
     "real": "hub:owner/name, or the path of a folder or a manifest of clips",
 }
+
+
+_NOTHING = pd.DataFrame(columns=COLUMNS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class Source:
     clips: Dataset | None = None
     stage: runs.StageResult | None = None
     window_seconds: float | None = None
-    findings: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
+    findings: pd.DataFrame = field(default_factory=_NOTHING.copy)
 
     @property
     def judged(self) -> int:
@@ -88,7 +90,7 @@ class Source:
 def open_source(cfg: DataMix, *, judged: bool = True) -> Source:
     """Build or reuse the examples that the parameters name, and judge every one.
 
-    Without `judged` the clips of the generated corpus are not decoded again.
+    Without `judged` the clips of the generated corpus are not decoded.
 
     Raises:
         UserError: the source does not exist, cannot be fetched, is unusable in too large a part,
@@ -99,10 +101,10 @@ def open_source(cfg: DataMix, *, judged: bool = True) -> Source:
         real = _recordings(cfg, "real", cfg.real, replace(reading, split=REAL))
     if cfg.source == GENERATED:
         made = corpus(cfg)
-        found = validate(made.path, cfg.unknown_tags) if judged else (load(made.path),)
-        source = Source(
-            GENERATED, found[0].splits, found[0], made, speech.WINDOW_SECONDS, *found[1:]
-        )
+        clips, findings = load(made.path), _NOTHING
+        if judged:
+            clips, findings = validate(made.path, cfg.unknown_tags)
+        source = Source(GENERATED, clips.splits, clips, made, speech.WINDOW_SECONDS, findings)
     elif cfg.source == ELEVENLABS:
         source = _bought(cfg)
     elif cfg.source in (RELEASED, WRITTEN) or cfg.source.endswith(".json"):
