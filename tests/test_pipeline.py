@@ -172,6 +172,12 @@ def test_training_sets_of_the_recipes() -> None:
     assert list(made["best"]["text"]) == [f"[sad] t{i}2" for i in range(2, 10)]
     assert list(made["reference"]["text"]) == [references[clip] for clip in kept]
     assert list(made["random"]["text"]) != list(made["best"]["text"])
+    flat = own.model_copy(update={"drop_flat": True})
+    tied = scored["clip"].isin(["c8", "c9"])
+    kept = raft.select(scored.assign(reward=scored["reward"].mask(tied, 1.0)), flat, 0)
+    assert set(kept.best["clip"]) == {f"c{i}" for i in range(8)}
+    with pytest.raises(UserError, match="no clip has completions whose rewards differ"):
+        raft.select(scored.assign(reward=1.0), flat, 0)
 
 
 def test_validation_chooses_and_sft_may_win(setup: Setup, start: Path) -> None:
