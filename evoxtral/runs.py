@@ -141,14 +141,6 @@ def write_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> Path:
     return write_stream(path, map(json_line, rows))
 
 
-def append_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Append rows and flush them to disk; a kill can tear the last line only."""
-    with Path(path).open("ab") as stream:
-        stream.writelines(map(json_line, rows))
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
 def read_json(path: Path | str) -> Any:
     """Read one JSON file.
 
@@ -163,18 +155,14 @@ def read_json(path: Path | str) -> Any:
         raise UserError(f"{path} is not valid JSON ({error}); delete it and run again") from error
 
 
-def read_jsonl(path: Path | str, *, torn_last: bool = False) -> Iterator[dict[str, Any]]:
+def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
     """Yield the objects of a JSON-lines file.
-
-    With `torn_last`, a last line without newline, as a kill leaves it, is dropped.
 
     Raises:
         UserError: a line is no JSON object; names file and line.
     """
     with Path(path).open("rb") as stream:
         for number, line in enumerate(stream, start=1):
-            if torn_last and not line.endswith(b"\n"):
-                return
             if not line.strip():
                 continue
             try:
