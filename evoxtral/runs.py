@@ -131,14 +131,10 @@ def write_json(path: Path | str, value: Any) -> Path:
     return write_text(path, json_text(value))
 
 
-def json_line(row: Mapping[str, Any]) -> bytes:
-    """One row of a JSON-lines file, its newline included."""
-    return (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
-
-
 def write_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write one JSON object per line atomically, row by row."""
-    return write_stream(path, map(json_line, rows))
+    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+    return write_stream(path, (f"{line}\n".encode() for line in lines))
 
 
 def read_json(path: Path | str) -> Any:
