@@ -314,9 +314,10 @@ class Subject:
 
     def draw_plainly(self, clips: Sequence[Clip], k: int, number: int) -> list[str]:
         """The same by `generate`."""
-        how = {name: getattr(self.raft, name) for name in ("temperature", "top_p")}
-        torch.manual_seed(self.raft.seed + number)
-        return self.write(clips, do_sample=True, top_k=0, num_return_sequences=k, **how)
+        raft = self.raft
+        torch.manual_seed(raft.seed + number)
+        how = {"temperature": raft.temperature, "top_p": raft.top_p, "top_k": 0}
+        return self.write(clips, do_sample=True, num_return_sequences=k, **how)
 
 
 def completions(
@@ -411,6 +412,7 @@ def _sft(subject: Subject, how: Depth) -> pd.DataFrame:
     texts = [clip.tagged_text for clip in clips]
     weights = [1.0] * len(texts)
     examples = Examples(subject.features(clips), texts, range(len(texts)), prompter, weights)
+    order = [*LengthSampler(examples.lengths, cfg.batch, cfg.seed)]  # ours, for both
     shape = pipeline.lora_shape(cfg)
     theirs = attach(setup.fresh().model, shape, cfg.seed)
     ours = attach(read_cached(setup.fresh().model), shape, cfg.seed)
@@ -433,7 +435,6 @@ def _sft(subject: Subject, how: Depth) -> pd.DataFrame:
         make = partial(Trainer, train_dataset=order, data_collator=padded)
         return _epoch(make, theirs, cfg.model_copy(update={"micro_batch": micro_batch}))
 
-    order = [*LengthSampler(examples.lengths, cfg.batch, cfg.seed)]  # ours
     sizes = (2, cfg.batch)
     ways: dict[str, Way] = {f"plain Trainer, micro-batch {n}": partial(plain, n) for n in sizes}
     ways[OURS] = lambda _: _ours(ours, examples, cfg)
@@ -497,7 +498,6 @@ def real_size(
 
     Nothing timed depends on the values of weights, except where a transcript ends; its length is
     therefore given. Floors are arithmetic over what a matrix product reached just before.
-
     `lengths` are tokens of each clip's transcript, of as many clips as whole optimiser steps take.
 
     Returns:
@@ -514,7 +514,6 @@ def real_size(
     heard = torch.randn(1, audio.max_source_positions, audio.hidden_size, dtype=dtype)
     drawn = _Drawn([heard] * clips)
     sizes = cost.Recipe(config, cost.Workload(transcript=round(np.mean(lengths))))
-
     request = [word] * sizes.work.request + [config.audio_token_id] * sizes.audio_tokens
     prompter = SimpleNamespace(  # a text is its number of tokens, no token ends it
         eos=-1, pad=0, prompt=lambda _: request, target=lambda text: [word] * int(text)
