@@ -1,25 +1,26 @@
-"""What `04_benchmark.ipynb` asks of measured systems beyond their scores, as frames.
-
-Which tag is written for which, how many are written, hallucination against missing labels, the
-limits that the report states, and which model is best for which use.
-"""
+"""What `04_benchmark.ipynb` asks of measured systems beyond their scores, as frames."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+from string import Formatter
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from scipy.optimize import linear_sum_assignment
 
 from evoxtral import UserError, bench, metrics, stats, tags
-from evoxtral.bench import PAPER, RL, SFT, STRICT, Measured, Split
-from evoxtral.metrics import TOLERANCE_WORDS, ClipScore, Evaluation
+from evoxtral.bench import OVERALL, PAPER, RL, SFT, STRICT, Measured, Split
+from evoxtral.metrics import TOLERANCE_WORDS, Evaluation
 from evoxtral.paper import Published
-from evoxtral.stats import Interval, Ratio
+from evoxtral.stats import Ratio
 from evoxtral.tags import Transcript
 
 MISSED, INVENTED, OTHER = "missed", "invented", "other"
@@ -28,6 +29,14 @@ NOISE_SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 RARE = 5
 """Below so many occurrences the report calls a tag's F1 unreliable."""
+
+USES = {
+    "wer": ("accurate transcription", "WER", False),
+    "tag_f1": ("expressive tags, speech synthesis", "Tag F1", True),
+}
+"""Uses of the report's two models (section 5) by what decides: use, label, is more better."""
+
+_LIMITS = yaml.safe_load(Path(__file__).with_name("analyses.yaml").read_text(encoding="utf-8"))
 
 
 def _number(value: float, *, unit: str = "%", sign: str = "") -> str:
@@ -38,28 +47,23 @@ def _number(value: float, *, unit: str = "%", sign: str = "") -> str:
 def rare_tags(measured: Measured) -> pd.DataFrame:
     """F1 of SFT and RL where all tags are about as frequent, with the counts behind it.
 
-    Returns:
-        Rows of `bench.score_frame` under the strict protocol with `tag`, `precision`, `recall`
-        and how often it was `predicted`.
+    Rows of `bench.score_frame`, protocol strict, with `tag`, `precision`, `recall`, `predicted`.
     """
     rows = bench.by_tag(measured.balanced_scores)
     rows = rows[(rows["protocol"] == STRICT) & (rows["support"] > 0)]
+    rows = rows[rows["system"].isin((SFT, RL))]
     systems = measured.balanced.evaluations
     counts = {name: systems[name].tag_counts("strict") for name in (SFT, RL)}
     own = [counts[s][tag] for s, tag in zip(rows["system"], rows["tag"], strict=True)]
-    return rows.assign(
-        precision=[c.precision for c in own],
-        recall=[c.recall for c in own],
-        predicted=[c.predicted for c in own],
-    )
+    names = ("precision", "recall", "predicted")
+    return rows.assign(**{name: [getattr(count, name) for count in own] for name in names})
 
 
 def pair_tags(reference: Transcript, prediction: Transcript) -> list[tuple[str | None, str | None]]:
     """Pairs of a true and a predicted tag name in one clip; None where one has no partner.
 
-    Tags are paired one to one, as far apart as the metrics allow. Equal ones are paired first, as
-    many as can be: they are the hits of protocol `strict`. What is left is paired with a different
-    tag nearby, as many as can be and then as close as can be.
+    Tags are paired one to one, as far apart as the metrics allow: first as many equal ones as can
+    be, the hits of protocol `strict`; then others, as many and then as close as can be.
 
     >>> from evoxtral.tags import parse
     >>> pair_tags(parse("[sad] oh [pause] no"), parse("[calm] oh [pause] no [sighs]"))
@@ -82,49 +86,40 @@ def pair_tags(reference: Transcript, prediction: Transcript) -> list[tuple[str |
                 gain[i, j] = equal + pair - distance * nearer - abs(i - j)
     rows, columns = linear_sum_assignment(gain, maximize=True)
     partner = {int(i): int(j) for i, j in zip(rows, columns, strict=True) if gain[i, j] > 0}
-    taken = set(partner.values())
     paired = [
         (tag.name, predicted[partner[i]].name if i in partner else None)
         for i, tag in enumerate(true)
     ]
+    taken = set(partner.values())
     return paired + [(None, tag.name) for j, tag in enumerate(predicted) if j not in taken]
 
 
 def confusion(evaluation: Evaluation) -> pd.DataFrame:
-    """How often each true tag was written as each tag, over all clips.
+    """How often each true tag was written as each: `true | predicted | count | share`.
 
-    Returns:
-        Columns `true`, `predicted`, `count`, `share`: one row for every combination of the 17 tags,
-        plus `missed` among the predicted and `invented` among the true. Tags outside the
-        vocabulary count as `other`, which is there only if one occurs. `share` is of the true
-        tag's occurrences; in the rows of `invented`, of the predicted tag's.
+    A row for every combination of the 17 tags, of `missed` among the predicted and `invented` among
+    the true, and of `other` if a tag outside the vocabulary occurs. `share` is of the true tag's
+    occurrences; in the rows of `invented`, of the predicted tag's.
     """
+    names = [tag for group in tags.GROUPS.values() for tag in group]
+    true, predicted = ({tag: tag for tag in names} | {None: none} for none in (INVENTED, MISSED))
     counts: Counter[tuple[str, str]] = Counter()
     for clip in evaluation.clips:
         pairs = pair_tags(tags.parse(clip.reference), tags.parse(clip.prediction))
-        counts.update((_known(t, INVENTED), _known(p, MISSED)) for t, p in pairs)
-    names = [tag for group in tags.GROUPS.values() for tag in group]
+        counts.update((true.get(t, OTHER), predicted.get(p, OTHER)) for t, p in pairs)
     names += [OTHER] if any(OTHER in pair for pair in counts) else []
-    frame = pd.DataFrame(
-        [
-            (true, predicted, counts[true, predicted])
-            for true in [*names, INVENTED]
-            for predicted in [*names, MISSED]
-            if (true, predicted) != (INVENTED, MISSED)
-        ],
-        columns=["true", "predicted", "count"],
-    )
+    rows = [
+        (true, predicted, counts[true, predicted])
+        for true in [*names, INVENTED]
+        for predicted in [*names, MISSED]
+        if (true, predicted) != (INVENTED, MISSED)
+    ]
+    frame = pd.DataFrame(rows, columns=["true", "predicted", "count"])
     of_true, of_predicted = (
         frame.groupby(side)["count"].transform("sum") for side in ("true", "predicted")
     )
     total = of_true.where(frame["true"] != INVENTED, of_predicted)
     return frame.assign(share=frame["count"] / total.where(total > 0))
-
-
-def _known(tag: str | None, none: str) -> str:
-    if tag is None:
-        return none
-    return tag if tag in tags.TAGS else OTHER
 
 
 def _tag_numbers(evaluation: Evaluation) -> tuple[np.ndarray, np.ndarray]:
@@ -137,19 +132,17 @@ def count_pairs(split: Split) -> pd.DataFrame:
     """Clips by number of true and predicted tags: `system | true | predicted | clips`."""
     rows = []
     for system, evaluation in split.models.items():
-        true, predicted = _tag_numbers(evaluation)
-        seen = Counter(zip(true.tolist(), predicted.tolist(), strict=True))
-        rows += [(system, t, p, clips) for (t, p), clips in sorted(seen.items())]
+        seen = Counter(zip(*map(np.ndarray.tolist, _tag_numbers(evaluation)), strict=True))
+        rows += [(system, *pair, clips) for pair, clips in sorted(seen.items())]
     return pd.DataFrame(rows, columns=["system", "true", "predicted", "clips"])
 
 
 def count_bias(split: Split, *, seed: int = 0) -> pd.DataFrame:
     """Whether a system writes too many tags or too few.
 
-    Returns:
-        For each system the mean number of `true` and `predicted` tags per clip, their `difference`
-        with interval `low`, `high`; the `ratio` of predicted to true with `ratio_low`,
-        `ratio_high` (NaN without true tags); the share of clips with the `same` number; `n`.
+    For each the mean number of `true` and `predicted` tags per clip, their `difference` with `low`,
+    `high`; the `ratio` of predicted to true with `ratio_low`, `ratio_high` (NaN without true tags);
+    the share of clips with the `same` number; clips `n`.
     """
     rows = []
     for system, evaluation in split.models.items():
@@ -175,19 +168,16 @@ def drop_tags(texts: Sequence[str], share: float, *, seed: int = 0) -> list[str]
     ['oh no']
     """
     draws = np.random.default_rng(seed)
-    return [_without(text, draws, share) for text in texts]
-
-
-def _without(text: str, draws: np.random.Generator, share: float) -> str:
-    parts: list[str] = []
-    end = 0
-    for tag in tags.parse(text).tags:
-        if draws.random() < share:
-            parts.append(text[end : tag.start])
-            end = tag.end
-    parts.append(text[end:])
-    # A tag separates words even without spaces around it.
-    return " ".join(part.strip() for part in parts if part.strip())
+    made = []
+    for text in texts:
+        parts, end = [], 0
+        for tag in tags.parse(text).tags:
+            if draws.random() < share:
+                parts.append(text[end : tag.start])
+                end = tag.end
+        # A tag separates words even without spaces around it.
+        made.append(" ".join(part.strip() for part in [*parts, text[end:]] if part.strip()))
+    return made
 
 
 def noise_curve(
@@ -196,64 +186,49 @@ def noise_curve(
     """Hallucination rate of RL's fixed predictions against the share of labels that are missing.
 
     The report (section 6) suspects that part of its hallucinated tags were spoken but not
-    annotated. Here a known share of the tags is dropped from complete references. Tags are dropped
-    independently, so the intervals over clips hold the accident of which were dropped as well.
-
-    Args:
-        split: RL's scores on clean references.
-        shares: of tags dropped from the references.
-        seed: of the draws and of the bootstrap.
+    annotated; here a known share of the tags is dropped from complete references, each by itself.
 
     Returns:
-        Columns `system`, `protocol`, `metric` (hallucination), `share`, `value` with `low`,
-        `high`, its `rise` above the same predictions on clean references with the paired
-        interval `rise_low`, `rise_high`, and `n` clips.
+        Scores with `share`, and their `rise` above the same predictions on clean references with
+        the paired interval `rise_low`, `rise_high`.
     """
     clean = split.evaluations[RL]
-    spoilt = {str(share): _with_noise(clean, share, seed) for share in shares}
-    rows = []
-    for name, protocol in ((PAPER, "paper"), (STRICT, "strict")):
-        before = clean.table(protocol)["hallucination"].ratio
-        found = {share: own.table(protocol)["hallucination"] for share, own in spoilt.items()}
-        after = {share: metric.ratio for share, metric in found.items()}
-        intervals = stats.bootstrap_intervals(after, seed=seed)
-        rises = stats.paired_differences(after, dict.fromkeys(after, before), seed=seed)
-        for share, metric in found.items():
-            i, rise = intervals[share], rises[share]
-            values = (i.value, i.low, i.high, rise.value, rise.low, rise.high, metric.n)
-            rows.append((RL, name, metric.name, float(share), *values))
+    spoilt = Split(RL, {str(share): _with_noise(clean, share, seed) for share in shares})
+    whole = Split(RL, {"clean": clean, **spoilt.evaluations})
+    pairs = [("clean", share) for share in spoilt.evaluations]
+    scores = bench.score_frame(spoilt, OVERALL, only=("hallucination",), seed=seed)
+    rises = bench.paired_frame(whole, pairs, OVERALL, only=("hallucination",), seed=seed)
+    rises = rises.rename(columns={"difference": "rise"})
+    frame = scores.merge(rises, on=["system", "protocol"], suffixes=("", "_rise"))
+    frame = frame.rename(columns={"low_rise": "rise_low", "high_rise": "rise_high"})
+    frame = frame.assign(share=frame["system"].astype(float), system=RL)
     columns = ["system", "protocol", "metric", "share", "value", "low", "high"]
-    return pd.DataFrame(rows, columns=[*columns, "rise", "rise_low", "rise_high", "n"])
+    columns += ["rise", "rise_low", "rise_high", "n"]
+    return frame.sort_values("protocol", kind="stable", ignore_index=True)[columns]
 
 
 def _with_noise(clean: Evaluation, share: float, seed: int) -> Evaluation:
     """The same predictions against references that lack tags; the words stay what they were."""
-    references = drop_tags([clip.reference for clip in clean.clips], share, seed=seed)
-    return Evaluation(
-        tuple(_rescored(clip, text) for clip, text in zip(clean.clips, references, strict=True))
-    )
-
-
-def _rescored(clip: ClipScore, reference: str) -> ClipScore:
-    true, predicted = tags.parse(reference), tags.parse(clip.prediction)
-    anywhere = metrics.tag_matches(reference, clip.prediction)
-    return replace(
-        clip,
-        reference=reference,
-        paper=replace(clip.paper, per_tag=anywhere, per_tag_anywhere=anywhere),
-        strict=replace(
+    texts = drop_tags([clip.reference for clip in clean.clips], share, seed=seed)
+    clips = []
+    for clip, text in zip(clean.clips, texts, strict=True):
+        true, predicted = tags.parse(text), tags.parse(clip.prediction)
+        as_written = metrics.tag_matches(text, clip.prediction)
+        paper = replace(clip.paper, per_tag=as_written, per_tag_anywhere=as_written)
+        strict = replace(
             clip.strict,
             per_tag=metrics.aligned_matches(true, predicted),
             per_tag_anywhere=metrics.anywhere_matches(true, predicted),
-        ),
-    )
+        )
+        clips.append(replace(clip, paper=paper, strict=strict))
+    return Evaluation(tuple(clips))
 
 
 def missing_labels(observed: float, genuine: float) -> float:
     """Share of labels that must be missing for one hallucination rate to show up as another.
 
-    A label that is missing turns the tag that was rightly predicted for it into a false one:
-    observed = genuine + share (1 - genuine). Tags that repeat in a clip make it a lower bound.
+    Each turns a right tag into a false one: observed = genuine + share (1 - genuine). Tags that
+    repeat in a clip make it a lower bound.
 
     >>> round(missing_labels(0.202, 0.0), 3), round(missing_labels(0.202, 0.1), 3)
     (0.202, 0.113)
@@ -264,212 +239,142 @@ def missing_labels(observed: float, genuine: float) -> float:
 def spread(split: Split, few: int) -> pd.DataFrame:
     """How far Tag F1 of single clips spreads, for SFT and RL.
 
-    Returns:
-        Columns `system`, `protocol`, `mean`, `sd` over clips, and the standard error of the mean
-        over `few` clips (`se_few`) and over all (`se`).
+    `system | protocol | mean | sd`, and standard errors of `few` clips (`se_few`) and all (`se`).
     """
     rows = []
     for name in (SFT, RL):
         clips = split.evaluations[name].table("paper")["tag_f1"].ratio.numerator.ravel()
-        sd = float(clips.std(ddof=1))
-        errors = (sd / few**0.5, sd / len(clips) ** 0.5)
-        rows.append((name, PAPER, float(clips.mean()), sd, *errors))
+        sd = clips.std(ddof=1)
+        rows.append((name, PAPER, clips.mean(), sd, sd / few**0.5, sd / len(clips) ** 0.5))
     return pd.DataFrame(rows, columns=["system", "protocol", "mean", "sd", "se_few", "se"])
 
 
 def limits(measured: Measured, printed: Published, noise: pd.DataFrame) -> pd.DataFrame:
     """The six limits that the report states (section 6): `limit | said | measured`, in sentences.
 
-    Args:
-        measured: systems on the splits.
-        printed: the published numbers.
-        noise: `noise_curve` of RL.
+    `noise` is the `noise_curve` of RL.
     """
     few, supports = int(printed.numbers["bench_clips"]), printed.per_tag["support"]
-    rate = float(printed.core.set_index("key").loc["hallucination", "rl"])
-    own = measured.headline.only(SFT, RL).evaluations
-    first = Split("first", {name: Evaluation(one.clips[:few]) for name, one in own.items()})
-    smaller = bench.score_frame(first, {PAPER: bench.PROTOCOLS[PAPER]}, seed=measured.seed)
+    known: dict[str, Any] = {
+        "few": few,
+        "train": int(printed.numbers["train_clips"]),
+        "learnt": measured.settings["Training clips"],
+        "rare": (supports < RARE).sum(),
+        "least": RARE,
+        "tags": len(supports),
+        **_hallucination(measured, printed, noise),
+        **_precision(measured, few),
+    }
+    if RL in measured.seen.evaluations:
+        ours, others = (
+            split.evaluations[RL].table("paper")["wer"].value
+            for split in (measured.seen, measured.headline)
+        )
+        known |= {"seen": measured.seen.clips, "seen_wer": _number(ours), "wer": _number(others)}
+
+    def filled(text: str) -> str:
+        names = {name for _, name, _, _ in Formatter().parse(text) if name}
+        return text.format(**known) if names <= known.keys() else ""
+
     rows = [
-        (
-            "Synthetic training data",
-            "All clips come from a TTS; natural speech may differ.",
-            _synthetic(measured),
-        ),
-        (
-            "Tag hallucination",
-            f"About {_number(rate)} of RL's tags are not in the reference.",
-            _hallucination(measured, rate, noise),
-        ),
-        (
-            "Rare tag coverage",
-            f"{(supports < RARE).sum()} of {len(supports)} tags have fewer than {RARE} "
-            "occurrences.",
-            _rare(measured, smaller, few),
-        ),
-        ("English only", "Other languages are not evaluated.", "Not measured: English only."),
-        (
-            "Small dataset",
-            f"{int(printed.numbers['train_clips'])} training clips are few.",
-            f"Not measured: this run learns from {measured.settings['Training clips']:,} clips.",
-        ),
-        (
-            "Evaluation scope",
-            f"{few} test clips; more would give firmer estimates.",
-            _scope(measured, smaller, few),
-        ),
+        (row["limit"], filled(row["said"]), " ".join(filter(None, map(filled, row["measured"]))))
+        for row in _LIMITS
     ]
     return pd.DataFrame(rows, columns=["limit", "said", "measured"])
 
 
-def _paper_scores(scores: pd.DataFrame, system: str) -> pd.DataFrame:
-    """One system's scores under the report's protocol, by metric."""
-    rows = scores[(scores["protocol"] == PAPER) & (scores["system"] == system)]
-    return rows.set_index("metric")
-
-
-def _synthetic(measured: Measured) -> str:
-    said = "Natural speech: not measured, all audio here is synthetic too."
-    if RL not in measured.seen.evaluations:
-        return said
-    known, unseen = (
-        split.evaluations[RL].table("paper")["wer"].value
-        for split in (measured.seen, measured.headline)
-    )
-    return (
-        f"{said} From training's own voices and sentence families ({measured.seen.clips:,} clips) "
-        f"to the test set with unseen ones, RL's WER goes from {_number(known)} to "
-        f"{_number(unseen)}."
-    )
-
-
-def _hallucination(measured: Measured, printed: float, noise: pd.DataFrame) -> str:
-    found = _paper_scores(measured.scores, RL).loc["hallucination"]
-    untagged = measured.headline.evaluations[RL].table("strict")["hallucinated_per_untagged"].value
-    genuine, *ends = (float(found[name]) for name in ("value", "low", "high"))
-    low, high = (_number(end, unit="") for end in ends)
-    said = f"RL: {_number(genuine)} [{low}, {high}] of its tags; {untagged:.3f} tags per untagged"
+def _hallucination(measured: Measured, printed: Published, noise: pd.DataFrame) -> dict[str, Any]:
+    scores = measured.scores.set_index(["protocol", "system", "metric"])
+    own = scores.loc[(PAPER, RL, "hallucination")]
+    rate = float(printed.core.set_index("key").loc["hallucination", "rl"])
     last = noise[noise["protocol"] == PAPER].sort_values("share").iloc[-1]
-    said = (
-        f"{said} clip. With {last['share']:.0%} of the labels removed on purpose the same "
-        f"transcripts score {_number(last['value'])}"
-    )
-    if not last["rise_low"] > 0:
-        return f"{said}, no rise shown."
-    said = f"{said}: missing labels look like hallucination."
-    if not genuine < printed:
-        return said
-    needed = _number(missing_labels(printed, genuine))
-    return f"{said} {needed} missing would turn this run's rate into the printed one."
+    known = {
+        "printed": _number(rate),
+        "rate": _number(own["value"]),
+        "low": _number(own["low"], unit=""),
+        "high": _number(own["high"], unit=""),
+        "untagged": scores.loc[(STRICT, RL, "hallucinated_per_untagged"), "value"],
+        "share": last["share"],
+        "noisy": _number(last["value"]),
+        "rise": ", no rise shown.",
+    }
+    if last["rise_low"] > 0:
+        known["rise"] = ": missing labels look like hallucination."
+        if own["value"] < rate:
+            known["needed"] = _number(missing_labels(rate, own["value"]))
+    return known
 
 
-def _rare(measured: Measured, first: pd.DataFrame, few: int) -> str:
-    balanced, natural = (
-        bench.by_tag(scores[(scores["protocol"] == PAPER) & (scores["system"] == RL)])
-        for scores in (measured.balanced_scores, first)
-    )
-    support = balanced.loc[balanced["support"] > 0, "support"]
-    wide, narrow = (
-        (rows["high"] - rows["low"])[rows["tag"].isin(tags.TAGS)].max()
-        for rows in (balanced, natural)
-    )
-    spans = ["—" if math.isnan(span) else f"{span:.2f}" for span in (wide, narrow)]
-    return (
-        f"The balanced set has every tag {support.min():,} times or more ({len(support)} tags); "
-        f"the widest 95% interval of a tag's F1 spans {spans[0]} there, {spans[1]} on the first "
-        f"{few} natural clips."
-    )
-
-
-def _scope(measured: Measured, first: pd.DataFrame, few: int) -> str:
-    if measured.headline.clips <= few:
-        return f"Not measured: this run has {measured.headline.clips:,} test clips only."
-    parts = []
-    for name in (SFT, RL):
-        found = [_paper_scores(one, name).loc["tag_f1"] for one in (first, measured.scores)]
-        reaches = [float(row["high"] - row["low"]) / 2 for row in found]
-        ends = " to ".join(f"±{_number(reach, unit='')}" for reach in reaches)
-        parts.append(f"{name} {ends} points")
-    return (
-        f"From the first {few} clips to all {measured.headline.clips:,} the 95% interval of Tag F1 "
-        f"narrows: {', '.join(parts)}."
-    )
-
-
-@dataclass(frozen=True)
-class Use:
-    """What a model is for, and the metric of both protocols, a fraction, that decides."""
-
-    name: str
-    metric: str
-    label: str
-    lower: bool
-
-
-USES = (
-    Use("accurate transcription", "wer", "WER", lower=True),
-    Use("expressive tags, speech synthesis", "tag_f1", "Tag F1", lower=False),
-)
-"""The two uses for which the report releases two models (section 5)."""
+def _precision(measured: Measured, few: int) -> dict[str, Any]:
+    """How wide intervals are on the balanced set, on the first clips and on all of them."""
+    own = {name: Evaluation(measured.headline.evaluations[name].clips[:few]) for name in (SFT, RL)}
+    frames = {
+        "wide": measured.balanced_scores,
+        "narrow": bench.score_frame(Split("first", own), seed=measured.seed),
+        "all": measured.scores,
+    }
+    known: dict[str, Any] = {}
+    for name, frame in frames.items():
+        rows = frame[frame["protocol"] == PAPER].assign(span=frame["high"] - frame["low"])
+        for system, reach in rows[rows["metric"] == "tag_f1"].set_index("system")["span"].items():
+            known[f"{name}_{system}"] = _number(reach / 2, unit="")
+        single = bench.by_tag(rows[rows["system"] == RL])
+        span = single.loc[single["tag"].isin(tags.TAGS), "span"].max()
+        known[name] = "—" if math.isnan(span) else f"{span:.2f}"
+        if name == "wide":
+            support = single.loc[single["support"] > 0, "support"]
+            known |= {"balanced": support.min(), "found": len(support)}
+    clips = measured.headline.clips
+    return known | {"only" if clips <= few else "clips": clips}
 
 
 def choose(split: Split, *, seed: int = 0) -> pd.DataFrame:
     """The best system for each use under each protocol, if a difference is shown.
 
-    The system with the best value is compared with every other on the same clips. It is chosen if
-    each paired 95 % interval excludes 0; the intervals are not corrected for how many there
-    are. The baseline that knows all words is no model and does not compete.
+    The system with the best value is chosen if each paired 95 % interval to another excludes 0; the
+    intervals are not corrected for how many there are. The baseline does not compete.
 
     Returns:
-        Columns `use`, `protocol`, `metric`, `choice` (a system or `no difference shown`), `best`
-        and its `value`, `rival` (the next in value) and its `rival_value`, their `difference`
-        with `low`, `high`, `n` clips, and `text`, a sentence with these numbers.
+        `use`, `protocol`, `metric`, `choice` (a system or `no difference shown`), `best` and its
+        `value`, `rival` (the next) and its `rival_value`, their `difference` with `low`, `high`,
+        clips `n`, and `text`, a sentence with these numbers.
 
     Raises:
         UserError: fewer than two systems.
     """
-    systems = split.models
-    if len(systems) < 2:
+    if len(split.models) < 2:
         raise UserError("a choice needs two models: give the predictions of at least two")
+    models, pairs = Split(split.name, split.models), permutations(split.models, 2)
+    scores = bench.score_frame(models, OVERALL, only=USES, seed=seed)
+    paired = bench.paired_frame(models, pairs, OVERALL, only=USES, seed=seed)
     rows = []
-    for name, protocol in ((PAPER, "paper"), (STRICT, "strict")):
-        found = {system: own.table(protocol) for system, own in systems.items()}
-        for use in USES:
-            scores = {system: table[use.metric].ratio for system, table in found.items()}
-            rows.append(_choice(use, name, scores, seed))
+    for (protocol, metric), own in scores.groupby(["protocol", "metric"], sort=False):
+        use, label, higher = USES[metric]
+        values = own.set_index("system")["value"]
+        values = values.sort_values(ascending=not higher, kind="stable")
+        best, *others = values.index
+        apart = paired[(paired["protocol"] == protocol) & (paired["metric"] == metric)]
+        apart = apart[apart["system"] == best].set_index("reference").loc[others]
+        tied = (apart["low"] <= 0) & (apart["high"] >= 0)
+        against = []
+        for name, i in apart.iterrows():
+            low, points, high = (
+                _number(i[end], unit="", sign="+") for end in ("low", "difference", "high")
+            )
+            text = f"against {name} ({_number(values[name])}) {points} points [{low}, {high}]"
+            against.append(f"{text}, {NO_DIFFERENCE}" if tied[name] else text)
+        rows.append(
+            {
+                "use": use,
+                "protocol": protocol,
+                "metric": label,
+                "choice": NO_DIFFERENCE if tied.any() else best,
+                "best": best,
+                "value": values[best],
+                "rival": others[0],
+                "rival_value": values[others[0]],
+                **apart.iloc[0][["difference", "low", "high", "n"]],
+                "text": f"{label} of {best} {_number(values[best])}: {'; '.join(against)}",
+            }
+        )
     return pd.DataFrame(rows)
-
-
-def _choice(use: Use, protocol: str, scores: Mapping[str, Ratio], seed: int) -> dict[str, object]:
-    values = {name: ratio.value for name, ratio in scores.items()}
-    best, *others = sorted(values, key=lambda name: values[name], reverse=not use.lower)
-    apart = stats.paired_differences(
-        dict.fromkeys(others, scores[best]), {name: scores[name] for name in others}, seed=seed
-    )
-    tied = [name for name, i in apart.items() if not (i.high < 0 or i.low > 0)]
-    rival = others[0]
-    closest = apart[rival]
-    against = [_against(name, values[name], i, name in tied) for name, i in apart.items()]
-    return {
-        "use": use.name,
-        "protocol": protocol,
-        "metric": use.label,
-        "choice": NO_DIFFERENCE if tied else best,
-        "best": best,
-        "value": values[best],
-        "rival": rival,
-        "rival_value": values[rival],
-        "difference": closest.value,
-        "low": closest.low,
-        "high": closest.high,
-        "n": closest.n,
-        "text": f"{use.label} of {best} {_number(values[best])}: {'; '.join(against)}",
-    }
-
-
-def _against(other: str, value: float, apart: Interval, tied: bool) -> str:
-    low, points, high = (
-        _number(end, unit="", sign="+") for end in (apart.low, apart.value, apart.high)
-    )
-    shown = f", {NO_DIFFERENCE}" if tied else ""
-    return f"against {other} ({_number(value)}) {points} points [{low}, {high}]{shown}"

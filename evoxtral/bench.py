@@ -3,18 +3,20 @@
 A row of the frame is one number: `system, split, protocol, metric, value, low, high, n, support`,
 fractions with the ends of their 95 % interval over clips. F1 of a single tag is the metric
 `f1[tag]`. The paired twin holds `system, reference, split, protocol, metric, difference, low,
-high, n`. Nothing here loads torch before `measure` is asked to measure.
+high, n`. Everything else is a filter or a pivot of the two. Nothing here loads torch before
+`measure` is asked to measure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import yaml
 
 from evoxtral import UserError, metrics, params, processes, runs, stats, tags
 from evoxtral.metrics import Evaluation, Metric
@@ -27,19 +29,14 @@ if TYPE_CHECKING:
     from evoxtral.raft import Round
 
 BASE, SFT, RL = "base", "SFT", "RL"
-"""The report's three systems."""
+STEPS = ((BASE, SFT), (SFT, RL))
+"""The report's three systems, and what its two stages change."""
 
 NO_TAGS = "no tags"
 """The baseline that writes every word right and no tag: it carries no skill."""
 
 ADAPTER, PREDICTIONS = "adapter", "predictions"
 """The systems that the parameters of these names bring."""
-
-PAPER = f"paper/{metrics.PROTOCOL}"
-"""The report's conventions (`evoxtral.metrics.protocols`)."""
-
-STRICT = f"strict/{metrics.PROTOCOL}"
-"""Pooled counts, tags matched by position (`evoxtral.metrics.protocols`)."""
 
 Protocols = Mapping[str, Callable[[Evaluation], dict[str, Metric]]]
 """Metrics of an evaluation, by the protocol's name with its version."""
@@ -50,11 +47,20 @@ def _with_tags(evaluation: Evaluation, protocol: metrics.Protocol) -> dict[str, 
     return evaluation.table(protocol) | per_tag
 
 
+PAPER, STRICT = (f"{name}/{metrics.PROTOCOL}" for name in ("paper", "strict"))
+"""The report's conventions, and pooled counts with tags matched by position."""
+
+OVERALL: Protocols = {
+    PAPER: partial(Evaluation.table, protocol="paper"),
+    STRICT: partial(Evaluation.table, protocol="strict"),
+}
 PROTOCOLS: Protocols = {
     PAPER: partial(_with_tags, protocol="paper"),
     STRICT: partial(_with_tags, protocol="strict"),
 }
+"""Both, without and with the F1 of single tags."""
 
+_WORDS = yaml.safe_load(Path(__file__).with_name("bench.yaml").read_text(encoding="utf-8"))
 _SEEN = "validation"
 _SHOWN = 12  # digits of a digest
 _TRACKED = 50  # transcripts of each system
@@ -66,11 +72,6 @@ class Split:
 
     name: str
     evaluations: Mapping[str, Evaluation]
-
-    def only(self, *systems: str) -> Split:
-        """The same with some systems only."""
-        kept = {name: self.evaluations[name] for name in systems if name in self.evaluations}
-        return Split(self.name, kept)
 
     @property
     def models(self) -> Mapping[str, Evaluation]:
@@ -86,55 +87,72 @@ class Split:
         return f"{self.clips:,} clips of {self.name}"
 
 
-def score_frame(split: Split, protocols: Protocols = PROTOCOLS, *, seed: int = 0) -> pd.DataFrame:
-    """Scores of systems on a split, see the module; all of a system on the same resamples.
+def _found(
+    split: Split, protocols: Protocols, only: Collection[str]
+) -> dict[str, dict[tuple[str, str], Metric]]:
+    """Of each system its metrics by protocol and name."""
+    clips = {tuple((c.id, c.reference) for c in own.clips) for own in split.evaluations.values()}
+    if len(clips) > 1:
+        raise UserError("only scores of the same clips can be compared; evaluate all on one split")
+    return {
+        system: {
+            (protocol, name): metric
+            for protocol, measured in protocols.items()
+            for name, metric in measured(evaluation).items()
+            if not only or name in only
+        }
+        for system, evaluation in split.evaluations.items()
+    }
 
-    Args:
-        split: its systems.
-        protocols: which to score by.
-        seed: of the bootstrap.
+
+def score_frame(
+    split: Split, protocols: Protocols = PROTOCOLS, *, only: Collection[str] = (), seed: int = 0
+) -> pd.DataFrame:
+    """Scores of systems on a split, see the module; all on the same resamples.
+
+    `only` names the metrics, by default all that the protocols have; `seed` is the bootstrap's.
+
+    Raises:
+        UserError: the systems were not scored on the same clips in the same order.
     """
-    rows = []
-    for system, evaluation in split.evaluations.items():
-        for protocol, measured in protocols.items():
-            found = measured(evaluation)
-            ends = stats.bootstrap_intervals({m: own.ratio for m, own in found.items()}, seed=seed)
-            for name, own in found.items():
-                key, i = (system, split.name, protocol, name), ends[name]
-                rows.append((*key, own.value, i.low, i.high, own.n, own.support))
+    found = {
+        (system, split.name, *key): own
+        for system, metrics in _found(split, protocols, only).items()
+        for key, own in metrics.items()
+    }
+    ends = stats.bootstrap_intervals({key: own.ratio for key, own in found.items()}, seed=seed)
+    rows = [(*key, i.value, i.low, i.high, found[key].n, found[key].support)
+            for key, i in ends.items()]  # fmt: skip
     names = ["system", "split", "protocol", "metric", "value", "low", "high", "n", "support"]
     return pd.DataFrame(rows, columns=names)
 
 
 def paired_frame(
-    split: Split, reference: str, protocols: Protocols = PROTOCOLS, *, seed: int = 0
+    split: Split,
+    pairs: Iterable[tuple[str, str]],
+    protocols: Protocols = PROTOCOLS,
+    *,
+    only: Collection[str] = (),
+    seed: int = 0,
 ) -> pd.DataFrame:
-    """Paired differences of each system to one of them, see the module; metrics both have.
+    """Differences of pairs (reference, system), see the module, in the metrics that both have.
 
-    Raises:
-        UserError: the systems were not scored on the same clips in the same order.
+    The other arguments and errors are those of `score_frame`.
     """
-    evaluations = split.evaluations
-    if len({tuple((c.id, c.reference) for c in own.clips) for own in evaluations.values()}) > 1:
-        raise UserError("only scores of the same clips can be paired; evaluate all on one split")
-    rows = []
-    for protocol, measured in protocols.items():
-        ratios = {
-            system: {name: own.ratio for name, own in measured(evaluation).items()}
-            for system, evaluation in evaluations.items()
-        }
-        theirs = ratios.pop(reference)
-        for system, ours in ratios.items():
-            shared = [name for name in ours if name in theirs]
-            apart = stats.paired_differences(
-                {name: ours[name] for name in shared},
-                {name: theirs[name] for name in shared},
-                seed=seed,
-            )
-            rows += [
-                (system, reference, split.name, protocol, name, i.value, i.low, i.high, i.n)
-                for name, i in apart.items()
-            ]
+    found = _found(split, protocols, only)
+    keys = [
+        (system, reference, key)
+        for reference, system in pairs
+        for key in found[system]
+        if key in found[reference]
+    ]
+    first = {(a, b, key): found[a][key].ratio for a, b, key in keys}
+    second = {(a, b, key): found[b][key].ratio for a, b, key in keys}
+    apart = stats.paired_differences(first, second, seed=seed) if keys else {}
+    rows = [
+        (system, reference, split.name, *key, i.value, i.low, i.high, i.n)
+        for (system, reference, key), i in apart.items()
+    ]
     names = ["system", "reference", "split", "protocol", "metric", "difference", "low", "high", "n"]
     return pd.DataFrame(rows, columns=names)
 
@@ -150,61 +168,38 @@ def overall(scores: pd.DataFrame) -> pd.DataFrame:
     return scores[~scores["metric"].str.startswith("f1[")]
 
 
-def wide(scores: pd.DataFrame, paired: pd.DataFrame | None = None) -> pd.DataFrame:
-    """One protocol's scores with a row for each metric that all systems have.
+def wide(
+    scores: pd.DataFrame, paired: pd.DataFrame | None = None, *, key: str = "metric"
+) -> pd.DataFrame:
+    """One protocol's scores, and its paired differences, with a row for each value of `key`.
 
-    Args:
-        scores: of `score_frame`.
-        paired: of `paired_frame`; may be absent.
-
-    Returns:
-        `key` (the metric), `protocol`; `<system>`, `<system>_low`, `<system>_high` of each, and of
-        each but the reference `<system>_difference`, `<system>_difference_low`, `…_high`.
+    Columns are `<system>`, `<system>_low`, `<system>_high` of each system, and of each in `paired`
+    `<system>_difference`, `<system>_difference_low`, `<system>_difference_high`.
     """
-    [protocol] = scores["protocol"].unique()
-    count = scores.groupby("metric", sort=False)["system"].count()
-    frame = pd.DataFrame({"key": count[count == scores["system"].nunique()].index})
-    frame["protocol"] = protocol
+    sources = [(scores, "value", ""), (paired, "difference", "_difference")]
+    parts = []
     for system in scores["system"].unique():
-        for source, column, value in (
-            (scores, system, "value"),
-            (paired, f"{system}_difference", "difference"),
-        ):
-            if source is None or system not in set(source["system"]):
-                continue
-            own = source[source["system"] == system].set_index("metric").reindex(frame["key"])
-            for end, name in (("", value), ("_low", "low"), ("_high", "high")):
-                frame[f"{column}{end}"] = own[name].to_numpy()
-    return frame
+        for frame, value, suffix in sources if paired is not None else sources[:1]:
+            own = frame[frame["system"] == system].set_index(key)[[value, "low", "high"]]
+            names = [f"{system}{suffix}{end}" for end in ("", "_low", "_high")]
+            parts += [own.set_axis(names, axis="columns")] if len(own) else []
+    return pd.concat(parts, axis="columns")
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Everything that was measured.
+    """Everything that was measured."""
 
-    Attributes:
-        profile: of the run.
-        seed: of bootstraps and of label noise.
-        headline: the split for the headline numbers, drawn as the report's test set is.
-        balanced: the split in which all tags are about as frequent.
-        seen: the split in voices and sentence families of the training set.
-        origins: what each system is, by name.
-        settings: of fine-tuning, named as in the report's Table 1.
-        rl_settings: of the RL stage, named as in the model card.
-        numbers: for Figures 1 and 2, keyed as those of `paper.Published`.
-        base: the base model in words.
-    """
-
-    profile: str
-    seed: int
-    headline: Split
-    balanced: Split
-    seen: Split
-    origins: Mapping[str, str]
-    settings: Mapping[str, object]
-    rl_settings: Mapping[str, object]
-    numbers: Mapping[str, float]
-    base: str
+    profile: str  # of the run
+    seed: int  # of bootstraps
+    headline: Split  # for the headline numbers, drawn as the report's test set is
+    balanced: Split  # all tags are about as frequent
+    seen: Split  # in voices and sentence families of the training set
+    origins: Mapping[str, str]  # what each system is, by name
+    settings: Mapping[str, object]  # of fine-tuning, named as in the report's Table 1
+    rl_settings: Mapping[str, object]  # of the RL stage, named as in the model card
+    numbers: Mapping[str, float]  # for Figures 1 and 2, keyed as those of `paper.Published`
+    base: str  # the base model in words
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -213,51 +208,36 @@ class Measured:
 
     @cached_property
     def balanced_scores(self) -> pd.DataFrame:
-        """`score_frame` of SFT and RL on the balanced split."""
-        return score_frame(self.balanced.only(SFT, RL), seed=self.seed)
-
-    @cached_property
-    def steps(self) -> pd.DataFrame:
-        """`paired_frame` of each of the report's systems to the one before it."""
-        protocol = {PAPER: PROTOCOLS[PAPER]}
-        pairs = ((BASE, SFT), (SFT, RL))
-        return pd.concat(
-            [paired_frame(self.headline.only(*p), p[0], protocol, seed=self.seed) for p in pairs]
-        )
+        """`score_frame` of all systems on the balanced split."""
+        return score_frame(self.balanced, seed=self.seed)
 
     def under(self, protocol: str) -> pd.DataFrame:
         """The rows of `scores` under one protocol."""
         return self.scores[self.scores["protocol"] == protocol]
 
-    def core(self, printed: pd.DataFrame) -> pd.DataFrame:
-        """Scores under the report's protocol beside `key`, `metric`, `direction` of its Table 2."""
-        return printed[["key", "metric", "direction"]].merge(wide(self.under(PAPER)), on="key")
-
     def tag_f1(self) -> pd.DataFrame:
-        """F1 under the report's protocol: `tag`, `<system>` of each, `support`."""
+        """F1 of tags under the report's protocol: `tag`, `<system>` of each, `support`."""
         rows = by_tag(self.under(PAPER))
         support = rows.groupby("tag")["support"].first()
-        return wide(rows.assign(metric=rows["tag"])).assign(
-            tag=lambda f: f["key"], support=lambda f: f["key"].map(support)
-        )
+        return wide(rows, key="tag").assign(support=support).reset_index()
 
     def clip_counts(self) -> pd.DataFrame:
         """What each system is and how many clips of each split it wrote down."""
         frame = pd.DataFrame(self.origins.items(), columns=["system", "origin"])
         for split in (self.headline, self.balanced):
-            sizes = {system: float(len(own.clips)) for system, own in split.evaluations.items()}
-            frame[split.name] = frame["system"].map(sizes)
+            known = frame["system"].isin(split.evaluations)
+            frame[split.name] = known.map({True: float(split.clips)})
         return frame
 
     def prediction_rows(self) -> dict[str, list[dict[str, str]]]:
         """Rows of a file of predictions by its name: `id`, `text`, and the `reference`."""
         splits = {split.name: split for split in (self.headline, self.balanced)}
         return {
-            f"{split.name}-{system.lower().replace(' ', '_')}": [
+            f"{name}-{system.lower().replace(' ', '_')}": [
                 {"id": clip.id, "text": clip.prediction, "reference": clip.reference}
                 for clip in own.clips
             ]
-            for split in splits.values()
+            for name, split in splits.items()
             for system, own in split.evaluations.items()
         }
 
@@ -265,11 +245,8 @@ class Measured:
 def measure(cfg: Benchmark) -> Measured | None:
     """Transcribe the test splits with every system, or reuse what 02 and 03 transcribed.
 
-    Args:
-        cfg: of the notebook; its `profile` names the clips, the base and both recipes.
-
-    Returns:
-        None with `source` `paper`.
+    The profile names the clips, the base and both recipes. With `source` `paper` nothing is
+    measured, and None returned.
 
     Raises:
         UserError: an adapter or file named is none, does not fit, or a stage failed.
@@ -278,13 +255,16 @@ def measure(cfg: Benchmark) -> Measured | None:
         return None
     # All of them load torch and transformers.
     from evoxtral import pipeline, raft
-    from evoxtral.model import check_adapter
+    from evoxtral.model import TINY, check_adapter
 
     tuning = params.profile(Sft, cfg.profile)
     setup = pipeline.open_setup(tuning)
     headline = cfg.split or setup.headline
     # First, so that a wrong file or folder stops before any work.
-    own = _predicted(cfg, setup, headline)
+    own = None
+    if cfg.predictions:
+        ids = [clip.id for clip in setup.clips(headline)]
+        own = pipeline.read_predictions(runs.named(cfg.predictions), ids)
     added = {ADAPTER: check_adapter(runs.named(cfg.adapter))} if cfg.adapter else {}
     recipe = raft.recipe_of(params.profile(Raft, cfg.profile))
     start = raft.start_adapter(recipe, setup)
@@ -295,27 +275,21 @@ def measure(cfg: Benchmark) -> Measured | None:
         for name in dict.fromkeys((headline, setup.balanced))
     }
     known = {name: folders[name] for name in (SFT, RL)}
-    sizes = _sizes(tuning, recipe, setup, splits[headline].clips)
+    seen = _split(setup, _SEEN, known, None) if setup.has(_SEEN) else Split(_SEEN, {})
+    name = setup.base.name
+    base = "embedded tiny Voxtral" if name == TINY else Path(name).name
     return Measured(
         profile=cfg.profile,
         seed=cfg.seed,
         headline=splits[headline],
         balanced=splits[setup.balanced],
-        seen=_split(setup, _SEEN, known, None) if setup.has(_SEEN) else Split(_SEEN, {}),
-        origins=_origins(cfg, setup, folders),
+        seen=seen,
+        origins=_origins(cfg, f"{base}, weights {setup.base.digest[:_SHOWN]}", folders),
         settings=pipeline.settings(tuning, setup),
         rl_settings=_rl_settings(recipe, last),
-        numbers=raft.facts(recipe, last) | sizes,
-        base=_base_name(setup),
+        numbers=raft.facts(recipe, last) | _sizes(tuning, recipe, setup, splits[headline].clips),
+        base=base,
     )
-
-
-def _predicted(cfg: Benchmark, setup: Setup, split: str) -> list[str] | None:
-    from evoxtral.pipeline import read_predictions
-
-    if not cfg.predictions:
-        return None
-    return read_predictions(runs.named(cfg.predictions), [c.id for c in setup.clips(split)])
 
 
 def _split(
@@ -335,46 +309,28 @@ def _split(
     return Split(name, baseline | pipeline.evaluate(setup, name, folders) | added)
 
 
-def _base_name(setup: Setup) -> str:
-    from evoxtral.model import TINY
-
-    return "embedded tiny Voxtral" if setup.base.name == TINY else Path(setup.base.name).name
-
-
-def _origins(cfg: Benchmark, setup: Setup, folders: Mapping[str, Path | None]) -> dict[str, str]:
+def _origins(cfg: Benchmark, base: str, folders: Mapping[str, Path | None]) -> dict[str, str]:
     """What each system is, by its name."""
     from evoxtral.model import adapter_digest
 
-    said = {
-        BASE: f"{_base_name(setup)}, weights {setup.base.digest[:_SHOWN]}",
-        SFT: "base fine-tuned on the training mix (02)",
-        RL: "SFT fine-tuned on its own best completions (03)",
-        ADAPTER: cfg.adapter,
-    }
-    found = {NO_TAGS: "the references without tags and emphasis: every word right, no skill"}
+    found = _WORDS["origins"] | {BASE: base, ADAPTER: cfg.adapter, PREDICTIONS: cfg.predictions}
     for name, folder in folders.items():
-        digest = f"; adapter {adapter_digest(folder)[:_SHOWN]}" if folder else ""
-        found[name] = f"{said[name]}{digest}"
-    return found | ({PREDICTIONS: cfg.predictions} if cfg.predictions else {})
+        if folder:
+            found[name] += f"; adapter {adapter_digest(folder)[:_SHOWN]}"
+    order = (NO_TAGS, BASE, SFT, RL, ADAPTER, PREDICTIONS)
+    return {name: found[name] for name in order if found[name]}
 
 
 def _rl_settings(cfg: Raft, last: Round) -> dict[str, object]:
     """Settings of the RL stage, named as the rows of the model card."""
-    weights = f"{cfg.accuracy_weight:g}×(1-WER) + {cfg.tag_weight:g}×Tag_F1"
-    dropped = f"bottom {cfg.drop_share:.0%} filtered by the {cfg.curation} rule"
-    return {
-        "Method": "Rejection sampling + SFT (RAFT)",
-        "Samples per input": f"{cfg.k} (temperature={cfg.temperature:g}, top_p={cfg.top_p:g})",
-        "Reward function": f"{weights} + {cfg.hallucination_weight:g}×(1-hallucination), "
-        f"{cfg.convention} convention",
-        "Curated samples": f"{last.curated.kept:,} ({dropped})",
-        "Avg reward": f"{last.curated.mean_after:.3f}",
-        "Learning rate": scientific(cfg.learning_rate),
-        "Epochs": str(cfg.epochs),
-        "Final loss": f"{float(last.tuned.steps['loss'].iloc[-1]):.3f}",
-        "Sampled clips": f"{last.scored['clip'].nunique():,} of {cfg.prompts}",
-        "Untagged clips added": f"{cfg.untagged:.0%}",
+    known = cfg.model_dump() | {
+        "kept": last.curated.kept,
+        "mean": last.curated.mean_after,
+        "rate": scientific(cfg.learning_rate),
+        "loss": float(last.tuned.steps["loss"].iloc[-1]),
+        "sampled": last.scored["clip"].nunique(),
     }
+    return {name: text.format(**known) for name, text in _WORDS["rl_settings"].items()}
 
 
 def _sizes(tuning: Sft, cfg: Raft, setup: Setup, tested: int) -> dict[str, Any]:

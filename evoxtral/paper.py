@@ -1,7 +1,7 @@
-"""What the Evoxtral report and model card print, alone and beside measured numbers.
+"""What the Evoxtral report and model card print: alone, beside measured numbers, and recomputed.
 
 `load` reads `reports/paper/*.csv`: fractions are fractions (22.0 % is 0.220) with the printed
-digits, changes printed as text stay text. `evoxtral.claims` recomputes them.
+digits, changes printed as text stay text. `claims` says what these numbers do and do not show.
 """
 
 from __future__ import annotations
@@ -10,49 +10,40 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import yaml
 
 from evoxtral import UserError, runs
 
 SYSTEMS = {"base": "base", "sft": "SFT", "rl": "RL"}
 """Names of measured systems by their columns in the published tables."""
 
-TINY_WORLD = "same method, tiny world"
-WITHIN, OUTSIDE, NO_INTERVAL = "within interval", "outside interval", "no interval"
-NOT_MEASURED = "not measured"
+NOT_MEASURED, TINY_WORLD = "not measured", "same method, tiny world"
+ASSUMED_SD = (0.25, 0.30, 0.35)
+"""Spreads of per-clip Tag F1 to assume; nothing published tells."""
 
-# Half of the last printed digit: Table 2 prints error rates in percent with two decimals.
-_HALF = {"wer": 0.00005, "cer": 0.00005}
-_HALF_OTHERS = 0.0005
+_CLAIMS = yaml.safe_load(Path(__file__).with_name("claims.yaml").read_text(encoding="utf-8"))
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Published:
-    """All published numbers.
+    """All published numbers."""
 
-    Attributes:
-        hyperparameters: Table 1; `hyperparameter`, `value` (text as printed).
-        sft_advice: the composition note on the same; `hyperparameter`, `advice`, `quote`.
-        core: Table 2; `key`, `metric`, `direction` (`lower` or `higher` is better), fractions
-            `base`, `sft`, `rl`, and `best`, the system the report names.
-        per_tag: Table 3; `tag`, F1 `sft` and `rl`, `delta` as printed, `support`.
-        rl_settings: the card's RL stage; `parameter`, `value` (text as printed).
-        sources: where each file comes from.
-        numbers: of the running text, by key.
-        released: counts over the references of the 50 benchmark clips.
-        clips_with: in how many of these clips each tag occurs.
-    """
-
-    hyperparameters: pd.DataFrame
-    sft_advice: pd.DataFrame
+    hyperparameters: pd.DataFrame  # Table 1: `hyperparameter`, `value` (text as printed)
+    sft_advice: pd.DataFrame  # the composition note: `hyperparameter`, `advice`, `quote`
     core: pd.DataFrame
-    per_tag: pd.DataFrame
-    rl_settings: pd.DataFrame
-    sources: pd.DataFrame
-    numbers: Mapping[str, float]
-    released: Mapping[str, int]
-    clips_with: Mapping[str, int]
+    """Table 2: `key`, `metric`, `direction` (which way is better: `lower` or `higher`), fractions
+    `base`, `sft`, `rl`, and `best`, the system the report names."""
+    per_tag: pd.DataFrame  # Table 3: `tag`, F1 `sft` and `rl`, `delta` as printed, `support`
+    rl_settings: pd.DataFrame  # the card's RL stage: `parameter`, `value` (text as printed)
+    sources: pd.DataFrame  # where each file comes from
+    numbers: Mapping[str, float]  # of the running text, by key
+    released: Mapping[str, int]  # counts over the references of the 50 benchmark clips
+    clips_with: Mapping[str, int]  # in how many of these clips each tag occurs
 
 
 def folder() -> Path:
@@ -66,7 +57,7 @@ def load() -> Published:
     Raises:
         UserError: a file is missing.
     """
-    numbers, counts = read("text_numbers"), read("released_counts")
+    counts = read("released_counts")
     whole, with_tag = counts[counts["tag"] == ""], counts[counts["what"] == "clips with the tag"]
     return Published(
         hyperparameters=read("table1_hyperparameters"),
@@ -75,9 +66,9 @@ def load() -> Published:
         per_tag=read("table3_per_tag"),
         rl_settings=read("rl_settings"),
         sources=read("sources"),
-        numbers=dict(zip(numbers["key"], numbers["value"], strict=True)),
-        released=dict(zip(whole["what"], whole["value"], strict=True)),
-        clips_with=dict(zip(with_tag["tag"], with_tag["value"], strict=True)),
+        numbers=read("text_numbers").set_index("key")["value"].to_dict(),
+        released=whole.set_index("what")["value"].to_dict(),
+        clips_with=with_tag.set_index("tag")["value"].to_dict(),
     )
 
 
@@ -104,142 +95,322 @@ def scientific(value: float) -> str:
     return f"{float(mantissa):g}×10{digits}"
 
 
-def verdict(
-    profile: str, printed: float, value: float, low: float, high: float, half: float
-) -> str:
-    """What a comparison of one number amounts to.
-
-    A run in the tiny world repeats the method, not the experiment: whatever its numbers are, the
-    verdict says just that.
-
-    Args:
-        profile: of the run; only `paper` repeats the experiment.
-        printed: the published value.
-        value: measured, with the ends `low` and `high` of its interval; NaN where there is none.
-        low: see there.
-        high: see there.
-        half: of the last printed digit, by which the published value is uncertain.
-
-    >>> verdict("paper", 0.672, 0.66, 0.61, 0.70, 0.0005)
-    'within interval'
-    """
-    if math.isnan(value):
-        return NOT_MEASURED
-    if profile != "paper":
-        return TINY_WORLD
-    if math.isnan(low):
-        return NO_INTERVAL
-    return WITHIN if low - half <= printed <= high + half else OUTSIDE
+# Beside measured numbers
 
 
 def core_compared(printed: Published, scores: pd.DataFrame, profile: str) -> pd.DataFrame:
-    """Table 2 beside measured scores under the report's protocol.
+    """Table 2 beside scores of `bench.score_frame`, from which systems may be absent.
 
-    Args:
-        printed: the published numbers.
-        scores: of `bench.score_frame`; systems `base`, `SFT`, `RL`, any may be absent.
-        profile: of the run.
+    Only the profile `paper` repeats the experiment and gets a verdict on it.
 
     Returns:
-        Columns `system`, `protocol`, `key`, `metric`, fractions `paper`, `measured` and `delta`
-        (measured - paper), interval `low`, `high` of the measured value, clips `n_paper` and `n`
-        (0 if not measured), `verdict`.
+        `system`, `protocol`, `key`, `metric`, fractions `paper`, `measured` and `delta` (measured -
+        paper), `low`, `high` of the measured value, clips `n_paper` and `n`, `verdict`.
     """
-    clips = int(printed.numbers["bench_clips"])
     rows = [
-        (name, row["key"], row["key"], row["metric"], row[column], clips)
+        (name, row["key"], row["key"], row["metric"], row[column], printed.numbers["bench_clips"])
         for row in printed.core.to_dict("records")
         for column, name in SYSTEMS.items()
     ]
-    return _beside(rows, scores, profile, "n")
+    return _beside(rows, scores, profile)
 
 
 def per_tag_compared(printed: Published, scores: pd.DataFrame, profile: str) -> pd.DataFrame:
     """Table 3 beside measured F1: as `core_compared`, `key` is a tag, `n` its occurrences."""
     rows = [
-        (SYSTEMS[column], f"f1[{row['tag']}]", row["tag"], f"F1 [{row['tag']}]", row[column],
-         row["support"])
-        for row in printed.per_tag.to_dict("records")
-        for column in ("sft", "rl")
-    ]  # fmt: skip
-    return _beside(rows, scores[scores["support"] > 0], profile, "support")
+        (SYSTEMS[column], f"f1[{row.tag}]", row.tag, f"F1 [{row.tag}]", value, row.support)
+        for row in printed.per_tag.itertuples()
+        for column, value in (("sft", row.sft), ("rl", row.rl))
+    ]
+    return _beside(rows, scores[scores["support"] > 0].assign(n=scores["support"]), profile)
+
+
+def changes(printed: Published, paired: pd.DataFrame, profile: str) -> pd.DataFrame:
+    """What each stage changes: printed, and measured on the same clips (`bench.paired_frame`).
+
+    No interval of a printed change can be known, since the predictions are not published. As
+    `core_compared` with `step` in place of `system`, and `direction`: `same`, `opposite`, or `not
+    shown` where the measured interval holds 0.
+    """
+    steps = {f"{SYSTEMS[a]} → {SYSTEMS[b]}": (a, b) for a, b in (("base", "sft"), ("sft", "rl"))}
+    rows = [
+        (step, row["key"], row["key"], row["metric"], row[after] - row[before], 0)
+        for step, (before, after) in steps.items()
+        for row in printed.core.to_dict("records")
+    ]
+    found = paired.assign(
+        system=paired["reference"] + " → " + paired["system"], value=paired["difference"]
+    )
+    frame = _beside(rows, found, profile, rounded=2).rename(columns={"system": "step"})
+    up, down, risen = frame["low"] > 0, frame["high"] < 0, frame["paper"] > 0
+    direction = np.select(
+        [frame["measured"].isna(), ~(up | down), up == risen],
+        [NOT_MEASURED, "not shown", "same"],
+        "opposite",
+    )
+    frame.insert(frame.columns.get_loc("verdict"), "direction", direction)
+    return frame.drop(columns="n_paper")
 
 
 def _beside(
-    rows: Sequence[tuple[object, ...]], scores: pd.DataFrame, profile: str, count: str
+    rows: Sequence[tuple[Any, ...]], found: pd.DataFrame, profile: str, rounded: int = 1
 ) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        rows, columns=["system", "place", "key", "metric", "paper", "n_paper"]
+    """Printed values beside measured ones, with a verdict; `rounded` numbers made each value."""
+    found = found[found["protocol"].str.startswith("paper/")]
+    names = ["system", "place", "key", "metric", "paper", "n_paper"]
+    frame = pd.DataFrame(rows, columns=names).astype({"n_paper": int})
+    places = pd.MultiIndex.from_frame(frame[["system", "place"]])
+    own = found.set_index(["system", "metric"]).reindex(places).reset_index(drop=True)
+    # A printed value is uncertain by half its last digit; error rates have two in percent.
+    half = rounded * np.where(frame["key"].isin(["wer", "cer"]), 0.00005, 0.0005)
+    within = (own["low"] - half <= frame["paper"]) & (frame["paper"] <= own["high"] + half)
+    frame["verdict"] = np.select(
+        [own["value"].isna(), np.full(len(frame), profile != "paper"), own["low"].isna(), within],
+        [NOT_MEASURED, TINY_WORLD, "no interval", "within interval"],
+        "outside interval",
+    )
+    return frame.assign(
+        protocol=found["protocol"].iloc[0],
+        measured=own["value"],
+        delta=own["value"] - frame["paper"],
+        low=own["low"],
+        high=own["high"],
+        n=own["n"].fillna(0).astype(int),
+    )[["system", "protocol", "key", "metric", "paper", "measured", "delta", "low", "high",
+       "n_paper", "n", "verdict"]]  # fmt: skip
+
+
+# Recomputed
+
+
+def claims(printed: Published) -> pd.DataFrame:
+    """Every claim of report and card that their own numbers can check (`claims.yaml`).
+
+    Returns:
+        `topic`, `claim`, `printed` (fraction or count, NaN where nothing is), `recomputed` from
+        other published numbers, `unit`, `verdict`, `note`, `decimals` to show. Verdicts: `holds`;
+        `differs`; `explained`: right, but not what it is called; `not resolved`: the published
+        numbers cannot decide; `not printed`: follows from them.
+    """
+    known = _numbers(printed)
+    frame = pd.DataFrame(_CLAIMS).fillna({"step": 1, "decimals": 1, "note": ""})
+    value, other, beyond = (frame[name].map(known) for name in ("printed", "recomputed", "beyond"))
+    apart = (value - frame["meant"].map(known).fillna(other)).abs()
+    verdict = np.select(
+        [value.isna(), value > beyond, beyond.notna(), apart > frame["step"] / 2 + _ROUNDING,
+         frame["meant"].notna()],
+        ["not printed", "holds", "not resolved", "differs", "explained"],
+        "holds",
     )  # fmt: skip
-    own = scores[scores["protocol"].str.startswith("paper/")].set_index(["system", "metric"])
-    found = own.reindex(pd.MultiIndex.from_frame(frame[["system", "place"]])).reset_index()
-    measured = found["value"]
-    said = [
-        verdict(profile, *numbers, _HALF.get(key, _HALF_OTHERS))
-        for key, *numbers in zip(frame["key"], frame["paper"], measured, found["low"],
-                                 found["high"], strict=True)
-    ]  # fmt: skip
     return pd.DataFrame(
         {
-            "system": frame["system"],
-            "protocol": own["protocol"].iloc[0],
-            "key": frame["key"],
-            "metric": frame["metric"],
-            "paper": frame["paper"],
-            "measured": measured,
-            "delta": measured - frame["paper"],
-            "low": found["low"],
-            "high": found["high"],
-            "n_paper": frame["n_paper"],
-            "n": found[count].fillna(0).astype(int),
-            "verdict": said,
+            "topic": frame["topic"],
+            "claim": [text.format(**known) for text in frame["claim"]],
+            "printed": value,
+            "recomputed": other,
+            "unit": frame["unit"],
+            "verdict": verdict,
+            "note": [text.format(**known) for text in frame["note"]],
+            "decimals": frame["decimals"].astype(int),
         }
     )
 
 
-def changes(printed: Published, paired: pd.DataFrame, profile: str) -> pd.DataFrame:
-    """What each stage changes, in points: printed, and measured on the same clips.
+def summary(frame: pd.DataFrame) -> str:
+    """`claims` as a Markdown list: how many hold, and each that does not."""
+    checked = frame[frame["printed"].notna()]
+    others = checked[checked["verdict"] != "holds"]
+    held = len(checked) - len(others)
+    lines = [f"Of {len(checked)} printed numbers checked, **{held} hold**. The others:", ""]
+    lines += [
+        f"- *{row.claim}*: **{row.verdict}**{f'; {row.note}' if row.note else ''}."
+        for row in others.itertuples()
+    ]
+    return "\n".join(lines)
 
-    No interval of a printed change can be known, since the predictions are not published.
 
-    Args:
-        printed: the published numbers.
-        paired: of `bench.paired_frame`; a step that is absent is left empty.
-        profile: of the run.
+def _numbers(printed: Published) -> dict[str, Any]:
+    """Published numbers and what follows from them, by the names that `claims.yaml` uses."""
+    p, table = printed.numbers, printed.per_tag
+    base, sft, rl = (printed.core.set_index("key")[system] for system in SYSTEMS)
+    clips, untagged = printed.released["clips"], printed.released["clips without tags"]
+    plain, tagged = printed.released["clips without capitals"], clips - untagged
+    train, rank = int(p["train_clips"]), int(p["lora_rank"])
+    kept = kept_strictly_above(train, p["filtered_share"])
+    frozen, adapted = (lora_parameter_count(rank, encoder=own) for own in (False, True))
+    rows, moves = deltas(table), table["rl"] - table["sft"]
+    errors = tag_f1_errors(printed)
+    se = errors.loc[errors["metric"] == "sft", "se"].tolist()
+    gain, change = sft["tag_f1"] - base["tag_f1"], rl["tag_f1"] - sft["tag_f1"]
+    printed_rows = rows[rows["printed"].notna()]
+    return {
+        **p,
+        **{f"base_{key}": value for key, value in base.items()},
+        **{f"sft_{key}": value for key, value in sft.items()},
+        **{f"change_{key}": rl[key] - sft[key] for key in rl.index},
+        **{f"relative_{key}": rl[key] / sft[key] - 1 for key in ("tag_f1", "wer")},
+        "splits": train + p["validation_clips"] + p["test_clips"],
+        "batch": p["batch_size"] * p["accumulation"],
+        "kept": kept,
+        "removed": train - kept,
+        "rank": rank,
+        "lora_frozen": frozen,
+        "lora_adapted": adapted,
+        "lora_encoder": adapted - frozen,
+        "wer_fall": 1 - sft["wer"] / base["wer"],
+        "sft_gain": gain,
+        "headroom": gain / (1 - base["tag_f1"]),
+        "harmonic": 2 / (1 / sft["tag_precision"] + 1 / sft["tag_recall"]),
+        "lowest": min(row["hallucination"] for row in (base, sft, rl)),
+        "clips": clips,
+        "untagged": untagged,
+        "tagged": tagged,
+        "plain": plain,
+        "untagged_share": untagged / clips,
+        "plain_share": plain / clips,
+        "sft_tagged": (sft["tag_f1"] * clips - untagged) / tagged,
+        "improved": int((moves > 0).sum()),
+        "stable": int((moves == 0).sum()),
+        "regressed": int((moves < 0).sum()),
+        "tags_named": sum(p[f"tags_{name}"] for name in ("improved", "stable", "regressed")),
+        "tags": len(table),
+        "tag_scores": 2 * len(table),
+        "deltas": len(printed_rows),
+        "relative_deltas": int(printed_rows["agrees"].sum()),
+        "attainable": int((rows[["counts_sft", "counts_rl"]] != "").to_numpy().sum()),
+        "sample_supports": int((table["tag"].map(printed.clips_with) == table["support"]).sum()),
+        "events": int(printed_rows["fewest_events"].max()),
+        "sd": ASSUMED_SD,
+        "se": [100 * one for one in se],
+        "error": se[2],
+        "two_errors": 2 * se[2],
+        "errors": change / se[2],
+        "most_errors": change / se[0],
+        "no_bound": math.inf,
+    }
 
-    Returns:
-        Columns `step`, `protocol`, `key`, `metric`, fractions `paper`, `measured`, `delta`,
-        `low`, `high`, clips `n`, `direction` (`same`, `opposite`, or `not shown` where the
-        measured interval holds 0) and `verdict`.
+
+def kept_strictly_above(n: int, share: float) -> int:
+    """Clips left by the rule `reward > sorted(rewards)[int(share * n)]` when no reward is tied.
+
+    >>> kept_strictly_above(808, 0.1)
+    727
     """
-    own = paired[paired["protocol"].str.startswith("paper/")]
-    own = own.set_index(["reference", "system", "metric"])
-    absent = {"difference": math.nan, "low": math.nan, "high": math.nan, "n": 0}
+    return n - (int(share * n) + 1)
+
+
+# Linear maps that the report's target names match in Voxtral-Mini-3B: how many, inputs, outputs.
+_LANGUAGE = (
+    (30, 3072, 4096), (30, 3072, 1024), (30, 3072, 1024), (30, 4096, 3072),  # q, k, v, o_proj
+    (30, 3072, 8192), (30, 3072, 8192), (30, 8192, 3072),  # gate, up, down_proj
+    (1, 5120, 3072), (1, 3072, 3072),  # multi_modal_projector
+)  # fmt: skip
+_ENCODER = ((3 * 32, 1280, 1280),)  # its output map is `out_proj`, which no name matches
+
+
+def lora_parameter_count(rank: int, *, encoder: bool) -> int:
+    """Trainable parameters of LoRA on Voxtral-Mini-3B with the report's target names.
+
+    A pair on a map of n inputs and m outputs has rank (n + m) weights (Hu et al. 2022, 4.1). The
+    names also match q, k and v of the encoder, which the report calls frozen (section 3.1):
+    `encoder` says whether they are counted.
+
+    >>> lora_parameter_count(64, encoder=True), lora_parameter_count(64, encoder=False)
+    (124780544, 109051904)
+    """
+    maps = _LANGUAGE + (_ENCODER if encoder else ())
+    return sum(count * rank * (n + m) for count, n, m in maps)
+
+
+def attainable_counts(f1: float, support: int) -> list[tuple[int, int]]:
+    """All (hits, predicted), up to four predictions per occurrence, that print as this F1.
+
+    F1 = 2 hits / (support + predicted): three decimals and a small support leave few.
+
+    >>> attainable_counts(0.902, 25)
+    [(23, 26)]
+    """
+    return [
+        (hits, predicted)
+        for predicted in range(4 * support + 1)
+        for hits in range(min(support, predicted) + 1)
+        if abs(2 * hits / (support + predicted) - f1) <= 0.0005 + 1e-12
+    ]
+
+
+def deltas(per_tag: pd.DataFrame) -> pd.DataFrame:
+    """Recompute the printed change of every tag of Table 3.
+
+    `tag`, `delta`, `printed` (fraction, NaN for a dash), `relative` (NaN for no change), `points`
+    (difference of fractions), `agrees` (printed equals relative at its digits), `counts_sft` and
+    `counts_rl` (text, hits/predicted that give the score), `fewest_events` (hits and false alarms
+    gained or lost that explain it), `support`.
+    """
     rows = []
-    for before, after in (("base", "sft"), ("sft", "rl")):
-        step = (SYSTEMS[before], SYSTEMS[after])
-        for row in printed.core.to_dict("records"):
-            change, place = row[after] - row[before], (*step, row["key"])
-            found = own.loc[place] if place in own.index else absent
-            value, low, high = (float(found[name]) for name in ("difference", "low", "high"))
-            # Both printed values are rounded.
-            half = 2 * _HALF.get(row["key"], _HALF_OTHERS)
-            said = verdict(profile, change, value, low, high, half)
-            rows.append(
-                (" → ".join(step), row["key"], row["metric"], change, value, value - change, low,
-                 high, int(found["n"]), _direction(change, value, low, high), said)
-            )  # fmt: skip
-    names = ["step", "key", "metric", "paper", "measured", "delta", "low", "high", "n"]
-    frame = pd.DataFrame(rows, columns=[*names, "direction", "verdict"])
-    frame.insert(1, "protocol", own["protocol"].iloc[0])
-    return frame
+    for row in per_tag.itertuples():
+        printed, step = math.nan, 0.0
+        if row.delta != "—":
+            digits = row.delta.replace("−", "-").rstrip("%")
+            places = len(digits.partition(".")[2]) + 2
+            printed, step = round(float(digits) / 100, places), 10.0**-places
+        moved = row.rl != row.sft
+        relative = (row.rl - row.sft) / row.sft if moved and row.sft else math.nan
+        close = abs(printed - relative) <= step / 2 + _ROUNDING
+        before, after = (attainable_counts(f1, row.support) for f1 in (row.sft, row.rl))
+        # Predictions less hits are false alarms.
+        events = [abs(h - g) + abs((p - h) - (q - g)) for g, q in before for h, p in after]
+        rows.append(
+            {
+                "tag": row.tag,
+                "delta": row.delta,
+                "printed": printed,
+                "relative": relative,
+                "points": row.rl - row.sft,
+                "agrees": close if moved else math.isnan(printed),
+                "counts_sft": _options(before),
+                "counts_rl": _options(after),
+                "fewest_events": min(events, default=None),
+                "support": row.support,
+            }
+        )
+    return pd.DataFrame(rows).astype({"fewest_events": "Int64"})
 
 
-def _direction(printed: float, value: float, low: float, high: float) -> str:
-    """Whether a measured change goes the way of the printed one."""
-    if math.isnan(value):
-        return NOT_MEASURED
-    # Written so that an interval of NaN shows nothing.
-    if not (low > 0 or high < 0):
-        return "not shown"
-    return "same" if (low > 0) == (printed > 0) else "opposite"
+def _options(counts: Sequence[tuple[int, int]]) -> str:
+    text = ", ".join(f"{hits}/{predicted}" for hits, predicted in counts[:3])
+    return f"{text}, …" if len(counts) > 3 else text
+
+
+def smallest_sd(mean: float, n: int, binary: int) -> float:
+    """Smallest sample standard deviation of `n` scores in [0, 1], `binary` < n of them 0 or 1.
+
+    The spread is least when the other scores are all equal; the number of ones is the one that
+    leaves least.
+
+    >>> smallest_sd(0.5, 4, 0), round(smallest_sd(0.5, 4, 2), 3)
+    (0.0, 0.408)
+    """
+    ones, others = np.arange(binary + 1), n - binary
+    level = (n * mean - ones) / others
+    spreads = ones * (1 - mean) ** 2 + (binary - ones) * mean**2 + others * (level - mean) ** 2
+    inside = (level >= -1e-9) & (level <= 1 + 1e-9)  # a mean of ones can round above 1
+    return math.sqrt(spreads[inside].min() / (n - 1))
+
+
+def tag_f1_errors(printed: Published) -> pd.DataFrame:
+    """Standard errors of the published Tag F1: `metric | mean | assumption | sd | se`.
+
+    The scores of single clips are unpublished, so their spread is bounded only: they lie in
+    [0, 1], and a clip without reference tags scores 0 or 1. It is largest if every score is 0 or 1
+    (Bhatia and Davis 2000). Between the bounds stand assumptions.
+    """
+    scores = printed.core.set_index("key").loc["tag_f1"]
+    n, untagged = printed.released["clips"], printed.released["clips without tags"]
+    rows = []
+    for name in ("sft", "rl"):
+        mean = float(scores[name])
+        spreads = [("smallest possible", smallest_sd(mean, n, untagged))]
+        spreads += [("assumed", sd) for sd in ASSUMED_SD]
+        spreads += [("largest possible", math.sqrt(mean * (1 - mean) * n / (n - 1)))]
+        rows += [(name, mean, label, sd, sd / math.sqrt(n)) for label, sd in spreads]
+    return pd.DataFrame(rows, columns=["metric", "mean", "assumption", "sd", "se"])

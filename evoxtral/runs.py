@@ -211,7 +211,8 @@ def code_digest(modules: Sequence[str]) -> str:
     """SHA-256 over the sources of modules or packages, e.g. `["evoxtral.world.speech"]`.
 
     Docstrings, comments and blank lines decide nothing and are left out; a package's data in YAML
-    counts. Read once a process: an edit counts from the next one on.
+    counts, and a YAML file of a module's name. Read once a process: an edit counts from the next
+    one on.
     """
     total = "".join(_module_digest(module) for module in sorted(modules))
     return hashlib.sha256(total.encode()).hexdigest()
@@ -223,7 +224,7 @@ def code_digest(modules: Sequence[str]) -> str:
 def _module_digest(module: str) -> str:
     origin = Path(find_spec(module).origin)
     package = origin.parent
-    files = [origin]
+    files = [file for file in (origin, origin.with_suffix(".yaml")) if file.is_file()]
     if origin.name == "__init__.py":
         files = sorted([*package.rglob("*.py"), *package.rglob("*.yaml")])
     total = hashlib.sha256()

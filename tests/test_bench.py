@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
-from evoxtral import UserError, analyses, bench, metrics, paper, params, tags
+from evoxtral import UserError, analyses, bench, metrics, paper, params, stats, tags
 from evoxtral.bench import PAPER, STRICT, Measured, Split
 from evoxtral.params import Benchmark
 from evoxtral.pipeline import read_predictions
@@ -33,45 +35,48 @@ def config(**changes: object) -> Benchmark:
     return params.profile(params.Benchmark, "smoke").model_copy(update=changes)
 
 
-def test_every_number_is_the_metrics_own() -> None:
-    scores = bench.score_frame(SPLIT, seed=3)
-    assert set(scores["split"]) == {"natural"}
+def test_frames_are_the_metrics_bootstrapped_alone() -> None:
+    """Systems, protocols and tags together give what each gives by itself."""
+    scores, pairs = bench.score_frame(SPLIT, seed=3), [("no tags", "SFT")]
     rows = scores.set_index(["system", "protocol", "metric"])
-    expected = 0
+    paired = bench.paired_frame(SPLIT, pairs, seed=3).set_index(["protocol", "metric"])
+    assert set(scores["split"]) == {"natural"}
+    assert set(paired["system"]) == {"SFT"}
+    expected, found = 0, {}
     for system, evaluation in SPLIT.evaluations.items():
         for name, protocol in ((PAPER, "paper"), (STRICT, "strict")):
-            intervals = evaluation.intervals(protocol, seed=3)
             per_tag = {f"f1[{tag}]": own for tag, own in evaluation.per_tag(protocol).items()}
             for key, metric in (evaluation.table(protocol) | per_tag).items():
-                row, i = rows.loc[(system, name, key)], intervals[key]
-                wanted = (i.value, i.low, i.high, metric.n, metric.support)
-                numbers = row[["value", "low", "high", "n", "support"]]
+                [i] = stats.bootstrap_intervals({key: metric.ratio}, seed=3).values()
+                wanted = (metric.value, i.low, i.high, metric.n, metric.support)
+                numbers = rows.loc[(system, name, key), ["value", "low", "high", "n", "support"]]
                 assert tuple(numbers) == pytest.approx(wanted, nan_ok=True)
+                found[system, name, key] = metric.ratio
                 expected += 1
     assert len(rows) == expected == len(bench.overall(scores)) + len(bench.by_tag(scores))
+    assert (PAPER, "f1[calm]") not in paired.index  # only SFT writes it
+    for (name, key), row in paired.iterrows():
+        sides = ({key: found[system, name, key]} for system in ("SFT", "no tags"))
+        [i] = stats.paired_differences(*sides, seed=3).values()
+        wanted = (i.value, i.low, i.high, i.n)
+        assert tuple(row[["difference", "low", "high", "n"]]) == pytest.approx(wanted, nan_ok=True)
+    assert len(paired) == len([key for system, *key in found if system == "no tags"])
 
 
-def test_differences_are_those_of_the_metrics() -> None:
-    rows = bench.paired_frame(SPLIT, "no tags", seed=3).set_index(["protocol", "metric"])
-    assert set(rows["system"]) == {"SFT"}
-    pair = SPLIT.evaluations["SFT"], SPLIT.evaluations["no tags"]
-    for name, protocol in ((PAPER, "paper"), (STRICT, "strict")):
-        found = metrics.compare(*pair, protocol, seed=3)
-        assert set(rows.loc[name].index) == set(found)
-        for key, i in found.items():
-            row = rows.loc[(name, key), ["difference", "low", "high", "n"]]
-            assert tuple(row) == pytest.approx((i.value, i.low, i.high, i.n), nan_ok=True)
+def test_frames_of_some_metrics_and_of_no_pair() -> None:
+    scores = bench.score_frame(SPLIT, only=("wer", "cer"))
+    assert list(scores["metric"]) == ["wer", "cer"] * 4
+    assert bench.paired_frame(SPLIT, []).empty
     other = Split("x", SPLIT.evaluations | {"RL": metrics.evaluate(REFERENCES[1:], SFT[1:])})
-    with pytest.raises(UserError, match="same clips"):
-        bench.paired_frame(other, "SFT")
+    for ask in (bench.score_frame, lambda split: bench.paired_frame(split, [("SFT", "RL")])):
+        with pytest.raises(UserError, match="same clips"):
+            ask(other)
 
 
-def test_a_wide_frame_has_what_all_systems_have() -> None:
-    scores = bench.score_frame(SPLIT)
-    strict = scores[scores["protocol"] == STRICT]
-    paired = bench.paired_frame(SPLIT, "no tags")
-    frame = bench.wide(strict, paired[paired["protocol"] == STRICT]).set_index("key")
-    assert "f1[calm]" not in frame.index  # only SFT writes it
+def test_a_wide_frame_has_a_row_for_each_metric() -> None:
+    scores, paired = bench.score_frame(SPLIT), bench.paired_frame(SPLIT, [("no tags", "SFT")])
+    strict = (frame[frame["protocol"] == STRICT] for frame in (scores, paired))
+    frame = bench.wide(*strict)
     row = frame.loc["tag_f1"]
     assert row["SFT"] == SPLIT.evaluations["SFT"].table("strict")["tag_f1"].value
     assert row["SFT_low"] <= row["SFT"] <= row["SFT_high"]
@@ -129,6 +134,7 @@ def test_limits_quote_what_was_measured(made_up: Measured, numbers: paper.Publis
     own = made_up.headline.evaluations["RL"].table("paper")["hallucination"].value
     assert f"RL: {100 * own:.1f}%" in frame["Tag hallucination"]
     assert "missing labels look like hallucination" in frame["Tag hallucination"]
+    assert "would turn this run's rate into the printed one." in frame["Tag hallucination"]
     assert "(20 clips) to the test set" in frame["Synthetic training data"]
     assert "2 times or more (17 tags)" in frame["Rare tag coverage"]
     assert "From the first 50 clips to all 81" in frame["Evaluation scope"]
@@ -136,21 +142,30 @@ def test_limits_quote_what_was_measured(made_up: Measured, numbers: paper.Publis
     assert "808 clips" in frame["Small dataset"]
 
 
-def test_counts_stand_behind_the_f1_of_rare_tags(made_up: Measured) -> None:
+def test_limits_leave_out_what_was_not_measured(
+    made_up: Measured, numbers: paper.Published
+) -> None:
+    small = replace(made_up, headline=made_up.balanced, seen=Split("validation", {}))
+    noise = analyses.noise_curve(small.headline, (0.0,))
+    frame = analyses.limits(small, numbers, noise).set_index("limit")["measured"]
+    assert frame["Evaluation scope"] == "Not measured: this run has 40 test clips only."
+    assert frame["Tag hallucination"].endswith(", no rise shown.")
+    assert frame["Synthetic training data"].endswith("all audio here is synthetic too.")
+
+
+def test_what_stands_behind_f1(made_up: Measured) -> None:
     frame = analyses.rare_tags(made_up)
     assert len(frame) == 2 * 17
     f1 = 2 * frame["precision"] * frame["recall"] / (frame["precision"] + frame["recall"])
     assert list(frame["value"]) == pytest.approx(list(f1))
-
-
-def test_the_measured_spread_is_that_of_the_clips(made_up: Measured) -> None:
     row = analyses.spread(made_up.headline, 50).set_index("system").loc["SFT"]
     clips = made_up.headline.evaluations["SFT"].clips
-    scores = [clip.paper.tags.f1 for clip in clips]
-    mean = sum(scores) / len(scores)
-    sd = (sum((s - mean) ** 2 for s in scores) / (len(scores) - 1)) ** 0.5
-    wanted = (mean, sd, sd / 50**0.5, sd / len(scores) ** 0.5)
+    scores = pd.Series([clip.paper.tags.f1 for clip in clips])
+    sd = scores.std()
+    wanted = (scores.mean(), sd, sd / 50**0.5, sd / len(scores) ** 0.5)
     assert tuple(row[["mean", "sd", "se_few", "se"]]) == pytest.approx(wanted)
+    known = made_up.tag_f1().set_index("tag")
+    assert known.loc["sad", ["support", "no tags"]].tolist() == [4, 0]
 
 
 def test_predictions_can_be_scored_again(made_up: Measured, tmp_path: Path) -> None:
@@ -168,7 +183,7 @@ def test_predictions_can_be_scored_again(made_up: Measured, tmp_path: Path) -> N
 def test_published_numbers_need_no_deep_learning_framework() -> None:
     script = (
         "import sys\n"
-        "from evoxtral import analyses, bench, claims, events, figures, paper, params, tables\n"
+        "from evoxtral import analyses, bench, events, figures, paper, params, tables\n"
         "from evoxtral.report import Report\n"
         "cfg = params.profile(params.Benchmark, 'tiny').model_copy(update={'source': 'paper'})\n"
         "found = bench.measure(cfg)\n"

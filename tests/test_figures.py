@@ -17,7 +17,7 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
-from evoxtral import analyses, bench, claims, figures, metrics, paper, raft, tables, tags
+from evoxtral import analyses, bench, figures, metrics, paper, raft, tables, tags
 from evoxtral.bench import Split
 from evoxtral.figures import SYSTEMS
 from evoxtral.figures.style import looks
@@ -76,7 +76,7 @@ DRAW: dict[str, Callable[[paper.Published], Figure]] = {
     "ceiling": lambda _: figures.tag_f1(tables.tag_scores(SPLIT.evaluations).frame, AUC),
     "audibility": lambda _: figures.audibility(AUDIBLE),
     "plane": lambda p: figures.wer_f1_plane(p.core),
-    "uncertainty": lambda p: figures.score_uncertainty(claims.tag_f1_errors(p)),
+    "uncertainty": lambda p: figures.score_uncertainty(paper.tag_f1_errors(p)),
     "raft": lambda p: figures.raft_pipeline(p.numbers),
     "two_stage": lambda p: figures.two_stage_pipeline(p.numbers, p.core),
     "two_stage_measured": lambda p: figures.two_stage_pipeline(

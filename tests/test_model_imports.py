@@ -6,7 +6,7 @@ from helpers import fresh_python
 
 HEAVY = ("torch", "transformers", "peft", "accelerate", "mistral_common", "safetensors", "wandb")
 CORE = (
-    *("analyses", "bench", "claims", "events"),
+    *("analyses", "bench", "events"),
     *("cli", "clips", "figures", "metrics", "mix", "params"),
     *("processes", "providers", "paper", "report", "runs", "stats"),
     *("tables", "tags", "tracking", "world.base", "world.scripts", "world.speech"),

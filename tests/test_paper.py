@@ -1,13 +1,17 @@
-"""The typed-in numbers against the report, the card and the released scripts."""
+"""The typed-in numbers against the report, the card and the released scripts, and recomputed."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evoxtral import UserError, bench, metrics, paper, params, tags
 from evoxtral.bench import Split
@@ -111,18 +115,22 @@ WROTE = {
 }
 SYSTEMS = Split("test", {name: metrics.evaluate(TEXTS, own) for name, own in WROTE.items()})
 SCORES = bench.score_frame(SYSTEMS)
-STEP = bench.paired_frame(SYSTEMS.only("base", "SFT"), "base")
+STEP = bench.paired_frame(SYSTEMS, [("base", "SFT")])
+
+
+def _compared(numbers: paper.Published, profile: str) -> list[pd.DataFrame]:
+    return [
+        paper.core_compared(numbers, SCORES, profile),
+        paper.per_tag_compared(numbers, SCORES, profile),
+        paper.changes(numbers, STEP, profile),
+    ]
 
 
 @pytest.mark.parametrize("profile", params.PROFILES)
 def test_a_tiny_run_is_the_same_method_whatever_its_numbers(
     numbers: paper.Published, profile: str
 ) -> None:
-    for frame in (
-        paper.core_compared(numbers, SCORES, profile),
-        paper.per_tag_compared(numbers, SCORES, profile),
-        paper.changes(numbers, STEP, profile),
-    ):
+    for frame in _compared(numbers, profile):
         measured = frame["measured"].notna()
         assert measured.any()
         assert set(frame.loc[~measured, "verdict"]) <= {paper.NOT_MEASURED}
@@ -131,38 +139,30 @@ def test_a_tiny_run_is_the_same_method_whatever_its_numbers(
         assert frame["protocol"].unique().tolist() == [bench.PAPER]
 
 
-def test_a_tiny_run_with_the_published_numbers_themselves_reproduces_nothing(
-    numbers: paper.Published,
-) -> None:
-    exact, printed = bench.overall(SCORES).copy(), numbers.core.set_index("key")
-    for row in exact[exact["protocol"] == bench.PAPER].itertuples():
-        value = printed.loc[row.metric, row.system.lower()]
-        exact.loc[row.Index, ["value", "low", "high"]] = (value, value - 0.01, value + 0.01)
-    for profile, said in (("tiny", paper.TINY_WORLD), ("paper", "within interval")):
-        assert set(paper.core_compared(numbers, exact, profile)["verdict"]) == {said}
-
-
 @pytest.mark.parametrize(
-    ("printed", "low", "high", "expected"),
+    ("low", "high", "expected"),
     [
-        (0.672, 0.60, 0.70, "within interval"),
-        (0.672, 0.68, 0.70, "outside interval"),
-        (0.672, 0.6724, 0.70, "within interval"),  # printed digits are rounded
-        (0.672, 0.6726, 0.70, "outside interval"),
-        (0.672, 0.60, 0.6716, "within interval"),
-        (0.672, math.nan, math.nan, "no interval"),
+        (0.60, 0.70, "within interval"),
+        (0.68, 0.70, "outside interval"),
+        (0.6724, 0.70, "within interval"),  # the printed 67.2 % is rounded
+        (0.6726, 0.70, "outside interval"),
+        (0.60, 0.6716, "within interval"),
+        (math.nan, math.nan, "no interval"),
     ],
 )
 def test_verdicts_of_the_real_experiment(
-    printed: float, low: float, high: float, expected: str
+    numbers: paper.Published, low: float, high: float, expected: str
 ) -> None:
-    assert paper.verdict("paper", printed, 0.66, low, high, 0.0005) == expected
+    scores = SCORES[SCORES["system"] == "SFT"].assign(low=low, high=high)
+    for profile, said in (("paper", expected), ("tiny", paper.TINY_WORLD)):
+        frame = paper.core_compared(numbers, scores, profile).set_index(["system", "key"])
+        assert frame.loc[("SFT", "tag_f1"), "verdict"] == said
 
 
 def test_rows_of_tables_2_and_3(numbers: paper.Published) -> None:
-    frame = paper.core_compared(numbers, SCORES, "tiny").set_index(["system", "key"])
-    assert len(frame) == 3 * len(numbers.core)
-    row = frame.loc[("SFT", "tag_f1")]
+    core, per_tag, _ = _compared(numbers, "paper")
+    assert len(core) == 3 * len(numbers.core)
+    row = core.set_index(["system", "key"]).loc[("SFT", "tag_f1")]
     assert (row["paper"], row["n_paper"], row["n"]) == (0.672, 50, 5)
     assert row["measured"] == SYSTEMS.evaluations["SFT"].table("paper")["tag_f1"].value
     assert row["delta"] == pytest.approx(row["measured"] - 0.672)
@@ -170,34 +170,150 @@ def test_rows_of_tables_2_and_3(numbers: paper.Published) -> None:
     absent = alone[alone["system"] != "RL"]
     assert set(absent["verdict"]) == {paper.NOT_MEASURED}
     assert set(absent["n"]) == {0}
-    frame = paper.per_tag_compared(numbers, SCORES, "paper").set_index(["system", "key"])
-    assert len(frame) == 2 * 17
-    assert tuple(frame.loc[("RL", "sad"), ["paper", "measured", "n_paper", "n"]]) == (0.75, 1, 4, 1)
-    # [calm] occurs in no reference: a score of nothing would not be a measurement.
-    assert frame.loc[("RL", "calm"), "verdict"] == paper.NOT_MEASURED
-
-
-def test_changes_are_paired(numbers: paper.Published) -> None:
-    frame = paper.changes(numbers, STEP, "tiny").set_index(["step", "key"])
-    step = frame.loc[("base → SFT", "tag_f1")]
-    pair = (SYSTEMS.evaluations[name] for name in ("SFT", "base"))
-    paired = metrics.compare(*pair, "paper")["tag_f1"]
-    assert step["paper"] == pytest.approx(0.452)
-    assert tuple(step[["measured", "low", "high"]]) == (paired.value, paired.low, paired.high)
-    absent = frame.loc["SFT → RL"]
-    assert set(absent["verdict"]) == set(absent["direction"]) == {paper.NOT_MEASURED}
+    per_tag = per_tag.set_index(["system", "key"])
+    assert len(per_tag) == 2 * len(numbers.per_tag)
+    assert tuple(per_tag.loc[("RL", "sad"), ["paper", "measured", "n_paper", "n"]]) == (
+        0.75, 1, 4, 1,
+    )  # fmt: skip
+    assert per_tag.loc[("RL", "calm"), "verdict"] == paper.NOT_MEASURED
 
 
 @pytest.mark.parametrize(
-    ("printed", "low", "high", "expected"),
+    ("low", "high", "expected"),
     [
-        (0.02, 0.01, 0.03, "same"),
-        (-0.02, 0.01, 0.03, "opposite"),
-        (-0.02, -0.03, -0.01, "same"),
-        (0.02, -0.01, 0.03, "not shown"),
-        (0.02, 0.0, 0.03, "not shown"),
-        (0.02, math.nan, math.nan, "not shown"),
+        (0.01, 0.03, "same"),
+        (-0.03, -0.01, "opposite"),
+        (-0.01, 0.03, "not shown"),
+        (0.0, 0.03, "not shown"),
+        (math.nan, math.nan, "not shown"),
     ],
 )
-def test_direction(printed: float, low: float, high: float, expected: str) -> None:
-    assert paper._direction(printed, 0.0, low, high) == expected
+def test_changes_are_paired(
+    numbers: paper.Published, low: float, high: float, expected: str
+) -> None:
+    own = STEP[STEP["protocol"] == bench.PAPER].set_index("metric").loc["tag_f1"]
+    frame = paper.changes(numbers, STEP, "tiny").set_index(["step", "key"])
+    step = frame.loc[("base → SFT", "tag_f1")]
+    assert step["paper"] == pytest.approx(0.452)
+    assert tuple(step[["measured", "low", "high"]]) == (own["difference"], own["low"], own["high"])
+    absent = frame.loc["SFT → RL"]
+    assert set(absent["verdict"]) == set(absent["direction"]) == {paper.NOT_MEASURED}
+    moved = paper.changes(numbers, STEP.assign(low=low, high=high), "tiny")
+    assert moved.set_index(["step", "key"]).loc[("base → SFT", "tag_f1"), "direction"] == expected
+    # The printed error rate falls.
+    fall = moved.set_index(["step", "key"]).loc[("base → SFT", "wer"), "direction"]
+    assert fall == {"same": "opposite", "opposite": "same"}.get(expected, expected)
+
+
+CLAIMS = [
+    ("The three splits hold all scripts", 1010, 1010, "holds"),
+    ("Effective batch size", 16, 16, "holds"),
+    ("Clips the filter keeps", 727, 727, "holds"),
+    ("Trainable parameters, encoder frozen as stated", 124.8e6, 109_051_904, "differs"),
+    ("Trainable parameters, encoder adapted too", 124.8e6, 124_780_544, "holds"),
+    ("SFT lowers WER, relative", 0.33, 217 / 664, "holds"),
+    ("SFT raises Tag F1", 0.45, 0.452, "holds"),
+    ("RAFT raises Tag F1", 0.022, 0.022, "holds"),
+    ("RAFT raises Tag Recall", 0.033, 0.033, "holds"),
+    ("RAFT raises Emphasis F1", 0.02, 0.02, "holds"),
+    ("SFT closes the headroom of Tag F1", None, 452 / 780, "not printed"),
+    ("Card: RL gains Tag F1, percent", 0.022, 22 / 672, "explained"),
+    ("Card: RL costs WER, percent", 0.0065, 65 / 447, "explained"),
+    ("SFT Tag F1 from its precision and recall", 0.672, 2 * 674 * 694 / 1368e3, "differs"),
+    ("Best Tag Hallucination", 0.193, 0.0, "differs"),
+    ("Base Tag F1", 0.22, 11 / 50, "explained"),
+    ("Base Emphasis F1", 0.42, 21 / 50, "explained"),
+    ("SFT Tag F1 on the 39 tagged clips", None, 22.6 / 39, "not printed"),
+    ("Tags improved after RAFT", 9, 8, "differs"),
+    ("Tags stable after RAFT", 4, 6, "differs"),
+    ("Tags regressed after RAFT", 3, 3, "holds"),
+    ("Tags in all", 16, 17, "differs"),
+    ("Printed Δ that are relative changes", 11, 11, "holds"),
+    ("F1 scores that whole counts can give", 34, 34, "holds"),
+    ("Supports that count samples", 17, 14, "differs"),
+    ("Most events needed to explain a change", None, 2, "not printed"),
+    ("Standard error of SFT Tag F1 if per-clip sd is 0.30", None, 0.3 / 50**0.5, "not printed"),
+    ("RL beats SFT in Tag F1", 0.022, 0.022, "not resolved"),
+    ("RL costs WER", 0.0065, 0.0065, "not resolved"),
+]
+"""Name, printed value if there is one, recomputed value, verdict."""
+
+
+def test_every_claim(numbers: paper.Published) -> None:
+    checked = paper.claims(numbers)
+    assert list(checked["claim"]) == [claim for claim, *_ in CLAIMS]
+    assert list(checked["verdict"]) == [verdict for *_, verdict in CLAIMS]
+    assert list(checked["recomputed"]) == pytest.approx([value for *_, value, _ in CLAIMS])
+    printed = [math.nan if value is None else value for _, value, *_ in CLAIMS]
+    assert list(checked["printed"]) == pytest.approx(printed, nan_ok=True)
+    text = paper.summary(checked)
+    assert text.startswith("Of 25 printed numbers checked, **12 hold**. The others:\n")
+    assert text.count("\n- ") == 13
+    assert "*Tags improved after RAFT*: **differs**." in text
+
+
+def test_notes_and_verdicts_follow_the_numbers(numbers: paper.Published) -> None:
+    core = numbers.core.copy()
+    core.loc[core["key"] == "tag_f1", "rl"] = 0.9
+    released = numbers.released | {"clips without tags": 10, "clips without capitals": 20}
+    other = dataclasses.replace(numbers, core=core, released=released)
+    rows = paper.claims(other).set_index("claim")
+    assert rows.loc["Base Tag F1", "verdict"] == "differs"
+    assert rows.loc["Base Tag F1", "note"].startswith("10 of 50 clips")
+    assert "SFT Tag F1 on the 40 tagged clips" in rows.index
+    assert rows.loc["RAFT raises Tag F1", "verdict"] == "differs"
+    assert rows.loc["RL beats SFT in Tag F1", "verdict"] == "holds"
+
+
+@pytest.mark.parametrize(("n", "share", "kept"), [(808, 0.1, 727), (10, 0.1, 8), (9, 0.1, 8)])
+def test_kept_strictly_above(n: int, share: float, kept: int) -> None:
+    rewards = np.random.default_rng(0).permutation(n)
+    threshold = np.sort(rewards)[int(share * n)]
+    assert paper.kept_strictly_above(n, share) == kept == int((rewards > threshold).sum())
+
+
+def test_deltas(numbers: paper.Published) -> None:
+    rows = paper.deltas(numbers.per_tag).set_index("tag")
+    assert rows["agrees"].all()
+    known = {"sighs": ("—", None, 0), "clears throat": ("+12.5%", 111 / 889, 2),
+             "pause": ("+1.9%", 17 / 885, 1), "crying": ("−23.9%", -179 / 750, 1),
+             "calm": ("+100%", 1.0, 2), "confused": ("—", None, 0)}  # fmt: skip
+    for tag, (delta, relative, events) in known.items():
+        row = rows.loc[tag]
+        assert (row["delta"], row["fewest_events"]) == (delta, events)
+        wanted = math.nan if relative is None else relative
+        assert row["relative"] == pytest.approx(wanted, nan_ok=True)
+    wrong = numbers.per_tag.assign(delta=numbers.per_tag["delta"].replace({"+1.9%": "+1.7%"}))
+    rows = paper.deltas(wrong).set_index("tag")
+    assert list(rows.index[~rows["agrees"]]) == ["pause", "laughs"]
+
+
+@given(st.integers(1, 30), st.data())
+def test_printed_counts_are_among_the_attainable(support: int, data: st.DataObject) -> None:
+    predicted = data.draw(st.integers(0, 3 * support))
+    hits = data.draw(st.integers(0, min(support, predicted)))
+    printed = round(2 * hits / (support + predicted), 3)
+    found = paper.attainable_counts(printed, support)
+    assert (hits, predicted) in found
+    assert all(abs(2 * h / (support + p) - printed) <= 0.0005 + 1e-9 for h, p in found)
+
+
+def test_standard_errors_of_fifty_clips(numbers: paper.Published) -> None:
+    rows = paper.tag_f1_errors(numbers)
+    assert list(rows["metric"]) == ["sft"] * 5 + ["rl"] * 5
+    sft = rows[rows["metric"] == "sft"]
+    assert [f"{100 * se:.1f}" for se in sft["se"]] == ["2.5", "3.5", "4.2", "4.9", "6.7"]
+    assert list(sft["sd"]) == sorted(sft["sd"])
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=40), st.lists(st.booleans(), max_size=10))
+def test_no_scores_spread_less_than_the_smallest_sd(scores: list[float], binary: list) -> None:
+    values = np.array([*scores, *map(float, binary)])
+    mean, sd = min(1.0, values.mean()), values.std(ddof=1)
+    assert sd >= paper.smallest_sd(mean, len(values), len(binary)) - 1e-9
+
+
+@pytest.mark.parametrize(("scores", "binary"), [([1.0] * 11 + [0.5] * 39, 11), ([0.4] * 7, 0)])
+def test_the_smallest_spread_is_reached(scores: list[float], binary: int) -> None:
+    least = paper.smallest_sd(np.mean(scores), len(scores), binary)
+    assert least == pytest.approx(np.std(scores, ddof=1), abs=1e-9)

@@ -1,23 +1,21 @@
-"""Printing rules, the computed best, and the three renderings."""
+"""Printing rules, the three renderings, and tables of scores."""
 
 from __future__ import annotations
 
+import html
 import io
+import math
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import analyses, bench, claims, events, metrics, paper, tables
-from evoxtral.bench import Split
-from evoxtral.tables import Format, Table
-
-NAN = float("nan")
-
+from evoxtral import UserError, analyses, bench, events, metrics, paper, tables, tags
+from evoxtral.bench import PAPER, STRICT, Split
+from evoxtral.tables import Table
 
 REFERENCES = ["[sad] oh no", "well then", "[laughs] and so", "[sad] it IS so", "fine"]
 PREDICTIONS = ["[calm] oh no", "[pause] well then", "[laughs] and", "[sad] it IS so", "fine"]
@@ -32,30 +30,29 @@ ON = {"on": SPLIT}
 
 @pytest.fixture(scope="module")
 def made(numbers: paper.Published) -> dict[str, Table]:
-    steps = bench.paired_frame(SPLIT.only("base", "SFT"), "base")
+    steps = bench.paired_frame(SPLIT, [("base", "SFT")])
     core = paper.core_compared(numbers, SCORES, "tiny")
     per_tag = paper.per_tag_compared(numbers, SCORES, "tiny")
     chosen = analyses.choose(SPLIT)
-    placed = bench.score_frame(SPLIT, events.PROTOCOLS)
-    names = events.coverage(SPLIT)
     counted = analyses.confusion(SPLIT.evaluations["SFT"])
-    noise = analyses.noise_curve(SPLIT, (0.0, 0.5))
-    return {
-        "table1": tables.of("table1", numbers.hyperparameters),
+    frames = {
+        "table1": numbers.hyperparameters,
+        "table3": numbers.per_tag,
+        "per_tag_changes": paper.deltas(numbers.per_tag),
+        "claims": paper.claims(numbers),
+        "tag_f1_errors": paper.tag_f1_errors(numbers),
+        "scores": bench.overall(SCORES),
+        "events": bench.score_frame(SPLIT, events.PROTOCOLS),
+        "tag_bias": analyses.count_bias(SPLIT),
+        "label_noise": analyses.noise_curve(SPLIT, (0.0, 0.5)),
+        "changes": paper.changes(numbers, steps, "tiny"),
+    }
+    return {name: tables.of(name, frame, **ON) for name, frame in frames.items()} | {
         "core": tables.core(numbers.core),
-        "table3": tables.of("table3", numbers.per_tag),
-        "per_tag_changes": tables.of("per_tag_changes", claims.deltas(numbers.per_tag)),
-        "claims": tables.of("claims", claims.claims(numbers)),
-        "tag_f1_errors": tables.of("tag_f1_errors", claims.tag_f1_errors(numbers)),
-        "scores": tables.of("scores", bench.overall(SCORES), **ON),
-        "events": tables.of("events", placed, **ON),
         "confused": tables.confused(counted, system="SFT", **ON),
-        "tag_bias": tables.of("tag_bias", analyses.count_bias(SPLIT), **ON),
-        "counterparts": tables.of("counterparts", events.mapping(), names),
-        "label_noise": tables.of("label_noise", noise, **ON),
+        "counterparts": tables.of("counterparts", events.mapping(), events.coverage(SPLIT)),
         "compared": tables.of("compared", core, number=2, **ON),
         "compared_tags": tables.of("compared", per_tag, number=3, **ON),
-        "changes": tables.of("changes", paper.changes(numbers, steps, "tiny"), **ON),
         "choices": tables.of("choices", chosen, chosen["text"], **ON),
     }
 
@@ -72,48 +69,35 @@ def test_every_rendering_is_complete(made: dict[str, Table], render: Callable) -
 @pytest.mark.parametrize(
     ("rule", "value", "expected"),
     [
-        (Format(), "a|b", "a|b"),
-        (Format(), None, "—"),
-        (Format("count"), 1010, "1,010"),
-        (Format("count"), pd.NA, "—"),
-        (Format("number", 3), 0.9, "0.900"),
-        (Format("number", 1), NAN, "—"),
-        (Format("percent", 2), 0.0664, "6.64%"),
-        (Format("percent", 1, signed=True), 0.125, "+12.5%"),
-        (Format("percent", 1, signed=True), -0.0528, "−5.3%"),
-        (Format("points", 1, signed=True, suffix=" pp"), 0.022, "+2.2 pp"),
-        (Format("points", 1, prefix="±"), 0.0424, "±4.2"),
+        ("text", "a|b", "a|b"),
+        ("text", None, "—"),
+        ("count", pd.NA, "—"),
+        ("percent 1 signed", 0.125, "+12.5%"),
+        ("number 2 x", 1.5, "1.50x"),
+        ("points 1 ± pp", 0.0424, "±4.2 pp"),
     ],
 )
-def test_format(rule: Format, value: object, expected: str) -> None:
-    assert rule(value) == expected
+def test_rules(rule: str, value: object, expected: str) -> None:
+    assert tables.show(value, rule) == expected
 
 
 def test_core_bolds_what_is_best_and_says_where_the_report_differs(made: dict[str, Table]) -> None:
     core = made["core"]
-    best = ["sft", "sft", "rl", "rl", "rl", "rl", "base"]
-    assert core.bold == set(enumerate(best))
+    assert core.bold == set(enumerate(["sft", "sft", "rl", "rl", "rl", "rl", "base"]))
     assert list(core.frame["best_printed"]) == ["SFT", "SFT", "RL", "RL", "RL", "RL", "SFT"]
     assert list(core.frame["best_computed"]) == ["SFT", "SFT", "RL", "RL", "RL", "RL", "Base"]
     assert core.notes == ["The printed best of Tag Hallucination is not the best of its row."]
-
-
-def test_per_tag_bolds_no_tie(made: dict[str, Table]) -> None:
-    bold = made["table3"].bold
-    assert (0, "sft") not in bold
-    assert (0, "rl") not in bold
-    assert len(bold) == 8 + 3
-    assert sum(column == "rl" for _, column in bold) == 8
+    # No tie is bold.
+    assert sorted(column for _, column in made["table3"].bold) == ["rl"] * 8 + ["sft"] * 3
+    assert (0, "rl") not in made["table3"].bold
 
 
 def test_csv_keeps_full_precision(made: dict[str, Table]) -> None:
-    core = made["core"]
-    back = pd.read_csv(io.StringIO(tables.to_csv(core)))
-    assert back["sft"].tolist() == core.frame["sft"].tolist()
-    deltas = made["per_tag_changes"].frame
-    back = pd.read_csv(io.StringIO(tables.to_csv(made["per_tag_changes"])))
-    assert back["relative"].dropna().tolist() == deltas["relative"].dropna().tolist()
-    assert "\r" not in tables.to_csv(core)
+    for name, column in (("core", "sft"), ("per_tag_changes", "relative")):
+        text = tables.to_csv(made[name])
+        back = pd.read_csv(io.StringIO(text))[column].dropna()
+        assert back.tolist() == made[name].frame[column].dropna().tolist()
+        assert "\r" not in text
 
 
 def test_markdown_of_a_small_table() -> None:
@@ -121,7 +105,7 @@ def test_markdown_of_a_small_table() -> None:
         pd.DataFrame({"n": ["a|b", "c"], "x": [0.1, 0.2], "y": [0.3, 0.2], "hidden": [1, 2]}),
         {"n": "Name", "x": "X", "y": "Y"},
         "A *small* table",
-        {"x": Format("percent", 1), "y": Format("percent", 1)},
+        {"x": "percent 1", "y": ["percent 1", "number 2"]},
         frozenset({(0, "x")}),
         ("One note.",),
     )
@@ -131,7 +115,7 @@ def test_markdown_of_a_small_table() -> None:
         "| Name | X | Y |\n"
         "| --- | ---: | ---: |\n"
         "| a\\|b | **10.0%** | 30.0% |\n"
-        "| c | 20.0% | 20.0% |\n"
+        "| c | 20.0% | 0.20 |\n"
         "\n*One note.*\n"
     )
 
@@ -160,46 +144,17 @@ def test_latex_is_booktabs_and_plain_ascii(made: dict[str, Table]) -> None:
     ],
 )
 def test_latex_escapes(text: str, expected: str) -> None:
-    table = Table(pd.DataFrame({"a": [text]}), {"a": "A"}, "C")
-    assert f"{expected} \\\\" in tables.to_latex(table, "t")
-
-
-class _Cells(HTMLParser):
-    """Collects the text of each cell; nothing but a table's own tags may occur."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cells: list[str] = []
-        self.strong: list[str] = []
-        self.tags: set[str] = set()
-        self._stack: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self.tags.add(tag)
-        self._stack.append(tag)
-        if tag == "td":
-            self.cells.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._stack.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "td" in self._stack:
-            self.cells[-1] += data
-        if "strong" in self._stack:
-            self.strong.append(data)
-
-
-_HTML_TAGS = {"div", "style", "table", "caption", "thead", "tbody", "tr", "th", "td", "strong", "p"}
+    table = Table(pd.DataFrame({"a": [text]}), {"a": "A"}, "C", bold=frozenset({(0, "a")}))
+    assert f"\\textbf{{{expected}}} \\\\" in tables.to_latex(table, "t")
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["C"]), max_size=20), min_size=1))
 def test_html_shows_any_text_as_text(values: list[str]) -> None:
-    parser = _Cells()
-    parser.feed(tables.to_html(Table(pd.DataFrame({"a": values}), {"a": "A"}, "<i>C</i>")))
-    parser.close()
-    assert parser.cells == values
-    assert parser.tags <= _HTML_TAGS
+    text = tables.to_html(Table(pd.DataFrame({"a": values}), {"a": "A"}, "<i>C</i>"))
+    cells = re.findall(r"<td>(.*?)</td>", text, re.DOTALL)
+    assert [html.unescape(cell) for cell in cells] == values
+    known = {"div", "style", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+    assert set(re.findall(r"</?(\w+)", text)) == known
 
 
 @given(st.lists(st.text("ab|\\*_[]<`~ ", max_size=12), min_size=1))
@@ -216,10 +171,10 @@ def _rows(table: Table) -> list[list[str]]:
 
 def test_scores_print_rates_counts_and_intervals(made: dict[str, Table]) -> None:
     rows = {tuple(row[:3]): row[3:] for row in _rows(made["scores"])}
-    assert rows["RL", bench.PAPER, "WER"] == ["0.00%", "[0.00, 0.00]", "5"]
-    assert rows["SFT", bench.STRICT, "Tags per untagged clip"][0] == "0.500"
+    assert rows["RL", PAPER, "WER"] == ["0.00%", "[0.00, 0.00]", "5"]
+    assert rows["SFT", STRICT, "Tags per untagged clip"][0] == "0.500"
     # Precision of a system that predicts no tag has no value and no interval.
-    assert rows["base", bench.STRICT, "Tag precision"] == ["—", "—", "5"]
+    assert rows["base", STRICT, "Tag precision"] == ["—", "—", "5"]
 
 
 def test_paper_beside_measured(made: dict[str, Table]) -> None:
@@ -230,16 +185,55 @@ def test_paper_beside_measured(made: dict[str, Table]) -> None:
     row = next(row for row in _rows(made["compared"]) if row[:2] == ["RL", "Tag F1"])
     assert row[2:5] == ["69.4%", "100.0%", "+30.6"]
     assert row[6:] == ["50", "5", "same method, tiny world"]
-    row = next(row for row in _rows(made["compared_tags"]) if row[:2] == ["SFT", "F1 [sad]"])
-    assert (row[2], row[3], row[4]) == ("0.667", "0.667", "−0.000")
-    row = next(row for row in _rows(made["compared_tags"]) if row[1] == "F1 [calm]")
-    assert row[3:6] == ["—", "—", "—"]
-    assert row[-1] == "not measured"
+    rows = {tuple(row[:2]): row[2:] for row in _rows(made["compared_tags"])}
+    assert rows["SFT", "F1 [sad]"][:3] == ["0.667", "0.667", "−0.000"]
+    absent = rows["SFT", "F1 [calm]"]
+    assert (absent[1:4], absent[-1]) == (["—"] * 3, "not measured")
 
 
-def test_errors_are_ordered_and_limited() -> None:
-    counted = analyses.confusion(SPLIT.evaluations["SFT"])
-    table = tables.confused(counted, most=1, system="SFT", **ON)
-    assert table.cells() == [["sad", "calm", "1", "50.0%"]]
-    assert table.notes[0] == "1 of 2 kinds of error shown."
-    assert table.caption == "SFT: most frequent confusions, 5 clips of test."
+def test_errors_are_ordered_and_limited(made: dict[str, Table]) -> None:
+    assert made["confused"].cells()[0] == ["sad", "calm", "1", "50.0%"]
+    assert made["confused"].notes[0] == "2 of 2 kinds of error shown."
+    assert made["confused"].caption == "SFT: most frequent confusions, 5 clips of test."
+
+
+@pytest.mark.parametrize("protocol", ["paper", "strict"])
+def test_scores_side_by_side(protocol: metrics.Protocol) -> None:
+    table = tables.scores(SPLIT.evaluations, protocol=protocol)
+    frame = table.frame.set_index("key")
+    own = SCORES[SCORES["protocol"] == f"{protocol}/{metrics.PROTOCOL}"].set_index("metric")
+    for name, evaluation in SPLIT.evaluations.items():
+        rows = own[own["system"] == name].loc[list(evaluation.table(protocol))]
+        ends = frame.loc[rows.index, [name, f"{name}_low", f"{name}_high"]].to_numpy().ravel()
+        wanted = rows[["value", "low", "high"]].to_numpy().ravel()
+        assert list(ends) == pytest.approx(list(wanted), nan_ok=True)
+    assert list(table.headers.values()) == ["Metric", "Base", "SFT", "RL", "RL − base"]
+    assert len(frame) == len(SPLIT.evaluations["SFT"].table(protocol))
+    assert set(frame.index) <= set(tables.MEASURES)
+
+
+def test_cells_hold_value_interval_and_what_is_resolved() -> None:
+    many = REFERENCES * 8
+    worse = [tags.plain_text(text) if k % 3 else f"{text} so" for k, text in enumerate(many)]
+    texts = {"SFT": worse, "RL": many}
+    found = {name: metrics.evaluate(many, own) for name, own in texts.items()}
+    rows = {row[0]: row[1:] for row in _rows(tables.scores(found))}
+    assert re.fullmatch(r"\d+\.\d\d% \[\d+\.\d\d, \d+\.\d\d\]", rows["WER ↓"][0])
+    assert re.fullmatch(r"−\d+\.\d\d \[−[\d.]+, −[\d.]+\] better", rows["WER ↓"][2])
+    assert re.fullmatch(r"\+[\d.]+ \[\+[\d.]+, \+[\d.]+\] better", rows["Tag F1 ↑"][2])
+    assert rows["Tag precision ↑"][2] == "+0.0 [+0.0, +0.0]"
+    back = {row[0]: row[1:] for row in _rows(tables.scores(found, reference="RL"))}
+    assert len(back["Tag F1 ↑"]) == 2  # the reference has no difference to itself
+    with pytest.raises(UserError, match="same clips"):
+        tables.scores({"SFT": found["SFT"], "RL": SPLIT.evaluations["RL"]})
+
+
+def test_tag_scores_hold_all_tags() -> None:
+    table = tables.tag_scores({name: SPLIT.evaluations[name] for name in ("base", "SFT")})
+    frame = table.frame.set_index("tag")
+    assert list(frame.index) == list(tags.TAGS)
+    assert frame.loc["sad", ["support", "SFT", "base"]].to_list() == [2, 2 / 3, 0]
+    assert math.isnan(frame.loc["shouts", "SFT"])
+    rows = {row[0]: row for row in _rows(table)}
+    assert rows["[shouts]"][2:] == ["0", "—", "—"]
+    assert rows["[sad]"][3] == "0.00 [0.00, 0.00]"

@@ -301,7 +301,7 @@ def audibility(frame: pd.DataFrame) -> Figure:
 
 @style.applied
 def score_uncertainty(errors: pd.DataFrame) -> Figure:
-    """95% intervals of each score under every assumption of `claims.tag_f1_errors`."""
+    """95% intervals of each score under every assumption of `paper.tag_f1_errors`."""
     reach = 1.96 * errors["se"]
     rows = errors.assign(mean_low=errors["mean"] - reach, mean_high=errors["mean"] + reach)
     figure, [ax] = style.panels(1, 1, 0.9 + 0.25 * len(rows))

@@ -1,30 +1,449 @@
-"""Data in, table out: raw values, printing rules, and renderings."""
+"""Data in, table out: each table's headers, rules and sentences are in `layouts.yaml`.
 
-from evoxtral.tables.bench import (
-    MEASURES,
-    confused,
-    core,
-    of,
-    scores,
-    scores_frame,
-    tag_scores,
-)
-from evoxtral.tables.chapters import (
-    audibility,
-    composition,
-    curation,
-    epochs,
-    exponents,
-    floors,
-    forecast,
-    grid,
-    learnt,
-    near_duplicates,
-    parameter_counts,
-    recipe,
-    rl_recipe,
-    speed_conditions,
-    takeaways,
-    targets,
-)
-from evoxtral.tables.model import Format, Table, to_csv, to_html, to_latex, to_markdown
+Rates are printed in percent, differences in points. The frames of scores (`bench.score_frame`) are
+pivoted here to systems side by side, which `evoxtral.figures` draws too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from evoxtral import bench, paper, tags
+from evoxtral.bench import Split
+from evoxtral.metrics import PROTOCOL, Evaluation, Protocol
+from evoxtral.paper import Published
+from evoxtral.tables.render import Table, show, to_csv, to_html, to_latex, to_markdown
+
+if TYPE_CHECKING:
+    from evoxtral.raft import Curated
+
+_DATA = yaml.safe_load(Path(__file__).with_name("layouts.yaml").read_text(encoding="utf-8"))
+_LAYOUTS = _DATA["tables"]
+_ARROWS = {"lower": "↓", "higher": "↑"}
+_NAMES = {"sft": "SFT", "rl": "RL", "base": "Base"}
+_SPACE = "\N{NO-BREAK SPACE}"
+_ENDS = f"[{{}},{_SPACE}{{}}]"
+_Row: TypeAlias = Mapping[Hashable, Any]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a metric is called and printed: its label, which way is better, and a rule of `show`."""
+
+    label: str
+    direction: Literal["lower", "higher"]
+    rule: str
+
+    def value(self, value: float) -> str:
+        """Print a value of the metric.
+
+        >>> MEASURES["wer"].value(0.0447), MEASURES["hallucinated_per_untagged"].value(0.02)
+        ('4.47%', '0.020')
+        """
+        return show(value, self.rule)
+
+    def points(self, value: float, *, signed: bool = False) -> str:
+        """Print an end of an interval or a difference: percent without the sign, or a number."""
+        return show(value, _points(self.rule, signed=signed))
+
+
+MEASURES = {key: Measure(*said) for key, said in _DATA["measures"].items()}
+"""Every metric of both protocols and of `evoxtral.events`, in the order of tables."""
+
+
+def of(name: str, frame: pd.DataFrame, notes: Sequence[str] = (), **said: object) -> Table:
+    """A table by its name in `layouts.yaml`, which has its headers and rules.
+
+    `notes` are sentences below it, after those of the layout; `said` is what caption, headers and
+    notes name, such as `on`, the clips.
+    """
+    layout, shown, rows = _LAYOUTS[name], frame.copy(), frame.to_dict("records")
+    for column, text in layout.get("texts", {}).items():
+        shown[column] = [text.format(**row, label=_label(row.get("metric"))) for row in rows]
+    for column, (prefix, rule) in layout.get("intervals", {}).items():
+        ends, text = [f"{prefix}low", f"{prefix}high"], layout.get("ends", _ENDS)
+        shown[column] = [
+            _interval([row[end] for end in ends], _rule(rule, row), text) for row in rows
+        ]
+    headed = {column: head for column, head in layout["columns"].items() if column in shown}
+    if "others" in layout:
+        headed = dict.fromkeys(frame, layout["others"]) | headed
+    headed = {c: (head, "text") if isinstance(head, str) else head for c, head in headed.items()}
+    names = {"paper": bench.PAPER, "strict": bench.STRICT, **said}
+    best = enumerate(_best(rows, layout))
+    return Table(
+        shown,
+        {column: head.format(**names, column=column) for column, (head, _) in headed.items()},
+        layout["caption"].format(**names),
+        {c: [_rule(rule, row) for row in rows] or rule for c, (_, rule) in headed.items()},
+        frozenset((place, column) for place, columns in best for column in columns),
+        [*(note.format(**names) for note in layout.get("notes", ())), *notes],
+    )
+
+
+def _label(key: str | None) -> str | None:
+    return MEASURES[key].label if key in MEASURES else _NAMES.get(key)
+
+
+def _rule(rule: str, row: _Row) -> str:
+    """A rule of `show` from one of a layout, which may leave it to the row."""
+    kind, *words = rule.split()
+    if kind == "metric":
+        key = row.get("key", row["metric"])
+        own = "number 3" if key in tags.TAGS else MEASURES[key].rule
+        return _points(own, signed="signed" in words) if words else own
+    if kind in _DATA["rules"]:
+        cases = _DATA["rules"][kind]
+        return cases.get(row[cases["by"]], cases.get("else")).format(**row)
+    return rule
+
+
+def _points(rule: str, *, signed: bool = False) -> str:
+    """The rule for an end of an interval, or for a difference."""
+    return rule.replace("percent", "points") + " signed" * signed
+
+
+def _interval(ends: Sequence[float], rule: str, text: str = _ENDS) -> str | None:
+    """Both ends of an interval as text, nothing where there is none."""
+    return None if any(map(math.isnan, ends)) else text.format(*(show(end, rule) for end in ends))
+
+
+def _best(rows: Sequence[_Row], layout: Mapping[str, Any]) -> list[list[str]]:
+    """The best columns of each row, ties together; none where all values present are the same."""
+    found = []
+    for row in rows:
+        values = {c: row[c] for c in layout.get("best", ()) if not math.isnan(row[c])}
+        way = min if row.get("direction") == "lower" else max
+        differ = len(set(values.values())) > 1
+        found.append([c for c, v in values.items() if differ and v == way(values.values())])
+    return found
+
+
+# Scores
+
+
+def core(frame: pd.DataFrame) -> Table:
+    """Core metrics as published (`paper.Published.core`), the printed best beside the computed."""
+    best = _best(frame.to_dict("records"), _LAYOUTS["table2"])
+    shown = frame.assign(
+        shown_metric=frame["metric"] + " " + frame["direction"].map(_ARROWS),
+        best_computed=[", ".join(_NAMES[system] for system in own) for own in best],
+        best_printed=frame["best"].map(_NAMES),
+    )
+    differ = shown.loc[shown["best_printed"] != shown["best_computed"], "metric"]
+    notes = [f"The printed best of {metric} is not the best of its row." for metric in differ]
+    return of("table2", shown, notes)
+
+
+def confused(frame: pd.DataFrame, **said: object) -> Table:
+    """The ten most frequent confusions, missed and invented tags too (`analyses.confusion`)."""
+    wrong = frame[(frame["true"] != frame["predicted"]) & (frame["count"] > 0)]
+    shown = wrong.sort_values("count", ascending=False, kind="stable").head(10)
+    return of("confused", shown, shown=len(shown), kinds=len(wrong), **said)
+
+
+def scores_frame(
+    scores: pd.DataFrame, paired: pd.DataFrame | None = None, metrics: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """One protocol's scores as figures draw them, a row for each metric, in their order here.
+
+    `key`, `metric` (its label), `direction`, `unit`, `protocol`, and the columns of `bench.wide`.
+    """
+    wide = bench.wide(scores, paired)
+    keys = metrics or [key for key in MEASURES if key in wide.index]
+    own = [MEASURES[key] for key in keys]
+    frame = pd.DataFrame(
+        {
+            "key": keys,
+            "metric": [measure.label for measure in own],
+            "direction": [measure.direction for measure in own],
+            "unit": [measure.rule.split()[0] for measure in own],
+            "protocol": scores["protocol"].iloc[0],
+        }
+    )
+    return frame.join(wide, on="key")
+
+
+def scores(
+    evaluations: Mapping[str, Evaluation],
+    metrics: Sequence[str] = (),
+    protocol: Protocol = "strict",
+    *,
+    reference: str | None = None,
+) -> Table:
+    """Scores of several systems on the same clips, with 95 % intervals over clips.
+
+    Differences are taken to `reference`, by default the first system; the last one's are shown.
+    `metrics` are keys of `MEASURES`, by default all that the protocol has.
+
+    Raises:
+        UserError: different clips.
+    """
+    name, split, systems = f"{protocol}/{PROTOCOL}", Split("", evaluations), list(evaluations)
+    base, last, chosen = reference or systems[0], systems[-1], {name: bench.OVERALL[name]}
+    found = bench.score_frame(split, chosen, only=metrics)
+    pairs = [(base, system) for system in systems if system != base]
+    paired = bench.paired_frame(split, pairs, chosen, only=metrics)
+    frame = scores_frame(found, paired, metrics)
+    rules = [MEASURES[key].rule for key in frame["key"]]
+    frame["shown_metric"] = frame["metric"] + _SPACE + frame["direction"].map(_ARROWS)
+    headers = {"shown_metric": "Metric"}
+    for system in systems:
+        frame[f"shown_{system}"] = _cells(frame, system, rules)
+        headers[f"shown_{system}"] = system[:1].upper() + system[1:]
+    what = f"{protocol} protocol, {split.clips:,} clips"
+    notes = [f"By the {what}; 95% bootstrap intervals over clips in brackets."]
+    if last != base:
+        frame["shown_difference"] = _differences(frame, last)
+        headers["shown_difference"] = f"{last} − {base}"
+        notes.append(_DATA["paired"])
+    return Table(frame, headers, f"Scores, {what}.", notes=notes)
+
+
+def _cells(frame: pd.DataFrame, column: str, rules: Sequence[str]) -> list[str]:
+    """Values of a column with their intervals, in one cell."""
+    values = frame[[column, f"{column}_low", f"{column}_high"]].to_numpy()
+    cells = []
+    for (value, *ends), rule in zip(values, rules, strict=True):
+        interval = _interval(ends, _points(rule))
+        cells.append(show(value, rule) + (_SPACE + interval if interval else ""))
+    return cells
+
+
+def _differences(frame: pd.DataFrame, system: str) -> list[str] | None:
+    """Differences to the reference, which has none, with their intervals and what they show."""
+    if f"{system}_difference" not in frame:
+        return None
+    rules = [_points(MEASURES[key].rule, signed=True) for key in frame["key"]]
+    cells = zip(_cells(frame, f"{system}_difference", rules), _verdicts(frame, system), strict=True)
+    return [f"{cell} {verdict}".rstrip() for cell, verdict in cells]
+
+
+def _verdicts(frame: pd.DataFrame, system: str) -> np.ndarray:
+    """Whether intervals of differences say better or worse; empty where they say neither."""
+    low, high = (frame[f"{system}_difference_{end}"] for end in ("low", "high"))
+    way = np.where((low > 0) == (frame["direction"] == "higher"), "better", "worse")
+    return np.where((low > 0) | (high < 0), way, "")
+
+
+def tag_scores(evaluations: Mapping[str, Evaluation], protocol: Protocol = "strict") -> Table:
+    """F1 of each of the 17 tags with 95 % intervals, in the report's order.
+
+    The frame is what figures draw: `tag`, `group`, `support`, `protocol`, and `<system>`,
+    `<system>_low`, `<system>_high`; NaN for a tag that is nowhere.
+    """
+    name = f"{protocol}/{PROTOCOL}"
+    scores = bench.score_frame(Split("", evaluations), {name: bench.PROTOCOLS[name]})
+    found = bench.by_tag(scores)
+    support = found.groupby("tag")["support"].first().reindex(tags.TAGS, fill_value=0)
+    frame = pd.DataFrame({"tag": tags.TAGS, "group": [tags.group_of(tag) for tag in tags.TAGS]})
+    frame = frame.assign(
+        support=support.to_numpy(), shown_tag="[" + frame["tag"] + "]", protocol=name
+    ).join(bench.wide(found, key="tag"), on="tag")
+    headers = {"shown_tag": "Tag", "group": "Group", "support": "Support"}
+    for system in evaluations:
+        cells = _cells(frame, system, ["number 2"] * len(frame))
+        frame.insert(frame.columns.get_loc(f"{system}_high") + 1, f"shown_{system}", cells)
+        headers[f"shown_{system}"] = f"F1, {system}"
+    caption = f"F1 of each tag with its 95% interval, {protocol} protocol."
+    return Table(frame, headers, caption, {"support": "count"})
+
+
+def grid(
+    evaluations: Mapping[str, Evaluation], chosen: str, protocol: Protocol = "strict"
+) -> Table:
+    """Recipes and controls, one row each: scores and paired differences to SFT.
+
+    The frame holds every value, interval and difference as `<metric>`, `<metric>_low`, …. The
+    recipe that validation chose is named below the table.
+    """
+    made = scores(evaluations, _DATA["grid"][protocol], protocol, reference="SFT")
+    found, headers = made.frame.set_index("key"), {"recipe": "Recipe"}
+    columns: dict[str, Any] = {"recipe": list(evaluations)}
+    changes = {name: _differences(made.frame, name) for name in evaluations}
+    for place, (key, row) in enumerate(found.iterrows()):
+        for part in ("", "_low", "_high", "_difference", "_difference_low", "_difference_high"):
+            columns[f"{key}{part}"] = [row.get(f"{name}{part}", math.nan) for name in evaluations]
+        columns[f"{key}_shown"] = [row[f"shown_{name}"] for name in evaluations]
+        columns[f"{key}_change"] = [own and own[place] for own in changes.values()]
+        headers |= {f"{key}_shown": row["metric"], f"{key}_change": f"Δ {row['metric']}"}
+    notes = [made.notes[0], f"Δ is the difference to SFT. {_DATA['paired']}",
+             f"Chosen on validation: {chosen}."]  # fmt: skip
+    caption = "Recipes and controls on the same clips."
+    return Table(pd.DataFrame(columns), headers, caption, notes=notes)
+
+
+def takeaways(frame: pd.DataFrame, groups: pd.DataFrame, chosen: str) -> Table:
+    """Questions that 03 set out with, answered by its numbers.
+
+    `frame` is that of `scores` with SFT as the reference, `groups` of `raft.group_table`, `chosen`
+    the recipe that validation chose.
+    """
+    found = frame.assign(verdict=_verdicts(frame, "RL")).set_index("key")
+    rows = []
+    for key in (key for key in _DATA["takeaways"] if key in found.index):
+        row, measure = found.loc[key], MEASURES[key]
+        before, after = (measure.value(row[name]) for name in ("SFT", "RL"))
+        values = (row[f"RL_difference{end}"] for end in ("", "_low", "_high"))
+        change, low, high = (measure.points(value, signed=True) for value in values)
+        verdict = row["verdict"] or "no difference shown"
+        answer = f"{before} to {after}: {change} ({low} to {high}), {verdict}"
+        rows.append((f"Does RL change {row['metric']}?", answer))
+    share = f"{(groups['spread'] == 0).mean():.1%} of {len(groups):,}"
+    rows.append(("Of how many clips do all completions earn the same?", share))
+    rows.append(("Which recipe does validation choose?", chosen))
+    return of("takeaways", pd.DataFrame(rows, columns=["question", "answer"]))
+
+
+# Data and training
+
+
+def audibility(frame: pd.DataFrame) -> Table:
+    """Linear probes on simple statistics of the sound (`chapter.audible`)."""
+    bands = zip(frame["low"], frame["high"], strict=True)
+    target = [f"≥ {low:g}" if high == 1 else f"{low:g}–{high:g}" for low, high in bands]
+    shown = frame.assign(shown_tag="[" + frame["tag"] + "]", target=target)
+    note = "An error of 0 only says that no test clip was out of order."
+    if frame.empty:
+        note = "This source has no clips with and without a tag to compare."
+    return of("audibility", shown, [note])
+
+
+def near_duplicates(pairs: pd.DataFrame, **facts: object) -> Table:
+    """The ten pairs of texts most alike (`chapter.filter_alike`)."""
+    shown = pairs.head(10)
+    shown = shown.assign(stay=["both" if both else "one" for both in shown["kept"]])
+    return of("near_duplicates", shown, shown=len(shown), pairs=len(pairs), **facts)
+
+
+def targets(frame: pd.DataFrame, caption: str) -> Table:
+    """Goals before and after rebalancing (`balance.rebalance`)."""
+    met, reached = ((frame[column] == "yes").sum() for column in ("met", "reached"))
+    return of("targets", frame, caption=caption, count=len(frame), met=met, reached=reached)
+
+
+def composition(sets: Mapping[str, pd.DataFrame], name: str) -> Table:
+    """One table of the composition note for sets of `composition.judge`, side by side.
+
+    Rows and targets are those of the first set; what another set does not have is missing.
+    """
+    first = next(iter(sets.values()))
+    frame = first.loc[first["table"] == name, ["row", "target", "unit"]].reset_index(drop=True)
+    headers, passed = {"row": "Row", "target": "Target"}, []
+    for label, judged in sets.items():
+        own = judged[judged["table"] == name].set_index("row").reindex(frame["row"])
+        frame[label] = own["measured"].to_numpy()
+        frame[f"{label}: pass"] = own["pass"].fillna("not known").to_numpy()
+        headers |= {label: label.capitalize(), f"{label}: pass": "Pass"}
+        passed.append(f"{label} {(own['pass'] == 'yes').sum()}")
+    units = [_rule("unit", row) for row in frame.to_dict("records")]
+    rules = dict.fromkeys(sets, units)
+    note = f"Rows that pass, of {len(frame)}: {', '.join(passed)}."
+    return Table(frame, headers, _DATA["compositions"][name], rules, notes=(note,))
+
+
+def recipe(name: str, this_run: Mapping[str, object], *printed: pd.DataFrame) -> Table:
+    """Settings as printed (first two columns of each frame) and of this run, by a layout's name.
+
+    Capitals of settings are ignored; one that is nowhere printed gets a row of its own.
+    """
+    sources = [dict(frame.iloc[:, :2].to_numpy()) for frame in printed]
+    sources.append({name: _setting(value) for name, value in this_run.items()})
+    names: dict[str, str] = {}
+    for setting in chain(*sources):
+        names.setdefault(setting.casefold(), setting)
+    folded = [{key.casefold(): value for key, value in source.items()} for source in sources]
+    rows = [(shown, *(own.get(key) for own in folded)) for key, shown in names.items()]
+    return of(name, pd.DataFrame(rows, columns=list(_LAYOUTS[name]["columns"])))
+
+
+def _setting(value: object) -> str:
+    """A setting in words; small numbers as Table 1 prints them."""
+    if isinstance(value, float):
+        return paper.scientific(value) if 0 < value < 1e-3 else f"{value:g}"
+    return show(value, "count" if isinstance(value, int) else "text")
+
+
+def parameter_counts(frame: pd.DataFrame, numbers: Published) -> Table:
+    """Parameters of this run's model (`part | total | trainable`) beside Voxtral-Mini-3B's."""
+    rank, mini = int(numbers.numbers["lora_rank"]), "Voxtral-Mini-3B"
+    printed = (numbers.numbers[f"{name}_parameters"] for name in ("total", "trainable"))
+    rows = [(f"{mini}, as printed", *printed)]
+    for encoder, name in ((True, "adapted"), (False, "frozen")):
+        count = paper.lora_parameter_count(rank, encoder=encoder)
+        rows.append((f"{mini}, encoder {name}", math.nan, count))
+    columns = ["part", "total", "trainable"]
+    shown = pd.concat([frame[columns], pd.DataFrame(rows, columns=columns)], ignore_index=True)
+    return of(
+        "parameter_counts", shown.assign(share=shown["trainable"] / shown["total"]), rank=rank
+    )
+
+
+def epochs(frame: pd.DataFrame, best: int) -> Table:
+    """Validation after every epoch, of `Tuned.epochs`; the best one is marked as kept."""
+    rows = frame[frame["step"] > 0].dropna(axis="columns", how="all")
+    rows = rows.assign(kept=["kept" if epoch == best else "" for epoch in rows["epoch"].round()])
+    return of("epochs", rows.filter(_LAYOUTS["epochs"]["columns"]))
+
+
+def learnt(groups: Mapping[str, Sequence[str]]) -> Table:
+    """Tags by what became of them."""
+    rows = [(name, len(own), ", ".join(f"[{tag}]" for tag in own)) for name, own in groups.items()]
+    return of("learnt", pd.DataFrame(rows, columns=["group", "count", "tags"]))
+
+
+def curation(curated: Mapping[str, Curated | str], numbers: Published) -> Table:
+    """What each curation kept, or why it kept nothing, under the report's own row."""
+    names = ("train_clips", "curated_clips", "reward_threshold", "mean_before", "mean_reward")
+    rows, failed = {"Report": [numbers.numbers.get(name) for name in names]}, ""
+    for name, c in curated.items():
+        if isinstance(c, str):
+            rows[name] = [None] * len(names)
+            failed += f" By {name}: {c}."
+        else:
+            mean = c.best["reward"].mean()
+            rows[name] = [len(c.best), c.kept, c.threshold, mean, c.mean_after]
+    columns = ["clips", "kept", "threshold", "mean_before", "mean_after"]
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype="float64")
+    frame["share"] = frame["kept"] / frame["clips"]
+    return of("curation", frame.rename_axis("rule").reset_index(), failed=failed)
+
+
+def speed_conditions(said: pd.DataFrame) -> Table:
+    """What each part was measured on."""
+    device = said["gpu"].fillna(said["processor"])
+    return of("conditions", said.assign(device=device, commit=said["commit"].str[:9]))
+
+
+def floors(rounds: pd.DataFrame) -> Table:
+    """A GPU's times beside the least that arithmetic allows (`speed.real_size`)."""
+    found = rounds.groupby("work", sort=False)[["seconds", "floor"]].median().reset_index()
+    return of("floors", found.assign(share=found["floor"] / found["seconds"]))
+
+
+def forecast(frame: pd.DataFrame) -> Table:
+    """Memory and time of every step, predicted (`cost.forecasts`)."""
+    times = {name: frame[name].map(_duration) for name in ("floor", "expected")}
+    return of("forecast", frame.assign(**times))
+
+
+def _duration(seconds: float) -> str | None:
+    """A time as people say it.
+
+    >>> _duration(0.44), _duration(61), _duration(625)
+    ('0.4 s', '61 s', '10 min')
+    """
+    if math.isnan(seconds):
+        return None
+    if seconds >= 120:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"

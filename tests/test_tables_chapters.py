@@ -1,0 +1,188 @@
+"""Tables of the data, of fine-tuning and of rejection sampling print what their frames hold."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from evoxtral import bench, metrics, paper, tables
+from evoxtral.bench import Split
+from evoxtral.mix import balance, chapter, composition
+from evoxtral.mix.three_stage import plan_six
+from evoxtral.raft import curate
+from helpers import examples
+
+TEXTS = ["plain", "other words", "[sad] a b", "[excited] c [pause] D E", "[laughs] d [sad] e"]
+ITEMS = examples(*TEXTS)
+SETS = {"own": composition.judge(ITEMS), "released": composition.read_released_composition()}
+SIX = plan_six(0)
+
+
+@pytest.mark.parametrize("name", SETS["own"]["table"].unique())
+def test_composition_prints_each_unit_as_it_is(name: str) -> None:
+    table = tables.composition(SETS, name)
+    assert list(table.headers.values()) == ["Row", "Target", "Own", "Pass", "Released", "Pass"]
+    assert len(table.cells()) == len(table.frame)
+    verdicts = table.frame[["own: pass", "released: pass"]]
+    assert verdicts.isin(["yes", "no", "not known"]).all(axis=None)
+    for text in (tables.to_markdown(table), tables.to_latex(table, "t"), tables.to_html(table)):
+        assert "nan" not in text.lower()
+
+
+def test_shares_are_percentages_and_counts_are_counts() -> None:
+    density = tables.composition(SETS, "density")
+    assert density.cells()[0] == ["none (0 tags)", "30–35 %", "40.0%", "no", "24.6%", "no"]
+    assert density.notes == ("Rows that pass, of 4: own 0, released 1.",)
+    assert tables.composition(SETS, "examples").cells()[10][2:] == ["2", "no", "86", "yes"]
+    # What a set lacks is not known.
+    other = SETS["own"][SETS["own"]["row"] != "none (0 tags)"]
+    table = tables.composition({"own": SETS["own"], "other": other}, "density")
+    assert table.cells()[0][4:] == ["—", "not known"]
+
+
+def test_targets_count_what_is_met() -> None:
+    _, frame = balance.rebalance(ITEMS, 0)
+    table = tables.targets(frame, "All.")
+    met, reached = ((frame[column] == "yes").sum() for column in ("met", "reached"))
+    assert table.notes == [
+        f"Of {len(frame)} targets shown, {met} are met before and {reached} after.",
+    ]
+    assert table.cells()[0][3] == "40.0%"
+
+
+def test_audibility_says_when_there_is_nothing_to_compare() -> None:
+    columns = ["tag", "group", "auc", "se", "clips", "low", "high", "pass"]
+    row = ("calm", "emotion", 0.7, 0.05, 80, 0.6, 0.85, "yes")
+    table = tables.audibility(pd.DataFrame([row], columns=columns))
+    assert table.cells() == [["[calm]", "emotion", "0.700", "±0.050", "0.6–0.85", "yes", "80"]]
+    empty = tables.audibility(pd.DataFrame(columns=columns))
+    assert empty.cells() == []
+    assert "no clips" in empty.notes[0]
+    assert "tabular" in tables.to_latex(empty, "t")
+
+
+def test_near_duplicates_show_the_most_alike() -> None:
+    pairs = pd.DataFrame({"score": 0.9, "first": "a", "second": "c", "kept": [False] * 12})
+    table = tables.near_duplicates(pairs, total=1010, kept=993, threshold=0.7)
+    assert table.cells() == [["0.900", "a", "c", "one"]] * 10
+    assert table.caption.startswith("993 of 1,010 training texts stay")
+    assert table.notes[0] == "10 of 12 pairs shown."
+
+
+LEAKS = {"split": "test", "texts": 8, "pairs": 3, "alike": 2, "share": 0.25, "heard": 1}
+SPLITS = {"split": "train", "clips": 2000, "hours": 1.234, "voices": 5, "texts": 9,
+          "held_out": 0.5, "tagged": 0.25, "tags": 7, "least": 1}  # fmt: skip
+GROWTH = {"work": "SFT", "way": "ours", "smallest": 10, "largest": 1000, "points": 3, "slope": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "frame", "row"),
+    [
+        ("splits", SPLITS, ["train", "2,000", "1.23", "5", "9", "50.0%", "25.0%", "7", "1"]),
+        ("findings", {"kind": "reject", "rows": 2, "share": 0.05, "examples": "x"},
+         ["reject", "2", "5.0%", "x"]),
+        ("leakage", LEAKS, ["test", "8", "3", "2", "25.0%", "1"]),
+        ("six_splits", SIX["splits"], ["gsm8k", "math", "7,473", "6,227", "1,246", "6,250"]),
+        ("six_mixes", SIX["mixes"], ["sum", "train", "64,043", "48,032", "48,032", "160,107"]),
+        ("six_draws", SIX["draws"], ["gsm8k", "math", "6,227", "32,022", "3,977", "5.14", "36"]),
+        ("ratios", chapter.own_ratios(ITEMS, 0), ["1:1", "2", "2", "4", "50.0%", "80.0%"]),
+        ("class_weights", chapter.class_weights(ITEMS, 0.5), ["excited", "1", "1.0"]),
+        ("factors", composition.factors(ITEMS, ITEMS)[1:],
+         ["[sad]", "high", "1x", "1.00x", "1.00x", "2", "1", "—"]),
+        ("training_mix", {"draws": 2, "clips": 3, "share": 1.0, "weight": 1.0},
+         ["2", "3", "100.0%", "1.000"]),
+        ("growth", GROWTH, ["SFT", "ours", "10 to 1,000", "3", "1.00"]),
+    ],
+)  # fmt: skip
+def test_each_table_prints_its_facts(name: str, frame: object, row: list[str]) -> None:
+    facts = {"threshold": 0.7, "beta": 0.5, "mix": "1:1", "class_balance": "none"}
+    frame = pd.DataFrame([frame]) if isinstance(frame, dict) else frame
+    table = tables.of(name, frame, **facts)
+    assert table.cells()[0][: len(row)] == row
+    assert "nan" not in tables.to_markdown(table).lower()
+
+
+REFERENCES = ["[sad] a b c", "a b c d", "[calm] a [pause] b", "x y z"]
+SAID = {
+    "SFT": ["[sad] a b c", "a b c d", "[calm] a b", "[sad] x y z"],
+    "RL": ["[sad] a b c", "a b c", "[calm] a [pause] b", "x y z"],
+    "random of 4": ["a b c", "a b c", "a b", "[sad] x y z"],
+}
+SCORED = {name: metrics.evaluate(REFERENCES, texts) for name, texts in SAID.items()}
+
+
+def test_recipe_sets_three_sources_side_by_side(numbers: paper.Published) -> None:
+    run = {"learning rate": 5e-5, "LoRA rank": 16, "LoRA dropout": 0.05, "Hardware": "CPU"}
+    table = tables.recipe("recipe", run, numbers.hyperparameters, numbers.sft_advice)
+    rows = {row[0]: row[1:] for row in table.cells()}
+    assert rows["Learning rate"] == ["2×10⁻⁴", "1×10⁻⁵ to 5×10⁻⁵", "5×10⁻⁵"]
+    assert rows["LoRA rank"] == ["64", "8, 16, 32 or 64: to be swept", "16"]
+    assert rows["Label masking"] == ["—", "loss on output tokens only", "—"]
+    assert rows["LoRA dropout"][2] == "0.05"
+    names = list(numbers.hyperparameters["hyperparameter"])
+    assert list(rows)[: len(names)] == names
+    rows = tables.recipe("rl_recipe", {"Ours": "only"}, numbers.rl_settings).cells()
+    assert rows[-1] == ["Ours", "—", "only"]
+
+
+def test_parameter_counts_stand_beside_the_published(numbers: paper.Published) -> None:
+    frame = pd.DataFrame({"part": ["encoder", "decoder"], "total": [10, 40], "trainable": [0, 4]})
+    cells = tables.parameter_counts(frame, numbers).cells()
+    assert cells[:2] == [["encoder", "10", "0", "0.0%"], ["decoder", "40", "4", "10.0%"]]
+    assert cells[2][1:] == ["4,800,000,000", "124,800,000", "2.6%"]
+    assert [row[2] for row in cells[3:]] == ["124,780,544", "109,051,904"]
+
+
+def test_epochs_leave_out_what_was_not_measured() -> None:
+    epochs = pd.DataFrame(
+        {"step": [0, 4, 8], "epoch": [0, 0.99, 2.0], "validation_loss": [9, 0.5, 0.6],
+         "validation_wer": [1, 0.5, 0.0], "plain_wer": math.nan}
+    )  # fmt: skip
+    table = tables.epochs(epochs, 1)
+    assert list(table.headers.values()) == ["Epoch", "Validation loss", "WER", ""]
+    assert table.cells() == [["1", "0.500", "50.0%", "kept"], ["2", "0.600", "0.0%", ""]]
+
+
+def test_curation_stands_under_the_reports(numbers: paper.Published) -> None:
+    best = pd.DataFrame({"clip": list("abcdefghij"), "reward": [0.1, 0.1, *[0.9] * 8]})
+    curated = {rule: curate(best, rule, 0.1) for rule in ("report", "exact")}
+    table = tables.curation(curated | {"none": "no reward is higher"}, numbers)
+    rows = table.cells()
+    assert rows[0] == ["Report", "808", "727", "90.0%", "0.954", "—", "0.980"]
+    assert rows[1] == ["report", "10", "8", "80.0%", "0.100", "0.740", "0.900"]
+    assert rows[3][1:] == ["—"] * 6
+    assert table.caption.endswith("By none: no reward is higher.")
+
+
+def test_grid_compares_every_recipe_to_sft() -> None:
+    table = tables.grid(SCORED, "RL")
+    assert list(table.headers.values()) == [
+        "Recipe", "WER", "Δ WER", "Tag F1", "Δ Tag F1",
+        "Tags per untagged clip", "Δ Tags per untagged clip",
+    ]  # fmt: skip
+    frame = table.frame.set_index("recipe")
+    assert list(frame.index) == list(SAID)
+    paired = bench.paired_frame(Split("", SCORED), [("SFT", "RL")], only=("tag_f1",))
+    own = paired[paired["protocol"] == bench.STRICT].iloc[0]
+    assert frame.loc["RL", "tag_f1_difference"] == own["difference"]
+    assert frame.loc["RL", "tag_f1_difference_low"] == own["low"]
+    assert frame.loc["SFT", "wer"] == SCORED["SFT"].table("strict")["wer"].value
+    assert table.cells()[0][2] == "—"
+    assert table.notes[-1] == "Chosen on validation: RL."
+    assert "nan" not in tables.to_html(table)
+    assert "Δ Tag hallucination" in tables.grid(SCORED, "RL", "paper").headers.values()
+
+
+def test_takeaways_say_what_is_resolved() -> None:
+    row = {"metric": "WER", "key": "wer", "direction": "lower", "SFT": 0.1, "RL": 0.08,
+           "RL_difference": -0.02, "RL_difference_low": -0.03}  # fmt: skip
+    groups = pd.DataFrame({"spread": [0.0, 0.5, 0.1, 0.0]})
+    answers = []
+    for high in (-0.01, 0.01):
+        table = tables.takeaways(pd.DataFrame([row | {"RL_difference_high": high}]), groups, "RL")
+        answers.append(table.cells()[0][1])
+    assert answers[0] == "10.00% to 8.00%: −2.00 (−3.00 to −1.00), better"
+    assert answers[1].endswith("no difference shown")
+    assert [cells[1] for cells in table.cells()[1:]] == ["50.0% of 4", "RL"]
