@@ -94,6 +94,7 @@ def test_missing_and_binary_files_are_refused(tmp_path: Path) -> None:
 def test_every_parameter_file_is_valid(path: Path) -> None:
     cfg = params.profile(params.NOTEBOOKS[path.stem], path.parent.name)
     assert cfg.profile == path.parent.name
+    assert cfg._repr_markdown_().count("|\n") == len(cfg.model_dump()) + 1, "each with its meaning"
 
 
 def test_an_unknown_profile_lists_the_known_ones() -> None:
