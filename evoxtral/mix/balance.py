@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, sparse
 
-from evoxtral import UserError, runs, tags
+from evoxtral import runs, tags
 from evoxtral.mix.composition import MAX_DRAWS, TARGETS_FILE, Array, Goals, goals, keep_first
 from evoxtral.mix.source import Source
 from evoxtral.mix.three_stage import draw_mix
@@ -141,8 +141,6 @@ def _solve(wanted: Goals, size: int, text: _Texts, seed: int, margin: float) -> 
         ),
         bounds=optimize.Bounds(0, np.repeat([1, np.inf], [MAX_DRAWS * n, m])),
     )
-    if result.x is None:
-        raise UserError(f"rebalancing found no solution ({result.message}); try another size")
     return result.x[: MAX_DRAWS * n].reshape(MAX_DRAWS, n).sum(axis=0)
 
 

@@ -140,7 +140,7 @@ def keep_first(texts: Sequence[str], threshold: float = THRESHOLD) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class Goals:
-    """m rows of `TARGETS`; numerators per example (m, n), and denominators, 0 for a count."""
+    """Some rows of `TARGETS`; per row and example, numerators and denominators (0 for a count)."""
 
     rows: pd.DataFrame
     hits: Array
@@ -223,7 +223,7 @@ def goals(items: pd.DataFrame, window_seconds: float | None = None) -> Goals:
     rows = TARGETS.groupby("table")["row"].agg(list)
     hits = {
         "density": np.eye(len(STRATA))[stratum].T,
-        "plain": [*[~tagged] * 6, tagged],
+        "plain": [tagged if row.startswith("tagged") else ~tagged for row in rows["plain"]],
         "tags": has[rows["tags"]].T,
         "examples": has[rows["examples"]].T,
         "emotion": counts[rows["emotion"]].T,
