@@ -30,6 +30,7 @@ from evoxtral.world.scripts.grammar import (
     EMPHASIS_WORDS,
     FAMILIES,
     GRAMMAR,
+    HELD_OUT_FAMILIES,
     LEXICON,
     SURFACE,
     pick,
@@ -85,7 +86,7 @@ def generate(
 
     Args:
         n: Number of scripts.
-        seed: Names the random stream, and the scripts: `g-<seed>-000000` and so on.
+        seed: Names the random stream, and the scripts.
         held_out: Only held-out template families (True), only the others (False), or both.
         slices: Shares by slice name, `SLICES` if not given; kept exactly, up to rounding.
         exclude: Plain texts whose words must not come again.
@@ -99,17 +100,17 @@ def generate(
     used: Counter[str] | None = Counter() if balanced else None
     seen = set(map(text_key, exclude))
     scripts: list[Script] = []
+    names: list[str] = []
     shares = slices or SLICES
-    ends = [round(n * end / sum(shares.values())) for end in accumulate(shares.values())]
-    spans = zip(shares, [0, *ends[:-1]], ends, strict=True)
-    names = [name for name, start, end in spans for _ in range(start, end)]
+    for name, end in zip(shares, accumulate(shares.values()), strict=True):
+        names += [name] * (round(n * end / sum(shares.values())) - len(names))
     rng.shuffle(names)
 
     def draw(name: str) -> Script | None:
         family, domain = pick(rng, families), pick(rng, DOMAINS)
         text = Draft(rng, family, domain, used).write(name)
-        key, strange = f"g-{seed}-{len(scripts):06d}", FAMILIES[family].get("held_out", False)
-        return text and Script(key, text, name, domain, family, strange)
+        key, unheard = f"g-{seed}-{len(scripts):06d}", family in HELD_OUT_FAMILIES
+        return text and Script(key, text, name, domain, family, unheard)
 
     for name in names:
         script = _unseen(partial(draw, name), seen, attrgetter("plain_text"))
@@ -150,11 +151,7 @@ def word_lists(n: int, seed: int, longest: int, *, exclude: Collection[str] = ()
 
 
 def _families(held_out: bool | None) -> list[str]:
-    return [
-        name
-        for name, frames in FAMILIES.items()
-        if held_out in (None, frames.get("held_out", False))
-    ]
+    return [name for name in FAMILIES if held_out in (None, name in HELD_OUT_FAMILIES)]
 
 
 def _unseen(draw: Callable[[], T | None], seen: set[str], plain: Callable[[T], str] = str) -> T:
@@ -180,16 +177,12 @@ def _plain(rng: random.Random, families: Sequence[str]) -> str:
     while len(words) < n_words:
         phrase = pick(rng, GRAMMAR["loose"])
         words += grammar.expand(phrase, grammar.table(domain, mood), rng).split()
-    return _as_sentence(words[:n_words])
+    return grammar.capitalised(" ".join(words[:n_words]).rstrip(",.!?")) + "."
 
 
 def _word_list(rng: random.Random, n_words: int) -> str:
-    return _as_sentence([SURFACE[pick(rng, _WORDS)] for _ in range(n_words)])
-
-
-def _as_sentence(words: Sequence[str]) -> str:
-    text = " ".join(words).rstrip(",.!?")
-    return f"{text[0].upper()}{text[1:]}."
+    words = " ".join(SURFACE[pick(rng, _WORDS)] for _ in range(n_words))
+    return grammar.capitalised(words) + "."
 
 
 def fetch_released(cache_dir: Path) -> Path:

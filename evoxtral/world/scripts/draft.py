@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 
 from evoxtral.tags import GROUPS, TAGS, find_tags, group_of, strip_tags
 from evoxtral.world.scripts import grammar
@@ -22,15 +22,17 @@ STATES: Lines = (*GROUPS["emotion"], "whispers", "shouts")
 
 _EVENTS = GROUPS["nonverbal"]
 _WORDS_PER_SECOND = 3.2  # espeak at 190 words a minute
-_TAG_SECONDS = {"stammers": 0.3, **dict.fromkeys(("pause", *_EVENTS), 0.7)}
+_FACTS = GRAMMAR["tags"]
 _TOGETHER = {frozenset(pair): factor for *pair, factor in GRAMMAR["together"]}
-_ORDER_IN_GAP = {**dict.fromkeys(STATES, 1), "whispers": 2, "shouts": 2, "stammers": 3}
-_CLAUSE_WORDS = {"and", "but", "because", "when", "who", "or", "then"}
-_ENCLITICS = {"it", "me", "him", "her", "us", "them", "ago"}
 
 
 def _seconds(tags: Collection[str]) -> float:
-    return sum(_TAG_SECONDS.get(tag, 0.0) for tag in tags)
+    return sum(_FACTS[tag].get("seconds", 0.0) for tag in tags)
+
+
+def _order(tag: str) -> int:
+    """Place in a gap: events, then emotion, delivery, the stammer last."""
+    return _FACTS[tag].get("order", 0)
 
 
 def _word_limit(*tags: str) -> int:
@@ -51,15 +53,13 @@ class Draft:
     domain: str
     used: Counter[str] | None
     words: list[str] = field(init=False)  # with punctuation
-    sentence: list[int] = field(init=False)  # index of each word's sentence
-    left: list[int] = field(init=False)  # words of the sentence from each gap on, 0 at the end
+    starts: list[int] = field(init=False)  # gap before each sentence, and that at the end
     tags: list[list[str]] = field(init=False)  # in each gap
 
     def write(self, slice_name: str) -> str | None:
         """The tagged text of a script of a slice, or None where no frame fitted.
 
-        It keeps to `MAX_WORDS` and, with its events and pauses, to `MAX_SECONDS`. In a gap stand
-        events, then emotion, delivery, the stammer last.
+        It keeps to `MAX_WORDS` and, with its events and pauses, to `MAX_SECONDS`.
         """
         if slice_name == "edge":
             done = self._edge(pick(self.rng, GRAMMAR["edge_cases"]))
@@ -69,8 +69,7 @@ class Draft:
             return None
         pieces: list[str] = []
         for word, here in zip((*self.words, ""), self.tags, strict=True):
-            here.sort(key=lambda tag: _ORDER_IN_GAP.get(tag, 0))
-            pieces += [*(f"[{tag}]" for tag in here), word]
+            pieces += [*(f"[{tag}]" for tag in sorted(here, key=_order)), word]
         text = " ".join(pieces).rstrip()
         words = len(strip_tags(text).split())
         seconds = words / _WORDS_PER_SECOND + _seconds(find_tags(text))
@@ -79,9 +78,8 @@ class Draft:
     def _lay(self, sentences: Sequence[Sequence[str]]) -> None:
         """Begin with these sentences, without tags."""
         self.words = list(chain(*sentences))
-        self.sentence = [s for s, words in enumerate(sentences) for _ in words]
-        self.left = [n for words in sentences for n in range(len(words), 0, -1)] + [0]
-        self.tags = [[] for _ in self.left]
+        self.starts = list(accumulate(map(len, sentences), initial=0))
+        self.tags = [[] for _ in range(len(self.words) + 1)]
 
     def _draw(self, n: int, among: Collection[str] = TAGS) -> list[str]:
         """Draw `n` tags (0–7) that go together, in drawing order; only a pause may repeat."""
@@ -98,7 +96,7 @@ class Draft:
             return 0.0
         if self.used is None:
             at_home = tag in GRAMMAR["domains"][self.domain]["tags"]
-            weight = GRAMMAR["tags"][tag]["weight"] * (1.6 if at_home else 1.0)
+            weight = _FACTS[tag]["weight"] * (1.6 if at_home else 1.0)
         else:
             weight = 0.5 ** min(self.used[tag] - min(self.used[t] for t in TAGS), 20)
         for other in chosen:
@@ -137,7 +135,7 @@ class Draft:
             if s not in colours and len(near) < len(events) and rng.random() < 0.6:
                 colours[s] = events[len(near)]
                 near[colours[s]] = s
-            cues = GRAMMAR["tags"].get(colours.get(s), {}).get("moods")
+            cues = _FACTS.get(colours.get(s), {}).get("moods")
             suited = cues and rng.random() < 0.5
             moods.append(
                 pick(rng, cues) if suited else "neutral" if cues else grammar.any_mood(rng)
@@ -165,7 +163,7 @@ class Draft:
                 self._lay([grammar.say(rng, "words_alone", self.domain)])
                 if tag in STATES:
                     return self._add_state(tag, 0)
-                return self._set(0 if tag == "stammers" else pick(rng, range(len(self.left))), tag)
+                return self._set(0 if tag == "stammers" else pick(rng, range(len(self.tags))), tag)
             case "spoken_tag_words":
                 spoken = grammar.say(rng, "tag_words_spoken", self.domain)
                 done = self._compose((), max(_word_limit() - len(spoken) - 3, 1))
@@ -199,7 +197,7 @@ class Draft:
             return done and self._add_moment(event)
         gap = len(self.words) if case == "event_last" else 0
         if states:
-            gap = self.sentence.index(pick(rng, range(self.sentence[-1] + 1)))
+            gap = pick(rng, self.starts[:-1])
             self.tags[gap] += states
         return self._set(gap, event)
 
@@ -210,37 +208,31 @@ class Draft:
         all are taken. Half of the shouted sentences get an exclamation mark: always would give the
         shout away in print.
         """
-        kind, first = _ORDER_IN_GAP[tag], self.sentence.index(sentence)
-        free = [
-            gap
-            for gap, here in enumerate(self.tags[:-1])
-            if kind not in map(_ORDER_IN_GAP.get, here)
-        ]
+        first, end = self.starts[sentence : sentence + 2]
+        kind = _order(tag)
+        free = [gap for gap, here in enumerate(self.tags[:-1]) if kind not in map(_order, here)]
         start = [gap for gap in free if gap == first]
-        within = [gap for gap in free if self.sentence[gap] == sentence and gap > first]
-        clauses = [gap for gap in within if self._begins_clause(gap) and self.left[gap] > 1]
+        clauses = [gap for gap in free if first < gap < end - 1 and self._begins_clause(gap)]
         likely, other = (clauses, start) if self.rng.random() < 0.2 else (start, clauses)
         options = likely or other or [gap for gap in free if not self._awkward(gap)] or free
         if not options:
             return False
         gap = pick(self.rng, options)
         self.tags[gap].append(tag)
-        last = gap + self.left[gap] - 1
+        last = min(start for start in self.starts if start > gap) - 1
         if tag == "shouts" and self.words[last].endswith(".") and self.rng.random() < 0.5:
             self.words[last] = self.words[last].rstrip(".") + "!"
         return True
 
-    def _opens(self, gap: int) -> bool:
-        """Whether a sentence begins there, or the script ends."""
-        return gap == 0 or self.left[gap - 1] == 1
-
     def _begins_clause(self, gap: int) -> bool:
-        return self.words[gap - 1][-1] in ",." or self.words[gap] in _CLAUSE_WORDS
+        return self.words[gap - 1][-1] in ",." or self.words[gap] in GRAMMAR["clause_words"]
 
     def _awkward(self, gap: int) -> bool:
         """Whether nobody would break off here."""
-        before, after = map(bare, self.words[gap - 1 : gap + 1]) if not self._opens(gap) else "  "
-        return before in grammar.LEANING_WORDS or after in _ENCLITICS
+        if gap in self.starts:
+            return False
+        before, after = map(bare, self.words[gap - 1 : gap + 1])
+        return before in grammar.LEANING_WORDS or after in GRAMMAR["enclitics"]
 
     def _add_moment(self, tag: str, before: int | None = None) -> bool:
         """Set an event or a pause into a gap; with `before`, preferably before that sentence.
@@ -248,10 +240,10 @@ class Draft:
         False if no gap is left for it: a pause needs words on both sides.
         """
         if before is not None:
-            gap = self.sentence.index(before)
+            gap = self.starts[before]
             if not self.tags[gap] and self.rng.random() < 0.6:
                 return self._set(gap, tag)
-        weights = [self._moment_weight(gap, tag) for gap in range(len(self.left))]
+        weights = [self._moment_weight(gap, tag) for gap in range(len(self.tags))]
         if not any(weights):
             return False
         return self._set(*self.rng.choices(range(len(weights)), weights), tag)
@@ -263,26 +255,27 @@ class Draft:
         crowding = 0.1 ** len(here)
         if gap in (0, len(self.words)):
             return 0.0 if tag == "pause" else 2.0 * crowding
-        if self._opens(gap):
+        if gap in self.starts:
             return 4.0 * crowding
         if self._begins_clause(gap):
-            return (4.0 if self.left[gap] > 1 else 0.35) * crowding
+            return (0.35 if gap + 1 in self.starts else 4.0) * crowding
         if self._awkward(gap):
             return 1e-4
-        short = self.sentence.count(self.sentence[gap]) <= 4
+        short = any(end - 4 <= start < gap < end for start, end in pairwise(self.starts))
         return 0.35 * crowding * (0.2 if short else 1.0)
 
     def _set(self, gap: int, tag: str) -> bool:
         """Set an event, a pause or a stammer into a gap; inside a clause, "..." marks the break."""
         self.tags[gap].append(tag)
-        if tag != "stammers" and not self._opens(gap) and self.words[gap - 1][-1] not in ".,!?":
+        if tag != "stammers" and gap not in self.starts and self.words[gap - 1][-1] not in ".,!?":
             self.words[gap - 1] += "..."
         return True
 
     def _add_stammer(self, sentences: Collection[int]) -> None:
         """Let the voice stumble at a word of one of the sentences, seldom at their last word."""
-        gaps = [gap for gap, sentence in enumerate(self.sentence) if sentence in sentences]
-        early = [gap for gap in gaps if self.left[gap] > 1]
+        spans = [span for s, span in enumerate(pairwise(self.starts)) if s in sentences]
+        gaps = [gap for span in spans for gap in range(*span)]
+        early = [gap for gap in gaps if gap + 1 not in self.starts]
         free = [gap for gap in early or gaps if "stammers" not in self.tags[gap]]
         self._set(pick(self.rng, free or gaps), "stammers")
 
@@ -291,7 +284,8 @@ class Draft:
         spots = [i for i, word in enumerate(self.words) if bare(word) in grammar.EMPHASIS_WORDS]
         self.rng.shuffle(spots)
         for spot in spots[:count]:
-            near = [i for i, s in enumerate(self.sentence) if s == self.sentence[spot]]
-            around = [self.words[i] for i in near if abs(i - spot) <= 1]
+            first = spot if spot in self.starts else spot - 1
+            end = spot + 1 if spot + 1 in self.starts else spot + 2
+            around = self.words[first:end]
             if not any(word.isupper() and len(word) > 1 for word in around):
                 self.words[spot] = self.words[spot].upper()

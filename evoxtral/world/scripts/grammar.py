@@ -38,6 +38,7 @@ GRAMMAR: dict[str, Any] = _read(yaml.load(_TEXT, _LOADER))
 DOMAINS: Lines = tuple(GRAMMAR["domains"])
 MOODS: Lines = tuple(GRAMMAR["moods"])
 FAMILIES: dict[str, dict[str, Any]] = GRAMMAR["families"]
+HELD_OUT_FAMILIES = {name for name, frames in FAMILIES.items() if "held_out" in frames}
 
 _WORDS = GRAMMAR["words"]
 _FELT = [part["symbols"] for part in GRAMMAR["moods"].values()]
@@ -61,9 +62,6 @@ LEANING_WORDS: frozenset[str] = frozenset(GRAMMAR["leaning"]).union(
 )
 """Words that lean on the next one: nobody pauses or laughs after them."""
 
-_LEADS = GRAMMAR["phrases"]["lead"]
-_NO_LEAD_BEFORE = {*_LEADS, "maybe", "please", "hi", "hey", "no", "yes", "not", "but"}
-
 _SYMBOL = re.compile(r"\{(\w+)(\?)?\}")
 _A_BEFORE_VOWEL = re.compile(r"(?<!\S)a (?=[aeiouAEIOU])")
 
@@ -81,6 +79,11 @@ def any_mood(rng: random.Random) -> str:
 def bare(word: str) -> str:
     """A word without its punctuation, in lower case."""
     return word.rstrip(".,!?").lower()
+
+
+def capitalised(text: str) -> str:
+    """A text with a capital at its beginning, the rest as it is."""
+    return text[0].upper() + text[1:]
 
 
 @cache
@@ -112,8 +115,7 @@ def expand(production: str, symbols: Mapping[str, Lines], rng: random.Random) ->
 def sentence(production: str, symbols: Mapping[str, Lines], rng: random.Random) -> list[str]:
     """Expand a production into the words of a sentence, with its capital and full stop."""
     text = _A_BEFORE_VOWEL.sub("an ", " ".join(expand(production, symbols, rng).split()))
-    stop = "" if text[-1] in ".!?" else "."
-    return f"{text[0].upper()}{text[1:]}{stop}".split()
+    return (capitalised(text) + ("" if text[-1] in ".!?" else ".")).split()
 
 
 def say(rng: random.Random, what: str, domain: str) -> list[str]:
@@ -172,9 +174,10 @@ def _stock(rng: random.Random, domain: str, mood: str, *, first: bool, last: boo
 def _with_lead(rng: random.Random, words: list[str]) -> list[str]:
     """Begin with "so" or the like, and take the capital off what follows, but for "I" and names."""
     first, *others = words
-    if len(words) < 3 or bare(first) in _NO_LEAD_BEFORE:
+    leads = GRAMMAR["phrases"]["lead"]
+    if len(words) < 3 or bare(first) in (*leads, *GRAMMAR["no_lead_before"]):
         return words
-    lead = pick(rng, _LEADS)
+    lead = pick(rng, leads)
     if SURFACE[bare(first)][0].islower():
         first = first[0].lower() + first[1:]
-    return [*f"{lead[0].upper()}{lead[1:]},".split(), first, *others]
+    return [*f"{capitalised(lead)},".split(), first, *others]

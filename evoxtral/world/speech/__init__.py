@@ -44,6 +44,7 @@ from evoxtral.world.speech.score import (
 from evoxtral.world.speech.vocal import (
     SAMPLE_RATE,
     Audio,
+    Random,
     amplitude,
     contour,
     seconds,
@@ -114,16 +115,16 @@ def render(tagged_text: str, voice: Voice, seed: int) -> Rendered:
     score = read_score(tagged_text)
     manners = _manners(score, rng)
     said = iter(_say(score, manners, voice, rng))
-    takes = [next(said) if isinstance(i, Phrase) else _event(i, voice, rng) for i in score]
+    takes = [_event(item.event, voice, rng) if item.event else next(said) for item in score]
     gaps = [
         _gap(item, following, manner["linger"], rng)
-        for item, following, manner in zip(score, (*score, None)[1:], manners, strict=True)
+        for item, following, manner in zip(score, (*score[1:], None), manners, strict=True)
     ]
     whole, tail = (_silence(_draw(name, rng)) for name in ("lead", "tail"))
     extents: dict[Tag, tuple[int, int]] = {}  # from the first to the last phrase of each style
     for item, take, gap in zip(score, takes, gaps, strict=True):
         start = len(whole.audio)
-        for style in item.styles if isinstance(item, Phrase) else ():
+        for style in item.styles:
             first = extents.get(style, (start,))[0]
             extents[style] = (first, start + len(take.audio))
         whole = whole.then(take).then(_silence(gap))
@@ -134,12 +135,11 @@ def render(tagged_text: str, voice: Voice, seed: int) -> Rendered:
         chosen = (mark for mark in marks if group_of(mark[2]) in groups)
         return tuple(sorted((a / SAMPLE_RATE, b / SAMPLE_RATE, label) for a, b, label in chosen))
 
-    return Rendered(
-        audio, spans("other"), spans("nonverbal", "pause"), spans("emotion", "delivery")
-    )
+    events, styles = spans("nonverbal", "pause"), spans("emotion", "delivery")
+    return Rendered(audio, spans("other"), events, styles)
 
 
-def _draw(name: str, rng: np.random.Generator) -> float:
+def _draw(name: str, rng: Random) -> float:
     return rng.uniform(*CAST["varies"][name])
 
 
@@ -147,17 +147,16 @@ def _silence(duration: float) -> Take:
     return Take(np.zeros(seconds(duration)))
 
 
-def _manners(score: Sequence[Phrase | str], rng: np.random.Generator) -> list[Manner]:
+def _manners(score: Sequence[Phrase], rng: Random) -> list[Manner]:
     """The manner of each item: the clip's own neutral voice plus the styles in force."""
     drawn = {name: _draw(name, rng) for name in ("rate", "pitch", "range", "tilt", "breath")}
     intensities: dict[Tag, float] = {}
     manners = []
     for item in score:
-        styles = item.styles if isinstance(item, Phrase) else ()
-        for style in styles:
+        for style in item.styles:
             intensities.setdefault(style, rng.uniform(*CAST["intensity"][style.name]))
         manner = CAST["neutral"] | drawn | {"gain": _draw("phrase_gain", rng)}
-        for style in styles:
+        for style in item.styles:
             for name, full in CAST["manners"][style.name].items():
                 manner[name] += intensities[style] * full
         manners.append(manner)
@@ -165,13 +164,10 @@ def _manners(score: Sequence[Phrase | str], rng: np.random.Generator) -> list[Ma
 
 
 def _say(
-    score: Sequence[Phrase | str],
-    manners: Sequence[Manner],
-    voice: Voice,
-    rng: np.random.Generator,
+    score: Sequence[Phrase], manners: Sequence[Manner], voice: Voice, rng: Random
 ) -> list[Take]:
-    """The phrases of a score, spoken one after the other by one fork of espeak-ng."""
-    cast = [(p, m) for p, m in zip(score, manners, strict=True) if isinstance(p, Phrase)]
+    """The words of a score, spoken one phrase after the other by one fork of espeak-ng."""
+    cast = [(p, manner) for p, manner in zip(score, manners, strict=True) if not p.event]
     if not cast:
         return []
     asked = [utterance(phrase, voice, manner, rng) for phrase, manner in cast]
@@ -183,25 +179,22 @@ def _say(
     ]
 
 
-def _gap(
-    item: Phrase | str, following: Phrase | str | None, linger: float, rng: np.random.Generator
-) -> float:
+def _gap(item: Phrase, following: Phrase | None, linger: float, rng: Random) -> float:
     """Seconds of silence after an item; a pause brings its own."""
-    if following is None or "pause" in (item, following):
+    if following is None or "pause" in (item.event, following.event):
         return 0.0
-    if isinstance(item, str) or isinstance(following, str):
+    if item.event or following.event:
         return _draw("breath_gap", rng)
     if not item.closing:
         return _draw("joint", rng)
     return _draw("ellipsis" if item.closing == "..." else "gap", rng) * (1 + linger)
 
 
-def _event(name: str, voice: Voice, rng: np.random.Generator) -> Take:
+def _event(name: str, voice: Voice, rng: Random) -> Take:
     if name == "pause":
         audio = np.zeros(seconds(_draw("pause", rng)))
     else:
-        level = CAST["events"][name]
-        audio = _fade(vocalise(name, voice.f0, voice.gender, level, rng))
+        audio = _fade(vocalise(name, voice.f0, voice.gender, CAST["events"][name], rng))
     return Take(audio, ((0, len(audio), name),))
 
 
@@ -211,7 +204,7 @@ def _coloured(
     spoken: Spoken,
     positions: Sequence[int],
     tract: float,
-    rng: np.random.Generator,
+    rng: Random,
 ) -> Take:
     """A phrase with the sound of its manner, its emphasis and its stammers, phonemes marked.
 
@@ -227,7 +220,13 @@ def _coloured(
     if phrase.whispered:  # espeak-ng's whisper keeps a rest of voice below the first formant
         audio = lfilter(*_THIN, audio)
     audio = _voice_effects(_normalise(audio), manner, rng) * amplitude(manner["gain"])
-    edges = [round(edge * ratio) for edge in _word_edges(spoken.words, positions, last)]
+    # espeak-ng runs some words together (`of the`): a word without a start shares the time.
+    starts = {0: 0.0, len(positions): last}
+    for sample, position in spoken.words:
+        starts.setdefault(bisect_right(positions, position) - 1, sample)
+    known = sorted(starts)
+    edges = np.interp(range(len(positions) + 1), known, [starts[token] for token in known])
+    edges = [round(edge * ratio) for edge in edges]
     words = list(zip(phrase.tokens, pairwise(edges), strict=True))
     for token, (start, stop) in words:
         if token.emphasised:
@@ -242,23 +241,6 @@ def _coloured(
             added = len(take.audio) - len(audio)
             take = _stammer(take, start + added, stop + added, rng)
     return take
-
-
-def _word_edges(
-    words: Sequence[tuple[int, int]], positions: Sequence[int], end: int
-) -> list[float]:
-    """Start of each word and the end of the last; espeak-ng runs some together (`of the`).
-
-    A word without a start of its own shares the time of the word it was run into.
-    """
-    edges = np.full(len(positions) + 1, np.nan)
-    edges[0], edges[-1] = 0.0, end
-    for sample, position in words:
-        token = bisect_right(positions, position) - 1
-        if token > 0 and np.isnan(edges[token]):
-            edges[token] = sample
-    known = np.flatnonzero(~np.isnan(edges))
-    return list(np.interp(np.arange(len(edges)), known, edges[known]))
 
 
 def _normalise(audio: Audio) -> Audio:
@@ -278,7 +260,7 @@ def _fade(audio: Audio) -> Audio:
     return faded
 
 
-def _voice_effects(audio: Audio, manner: Manner, rng: np.random.Generator) -> Audio:
+def _voice_effects(audio: Audio, manner: Manner, rng: Random) -> Audio:
     """Tremor, breath, tilt and soft clip of speech at RMS 1; its timing stays within 2 ms."""
     count = len(audio)
     if manner["tremor"] > 0:  # shakes pitch (by up to 5 % at depth 1) and level
@@ -302,7 +284,7 @@ def _voice_effects(audio: Audio, manner: Manner, rng: np.random.Generator) -> Au
     return _normalise(audio)
 
 
-def _stammer(take: Take, start: int, end: int, rng: np.random.Generator) -> Take:
+def _stammer(take: Take, start: int, end: int, rng: Random) -> Take:
     """Say the onset of a word two or three times before the word itself.
 
     The onset runs into the first vowel: `b-b-but`, `a-a-and`.
@@ -320,10 +302,15 @@ def _stammer(take: Take, start: int, end: int, rng: np.random.Generator) -> Take
     return Take(whole.audio, (*whole.marks, mark))
 
 
-def _record(audio: Audio, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _record(audio: Audio, rng: Random) -> npt.NDArray[np.float32]:
     """Room, noise and level, on the 16-bit grid."""
-    if rng.random() < ROOM:
-        audio = _reverberate(audio, rng)
+    if rng.random() < ROOM:  # small and furnished: a decay 8 to 20 dB below the direct sound
+        count = seconds(rng.uniform(0.08, 0.25))
+        tail = rng.standard_normal(count) * 10 ** (-3 * np.arange(count) / count)
+        tail = lfilter([0.5], [1, -0.5], tail)
+        tail[: seconds(0.003)] = 0.0
+        tail *= amplitude(rng.uniform(-20, -8)) / np.sqrt(np.sum(tail**2))
+        audio = audio + oaconvolve(audio, tail)[: len(audio)]
     loudness = amplitude(-_draw("noise", rng))
     colour = rng.uniform(0.0, 0.95)  # between white and brown
     noise = rng.standard_normal(len(audio), dtype=np.float32)
@@ -331,16 +318,6 @@ def _record(audio: Audio, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     audio = (audio + loudness * noise) * amplitude(_draw("level", rng))
     audio = audio * min(1.0, _PEAK / max(np.abs(audio).max(), _PEAK))
     return (np.round(audio * 32767) / 32768).astype(np.float32)
-
-
-def _reverberate(audio: Audio, rng: np.random.Generator) -> Audio:
-    """A small furnished room: 80 to 250 ms of decay, 8 to 20 dB below the direct sound."""
-    count = seconds(rng.uniform(0.08, 0.25))
-    tail = rng.standard_normal(count) * 10 ** (-3 * np.arange(count) / count)
-    tail = lfilter([0.5], [1, -0.5], tail)
-    tail[: seconds(0.003)] = 0.0
-    tail *= amplitude(rng.uniform(-20, -8)) / np.sqrt(np.sum(tail**2))
-    return audio + oaconvolve(audio, tail)[: len(audio)]
 
 
 class RenderJob(NamedTuple):

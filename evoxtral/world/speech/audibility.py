@@ -8,7 +8,7 @@ on the held-out ones. The area under the ROC curve says how audible the tag is: 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -22,16 +22,9 @@ from sklearn.preprocessing import StandardScaler
 
 from evoxtral import UserError
 from evoxtral.tags import group_of
-from evoxtral.world.speech import (
-    HELD_OUT_VOICES,
-    SAMPLE_RATE,
-    TRAINING_VOICES,
-    RenderJob,
-    render_many,
-)
+from evoxtral.world import speech
+from evoxtral.world.speech import SAMPLE_RATE
 
-_SENTENCE_BREAK = re.compile(r"(?<=[.?!])\s+")
-_WINDOW, _HOP, _BANDS = 400, 160, 32
 _PERCENTILES = (10, 50, 90)
 
 Features = npt.NDArray[np.floating]
@@ -60,8 +53,15 @@ def audibility(
     count = train_pairs + test_pairs
     if len(texts) < count:
         raise UserError(f"{count} pairs need as many texts, not {len(texts)}: pass more texts")
-    jobs = _jobs(("", *tags), texts[:count], train_pairs, seed)
-    heard = [log_mel_statistics(clip.audio) for _, clip in render_many(jobs, workers)]
+    jobs = []
+    for number, tag in enumerate(("", *tags)):
+        for pair, text in enumerate(texts[:count]):
+            rng = np.random.default_rng([seed, number, pair])
+            voices = speech.TRAINING_VOICES if pair < train_pairs else speech.HELD_OUT_VOICES
+            said = place(tag, text, rng) if tag else text
+            voice = voices[pair % len(voices)].id
+            jobs.append(speech.RenderJob(f"{tag}/{pair}", said, voice, int(rng.integers(2**31))))
+    heard = [log_mel_statistics(clip.audio) for _, clip in speech.render_many(jobs, workers)]
     plain, *tagged = np.split(np.stack(heard), len(tags) + 1)
     rows = []
     for tag, clips in zip(tags, tagged, strict=True):
@@ -81,28 +81,10 @@ def linear_probe(
         test: The same of the clips that it is tested on.
         inverse_penalty: `C` of the regression.
     """
+    learnt, asked = (np.repeat([1, 0], [len(part) for part in side]) for side in (train, test))
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=inverse_penalty, max_iter=2000))
-    probe.fit(np.concatenate(train), _truth(train))
-    return float(roc_auc_score(_truth(test), probe.decision_function(np.concatenate(test))))
-
-
-def _truth(clips: tuple[Features, Features]) -> npt.NDArray[np.int64]:
-    return np.repeat([1, 0], [len(part) for part in clips])
-
-
-def _jobs(
-    tags: Sequence[str], texts: Sequence[str], train_pairs: int, seed: int
-) -> Iterator[RenderJob]:
-    for number, tag in enumerate(tags):
-        for pair, text in enumerate(texts):
-            rng = np.random.default_rng([seed, number, pair])
-            voices = TRAINING_VOICES if pair < train_pairs else HELD_OUT_VOICES
-            yield RenderJob(
-                key=f"{tag}/{pair}",
-                tagged_text=place(tag, text, rng) if tag else text,
-                voice_id=voices[pair % len(voices)].id,
-                seed=int(rng.integers(2**31)),
-            )
+    probe.fit(np.concatenate(train), learnt)
+    return float(roc_auc_score(asked, probe.decision_function(np.concatenate(test))))
 
 
 def place(tag: str, text: str, rng: np.random.Generator) -> str:
@@ -115,7 +97,7 @@ def place(tag: str, text: str, rng: np.random.Generator) -> str:
     '[calm] We left. It rained.'
     """
     group = group_of(tag)
-    parts = text.split() if group == "pause" else _SENTENCE_BREAK.split(text)
+    parts = text.split() if group == "pause" else re.split(r"(?<=[.?!])\s+", text)
     if group in ("emotion", "delivery"):
         spot = 0
     elif group == "pause":
@@ -125,47 +107,6 @@ def place(tag: str, text: str, rng: np.random.Generator) -> str:
     return " ".join([*parts[:spot], f"[{tag}]", *parts[spot:]])
 
 
-@cache
-def _mel_filters() -> npt.NDArray[np.float32]:
-    """Triangles equally spaced on the mel scale (HTK), shape (bands, bins)."""
-    top = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
-    corners = 700 * (10 ** (np.linspace(0, top, _BANDS + 2) / 2595) - 1)
-    bins = np.fft.rfftfreq(512, 1 / SAMPLE_RATE)
-    rising = (bins - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
-    falling = (corners[2:, None] - bins) / (corners[2:] - corners[1:-1])[:, None]
-    return np.clip(np.minimum(rising, falling), 0, None).astype(np.float32)
-
-
-def _blocks(signal: npt.NDArray[np.float32], size: int, hop: int) -> npt.NDArray[np.float32]:
-    """Windowed blocks, shape (at least 8, size)."""
-    padded = np.pad(signal, (0, max(0, size + 8 * hop - len(signal))))
-    blocks = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
-    return blocks * np.hanning(size).astype(np.float32)
-
-
-def _voicing(
-    audio: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-    """Pitch in octaves above 60 Hz and strength of voicing (0 to 1), every 20 ms.
-
-    Highest peak of the autocorrelation between 60 and 500 Hz, divided by that of the window.
-    """
-    halved = audio[: len(audio) // 2 * 2].reshape(-1, 2).mean(axis=1)
-    rate, low, high = SAMPLE_RATE // 2, 16, 134
-    power = np.abs(np.fft.rfft(_blocks(halved, 400, 160), 1024)) ** 2
-    correlation = np.fft.irfft(power)[:, :high] + 1e-9
-    window = np.correlate(np.hanning(400), np.hanning(400), "full")[399 : 399 + high]
-    strength = correlation / correlation[:, :1] * (window[0] / window)
-    lags = strength[:, low:]
-    return np.log2(rate / (lags.argmax(axis=1) + low) / 60), lags.max(axis=1)
-
-
-def _longest_run(quiet: npt.NDArray[np.bool_]) -> int:
-    """Length of the longest run of True between two False."""
-    edges = np.flatnonzero(~quiet)
-    return int(np.diff(edges).max(initial=1)) - 1
-
-
 def log_mel_statistics(audio: npt.NDArray[np.float32]) -> Features:
     """Describe a clip, 16 kHz, by 250 numbers that know nothing of words.
 
@@ -173,7 +114,7 @@ def log_mel_statistics(audio: npt.NDArray[np.float32]) -> Features:
     relative to the clip's loudest band, so that recording level is not a cue); then rhythm (runs
     of quiet, modulation of the level), pitch and voicing.
     """
-    spectrum = np.abs(np.fft.rfft(_blocks(audio, _WINDOW, _HOP), 512)) ** 2
+    spectrum = np.abs(np.fft.rfft(_blocks(audio), 512)) ** 2
     mel = np.log10(spectrum @ _mel_filters().T + 1e-10)
     mel -= np.percentile(mel.max(axis=1), 90)
     change = mel[3:] - mel[:-3]
@@ -182,14 +123,33 @@ def log_mel_statistics(audio: npt.NDArray[np.float32]) -> Features:
     speaking = energy > -2.0
     bands = np.percentile(mel[speaking], _PERCENTILES, axis=0).ravel()
     shape = (mel.mean(axis=0), mel.std(axis=0), np.abs(change).mean(axis=0), change.std(axis=0))
-    return np.concatenate([bands, *shape, _rhythm(energy), _melody(audio, speaking)])
+    return np.concatenate([bands, *shape, _rhythm(energy), _melody(audio, speaking[::2])])
+
+
+def _blocks(signal: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Windows of 400 samples, 160 apart, shape (at least 8, 400)."""
+    padded = np.pad(signal, (0, max(0, 400 + 8 * 160 - len(signal))))
+    blocks = np.lib.stride_tricks.sliding_window_view(padded, 400)[::160]
+    return blocks * np.hanning(400).astype(np.float32)
+
+
+@cache
+def _mel_filters() -> npt.NDArray[np.float32]:
+    """Triangles equally spaced on the mel scale (HTK), shape (32 bands, bins)."""
+    top = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
+    corners = 700 * (10 ** (np.linspace(0, top, 34) / 2595) - 1)
+    bins = np.fft.rfftfreq(512, 1 / SAMPLE_RATE)
+    rising = (bins - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
+    falling = (corners[2:, None] - bins) / (corners[2:] - corners[1:-1])[:, None]
+    return np.clip(np.minimum(rising, falling), 0, None).astype(np.float32)
 
 
 def _rhythm(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    runs = [_longest_run(energy < threshold) / 100 for threshold in (-1.0, -1.5, -2.0, -2.5)]
+    """Longest quiet between sounds at four levels, pace, modulation of the level."""
+    quiet = (np.diff(np.flatnonzero(energy >= level)) for level in (-1.0, -1.5, -2.0, -2.5))
+    runs = [(int(steps.max(initial=1)) - 1) / 100 for steps in quiet]
     rise = np.diff(energy)
-    centred = energy - energy.mean()
-    modulation = np.abs(np.fft.rfft(centred, 1024))[: 20 * 1024 // 100]
+    modulation = np.abs(np.fft.rfft(energy - energy.mean(), 1024))[: 20 * 1024 // 100]
     spread = np.log10([chunk.mean() + 1e-6 for chunk in np.array_split(modulation, 10)])
     pace = [len(energy) / 100, rise.std(), np.abs(rise).mean(), (energy < -1.5).mean()]
     return np.array([*runs, *pace, *spread])
@@ -198,19 +158,28 @@ def _rhythm(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _melody(
     audio: npt.NDArray[np.float32], speaking: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    pitch, strength = _voicing(audio)
-    speaking = speaking[::2][: len(pitch)]
-    pitch, strength = pitch[: len(speaking)], strength[: len(speaking)]
+    """Statistics of pitch, in octaves above 60 Hz, and of the strength of voicing, every 20 ms.
+
+    The highest peak of the autocorrelation between 60 and 500 Hz, divided by that of the window.
+    """
+    halved = audio[: len(audio) // 2 * 2].reshape(-1, 2).mean(axis=1)
+    rate, low, high = SAMPLE_RATE // 2, 16, 134
+    power = np.abs(np.fft.rfft(_blocks(halved), 1024)) ** 2
+    correlation = np.fft.irfft(power)[:, :high] + 1e-9
+    window = np.correlate(np.hanning(400), np.hanning(400), "full")[399 : 399 + high]
+    lags = (correlation / correlation[:, :1] * (window[0] / window))[:, low:]
+    frames = min(len(lags), len(speaking))
+    lags, speaking = lags[:frames], speaking[:frames]
+    pitch, strength = np.log2(rate / (lags.argmax(axis=1) + low) / 60), lags.max(axis=1)
     voiced = speaking & (strength > 0.45)
     heard = pitch[voiced] if voiced.sum() > 4 else np.zeros(5)
     steps = np.abs(np.diff(heard))
-    late = heard[-8:].mean() - heard.mean()
     return np.array(
         [
             *np.percentile(heard, _PERCENTILES),
             heard.std(),
             steps[steps < 0.3].mean() if (steps < 0.3).any() else 0.0,
-            late,
+            heard[-8:].mean() - heard.mean(),
             voiced.sum() / max(1, speaking.sum()),
             np.median(strength[speaking]) if speaking.any() else 0.0,
         ]

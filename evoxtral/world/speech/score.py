@@ -22,6 +22,7 @@ import yaml
 
 from evoxtral.tags import Tag, emphasis_words, group_of, parse
 from evoxtral.world.speech.espeak import Utterance
+from evoxtral.world.speech.vocal import Random
 
 CAST: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("cast.yaml").read_text("utf-8"))
 
@@ -73,11 +74,12 @@ class Token(NamedTuple):
 
 
 class Phrase(NamedTuple):
-    """Words said in one breath and one manner."""
+    """Words said in one breath and one manner, or a vocal event or pause between them."""
 
-    tokens: tuple[Token, ...]
-    styles: tuple[Tag, ...]  # emotion and delivery in force, in this order
-    closing: str  # `.`, `?`, `!` or `...` at the end of a sentence, else empty
+    tokens: tuple[Token, ...] = ()
+    styles: tuple[Tag, ...] = ()  # emotion and delivery in force, in this order
+    closing: str = ""  # `.`, `?`, `!` or `...` at the end of a sentence, else empty
+    event: str = ""  # name of the event or pause, which has no words
 
     @property
     def whispered(self) -> bool:
@@ -85,14 +87,14 @@ class Phrase(NamedTuple):
         return any(style.name == "whispers" for style in self.styles)
 
 
-def read_score(tagged_text: str) -> list[Phrase | str]:
-    """Read a tagged text into phrases and, between them, names of events and pauses.
+def read_score(tagged_text: str) -> list[Phrase]:
+    """Read a tagged text into phrases and, between them, events and pauses.
 
     >>> [item.closing for item in read_score("Well... [calm] fine. Yes")]
     ['...', '.', '']
     """
     transcript = parse(tagged_text)
-    items: list[Phrase | str] = []
+    items: list[Phrase] = []
     tokens: list[Token] = []
     styles: dict[str, Tag] = {}
     stammered = False
@@ -113,7 +115,7 @@ def read_score(tagged_text: str) -> list[Phrase | str]:
                 if group in ("emotion", "delivery"):
                     styles[group] = tag
                 else:
-                    items.append(tag.name)
+                    items.append(Phrase(event=tag.name))
         if re.search(r"\w", word):
             tokens.append(Token(word, stammered))
             stammered = False
@@ -128,7 +130,7 @@ def read_score(tagged_text: str) -> list[Phrase | str]:
 
 
 def utterance(
-    phrase: Phrase, voice: Voice, manner: Manner, rng: np.random.Generator
+    phrase: Phrase, voice: Voice, manner: Manner, rng: Random
 ) -> tuple[Utterance, list[int]]:
     """What to ask of espeak-ng for a phrase, and where each token begins in the text of it."""
     text = ""

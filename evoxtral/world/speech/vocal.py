@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 SAMPLE_RATE = 16000
 Audio = npt.NDArray[np.float64]
+Random = np.random.Generator
 
-# Share of the open phase in which the flow still rises.
-_PEAK = 0.67
+_PEAK = 0.67  # share of the open phase in which the flow still rises
 _FRAME, _HOP, _FFT = 512, 128, 1024
 _UPPER = ((3700.0, 250.0), (4700.0, 400.0), (5800.0, 600.0), (7000.0, 800.0))
 
@@ -39,20 +39,16 @@ def contour(points: npt.ArrayLike, count: int) -> Audio:
 
 def pulses(
     f0: Audio,
-    rng: np.random.Generator,
+    rng: Random,
     *,
     jitter: float = 0.01,
     shimmer: float = 0.08,
     open_quotient: float = 0.6,
 ) -> Audio:
-    """Derivative of the glottal flow, of about unit size, shape (n,).
+    """Derivative of the glottal flow, of about unit size, from the pitch in Hz; both shape (n,).
 
-    Args:
-        f0: Pitch in Hz at each sample, shape (n,).
-        rng: Draws the irregularity of each cycle.
-        jitter: Standard deviation of a cycle's onset, in cycles.
-        shimmer: Standard deviation of a cycle's amplitude.
-        open_quotient: Share of a cycle in which the glottis is open.
+    Jitter is the standard deviation of a cycle's onset, in cycles, shimmer that of its amplitude,
+    and the open quotient the share of a cycle in which the glottis is open.
     """
     phase = np.cumsum(f0) / SAMPLE_RATE + rng.random()
     cycles = int(phase[-1]) + 3
@@ -69,13 +65,10 @@ def pulses(
 
 
 def resonate(source: Audio, formants: npt.ArrayLike, bandwidths: Sequence[float]) -> Audio:
-    """Pass a source through resonances that move from one setting to the next, at unit RMS.
+    """Pass a source, shape (n,), through resonances that move in time; the output has unit RMS.
 
-    Args:
-        source: Samples, shape (n,).
-        formants: Frequencies in Hz, shape (settings, resonances): settings are equally spaced in
-            time and joined by straight lines.
-        bandwidths: In Hz, shape (resonances,).
+    The formants, in Hz and of shape (settings, resonances), are equally spaced in time and joined
+    by straight lines; the bandwidths, in Hz, shape (resonances,), stay.
     """
     frames = len(source) // _HOP + 5
     padded = np.zeros((frames - 1) * _HOP + _FRAME)
@@ -102,17 +95,11 @@ def resonate(source: Audio, formants: npt.ArrayLike, bandwidths: Sequence[float]
     return audio / (np.sqrt(np.mean(audio**2)) + 1e-12)
 
 
-def vocalise(
-    tag: str, f0: float, gender: str, level: tuple[float, float], rng: np.random.Generator
-) -> Audio:
-    """One vocal event of a speaker, shape (n,), relative to speech at RMS 1.
+def vocalise(tag: str, f0: float, gender: str, level: tuple[float, float], rng: Random) -> Audio:
+    """One vocal event, shape (n,), of a speaker with a neutral pitch of `f0` Hz.
 
-    Args:
-        tag: A non-verbal tag.
-        f0: The speaker's neutral pitch in Hz.
-        gender: `female` or `male`; sets the length of the vocal tract.
-        level: Range of the level in dB relative to speech.
-        rng: Draws everything.
+    The gender, `female` or `male`, sets the length of the vocal tract. The level is drawn from a
+    range in dB relative to speech, which has RMS 1.
     """
     tract = {"female": 1.15, "male": 1.0}[gender] * rng.uniform(0.95, 1.05)
     audio = _MAKERS[tag](f0, tract, rng)
@@ -122,7 +109,7 @@ def vocalise(
 
 
 def _formants(
-    tract: float, rng: np.random.Generator, low: Sequence[float], high: Sequence[float], top: float
+    tract: float, rng: Random, low: Sequence[float], high: Sequence[float], top: float
 ) -> Audio:
     """Lower resonances drawn from a range, and the next one above them, in Hz."""
     return tract * np.array([*rng.uniform(low, high), top])
@@ -136,12 +123,12 @@ def _swell(count: int, attack: float, release: float) -> Audio:
     return np.sin(np.pi / 2 * rise) ** 2 * np.sin(np.pi / 2 * fall) ** 2
 
 
-def _breath(count: int, formants: Audio, rng: np.random.Generator) -> Audio:
+def _breath(count: int, formants: Audio, rng: Random) -> Audio:
     """Turbulent air through a tract that stands still, at RMS 1."""
     return resonate(rng.standard_normal(count), [formants], [250, 300, 350])
 
 
-def _laugh(f0: float, tract: float, rng: np.random.Generator) -> Audio:
+def _laugh(f0: float, tract: float, rng: Random) -> Audio:
     """Calls of `ha`, four to six a second, mostly falling and fading; often a breath at the end."""
     calls = int(rng.integers(3, 8))
     period = rng.uniform(0.16, 0.23) * np.linspace(1, rng.uniform(0.95, 1.3), calls)
@@ -163,7 +150,7 @@ def _laugh(f0: float, tract: float, rng: np.random.Generator) -> Audio:
     return np.concatenate(pieces)
 
 
-def _call(count: int, f0: float, vowel: Audio, voicing: float, rng: np.random.Generator) -> Audio:
+def _call(count: int, f0: float, vowel: Audio, voicing: float, rng: Random) -> Audio:
     """One `ha`: aspiration, then a voiced arch that dies into breath."""
     aspirated = int(count * rng.uniform(0.28, 0.42))
     voiced = int(count * rng.uniform(0.4, 0.56))
@@ -176,7 +163,7 @@ def _call(count: int, f0: float, vowel: Audio, voicing: float, rng: np.random.Ge
     return output
 
 
-def _sigh(f0: float, tract: float, rng: np.random.Generator) -> Audio:
+def _sigh(f0: float, tract: float, rng: Random) -> Audio:
     """An inhalation, then a long breath out whose resonances sink, often with a fading voice."""
     short, count = seconds(rng.uniform(0.2, 0.4)), seconds(rng.uniform(0.6, 1.1))
     inhale = _breath(short, tract * np.array([560, 1650, 2700]), rng)
@@ -195,7 +182,7 @@ def _sigh(f0: float, tract: float, rng: np.random.Generator) -> Audio:
     return np.concatenate([0.45 * inhale * _swell(short, 0.6, 0.35), gap, breath])
 
 
-def _gasp(f0: float, tract: float, rng: np.random.Generator) -> Audio:
+def _gasp(f0: float, tract: float, rng: Random) -> Audio:
     """A sharp breath in: noise that grows, resonances that climb, an abrupt end."""
     count = seconds(rng.uniform(0.25, 0.5))
     climb = rng.uniform(1.2, 1.5)
@@ -210,7 +197,7 @@ def _gasp(f0: float, tract: float, rng: np.random.Generator) -> Audio:
     return (noise + share * voice) * growth * release
 
 
-def _clear_throat(f0: float, tract: float, rng: np.random.Generator) -> Audio:
+def _clear_throat(f0: float, tract: float, rng: Random) -> Audio:
     """Two or three rough, creaking bursts."""
     pieces = []
     bursts = rng.choice([2, 2, 2, 3])
@@ -227,7 +214,7 @@ def _clear_throat(f0: float, tract: float, rng: np.random.Generator) -> Audio:
     return np.concatenate(pieces[:-1])
 
 
-def _cry(f0: float, tract: float, rng: np.random.Generator) -> Audio:
+def _cry(f0: float, tract: float, rng: Random) -> Audio:
     """Shaking, falling whimpers with sniffs or broken breaths between them."""
     pieces = []
     whimpers = int(rng.integers(2, 4))
@@ -250,7 +237,7 @@ def _cry(f0: float, tract: float, rng: np.random.Generator) -> Audio:
     return np.concatenate(pieces)
 
 
-def _sniff(tract: float, rng: np.random.Generator) -> Audio:
+def _sniff(tract: float, rng: Random) -> Audio:
     """A short breath in through the nose: high, thin, quiet."""
     count = seconds(rng.uniform(0.1, 0.2))
     noise = resonate(rng.standard_normal(count), tract * np.array([[1300, 2500, 3300]]), [500] * 3)
