@@ -118,7 +118,7 @@ def render(tagged_text: str, voice: Voice, seed: int) -> Rendered:
     takes = [_event(item.event, voice, rng) if item.event else next(said) for item in score]
     gaps = [
         _gap(item, following, manner["linger"], rng)
-        for item, following, manner in zip(score, (*score[1:], None), manners, strict=True)
+        for item, following, manner in zip(score, (*score, None)[1:], manners, strict=True)
     ]
     whole, tail = (_silence(_draw(name, rng)) for name in ("lead", "tail"))
     extents: dict[Tag, tuple[int, int]] = {}  # from the first to the last phrase of each style
