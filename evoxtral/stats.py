@@ -12,12 +12,10 @@ inside the range of the statistic and exist for constant samples, where BCa does
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 9_999
 _BATCH_CELLS = 2_000_000  # resampled indices held at once: 16 MB
@@ -154,26 +152,12 @@ def _resample(ratios: Sequence[Ratio], resamples: int, seed: int) -> np.ndarray:
     halves = [half for ratio in ratios for half in (ratio.numerator, ratio.denominator)]
     counts, ends = np.hstack(halves), np.cumsum([half.shape[1] for half in halves])
 
-    def evaluate(index: np.ndarray, axis: int) -> np.ndarray:
-        summed = _multiplicities(index.reshape(-1, clips), clips) @ counts
-        parts = iter(np.split(summed, ends[:-1], axis=1))
-        values = np.stack([ratio.of_sums(next(parts), next(parts)) for ratio in ratios])
-        return values.reshape(len(ratios), *index.shape[:-1])
-
-    with warnings.catch_warnings():
-        # Resamples without a value (a rare tag never drawn) are left out by `_interval`.
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        result = stats.bootstrap(
-            (np.arange(clips),),
-            evaluate,
-            n_resamples=resamples,
-            batch=max(1, _BATCH_CELLS // clips),
-            vectorized=True,
-            axis=-1,
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        )
-    return result.bootstrap_distribution
+    rng, values = np.random.default_rng(seed), []
+    for first in range(0, resamples, batch := max(1, _BATCH_CELLS // clips)):
+        drawn = rng.integers(0, clips, (min(batch, resamples - first), clips))
+        parts = iter(np.split(_multiplicities(drawn, clips) @ counts, ends[:-1], axis=1))
+        values.append(np.stack([ratio.of_sums(next(parts), next(parts)) for ratio in ratios]))
+    return np.hstack(values)
 
 
 def _multiplicities(index: np.ndarray, clips: int) -> np.ndarray:
