@@ -26,10 +26,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from evoxtral import UserError, metrics, model, pipeline, processes, runs, stats, tags
+from evoxtral import UserError, model, pipeline, processes, runs, stats, tags
 from evoxtral.clips import Clip
 from evoxtral.decode import Decoding, decode, plan_batches
-from evoxtral.metrics import Convention, Evaluation, RewardWeights
+from evoxtral.metrics import Evaluation
+from evoxtral.metrics.rewards import Convention, RewardWeights, reward
 from evoxtral.mix.source import TRAIN
 from evoxtral.params import Raft, Sft, profile
 from evoxtral.pipeline import VALIDATION, Setup
@@ -41,7 +42,7 @@ COMPLETIONS = "completions.jsonl"
 SFT, RL = "SFT", "RL"
 
 TERMS = ("wer", "tag_f1", "hallucination")
-"""Columns the reward is made of, as in `metrics.Reward`; WER may exceed 1."""
+"""Columns the reward is made of, as in `metrics.rewards`; WER may exceed 1."""
 
 Rule = Literal["report", "exact"]
 
@@ -194,7 +195,7 @@ def score(
     weights: RewardWeights,
     convention: Convention,
 ) -> pd.DataFrame:
-    """Reward of each completion (equation 1; `metrics.reward`).
+    """Reward of each completion (equation 1; `metrics.rewards`).
 
     Args:
         completions: of `sample`, in any order.
@@ -208,7 +209,7 @@ def score(
     frame = completions.sort_values(["clip", "index"], ignore_index=True)
     rewards = pd.DataFrame(
         [
-            metrics.reward(references[clip], text, weights, convention=convention)
+            reward(references[clip], text, weights, convention=convention)
             for clip, text in zip(frame["clip"], frame["text"], strict=True)
         ]
     )
@@ -509,6 +510,6 @@ def best_by_validation(
 
     def earned(name: str) -> float:
         pairs = [(clip.reference, clip.prediction) for clip in scored[name].clips]
-        return sum(metrics.reward(*pair, convention="strict").total for pair in pairs) / len(pairs)
+        return sum(reward(*pair, convention="strict").total for pair in pairs) / len(pairs)
 
     return max(scored, key=earned), scored

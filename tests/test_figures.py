@@ -21,7 +21,7 @@ from evoxtral import analyses, bench, figures, metrics, paper, raft, tables, tag
 from evoxtral.bench import Split
 from evoxtral.figures import SYSTEMS
 from evoxtral.figures.style import looks
-from evoxtral.metrics import RewardWeights
+from evoxtral.metrics.rewards import RewardWeights
 from evoxtral.mix.composition import judge
 from helpers import examples
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from evoxtral import figures, tags
 from evoxtral.figures import pages
-from evoxtral.metrics import RewardWeights, evaluate, reward
+from evoxtral.metrics import evaluate
+from evoxtral.metrics.rewards import RewardWeights, reward
 from evoxtral.mix.chapter import Heard, Specimen
 
 WORDS = st.sampled_from(["a", "dog", "NOT", "it's", "<b>", "[sad]", "[pause]", "[odd tag]", "[x"])

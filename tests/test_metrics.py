@@ -22,16 +22,16 @@ from evoxtral import UserError, metrics, tags
 from evoxtral.metrics import (
     ClipScore,
     MatchCounts,
-    RewardWeights,
     aligned_matches,
+    character_edits,
     evaluate,
+    hallucinated,
     match_multisets,
     places_in_reference,
-    reward,
     total,
+    word_edits,
 )
-from evoxtral.metrics.counts import character_edits, word_edits
-from evoxtral.metrics.protocols import hallucinated
+from evoxtral.metrics.rewards import RewardWeights, reward
 from evoxtral.tags import parse
 
 PROPERTY = settings(deadline=None, max_examples=60)

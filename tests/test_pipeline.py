@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from evoxtral import UserError, bench, metrics, params, pipeline, raft, runs, tags
-from evoxtral.metrics import RewardWeights
+from evoxtral.metrics.rewards import RewardWeights
 from evoxtral.mix import balance
 from evoxtral.params import Raft, Sft
 from evoxtral.pipeline import Setup, open_setup, transcripts

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from evoxtral import UserError
-from evoxtral.metrics import RewardWeights, reward
+from evoxtral.metrics.rewards import RewardWeights, reward
 from evoxtral.raft import (
     TERMS,
     best_of,

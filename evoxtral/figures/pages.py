@@ -24,7 +24,8 @@ from rapidfuzz.distance import Levenshtein
 from evoxtral import tags
 from evoxtral.clips import to_mp3
 from evoxtral.figures import style
-from evoxtral.metrics import TOLERANCE_WORDS, RewardWeights, places_in_reference
+from evoxtral.metrics import TOLERANCE_WORDS, places_in_reference
+from evoxtral.metrics.rewards import RewardWeights
 from evoxtral.mix.chapter import Specimen
 
 RATE = 16_000

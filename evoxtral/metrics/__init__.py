@@ -1,40 +1,439 @@
-"""Metrics of tagged transcripts: one definition each, two protocols, raw counts kept.
+"""Scores of a system on a set of clips, under both protocols, with intervals.
 
-`paper` reproduces the report's numbers, conventions included; `strict` pools counts and
-matches tags by position (`metrics.protocols`). The reward of RAFT is made of the same
-per-clip metrics (`metrics.rewards`). All rates are fractions, never percent.
+One definition each, raw counts kept: the reward of RAFT is made of the same per-clip metrics
+(`metrics.rewards`). All rates are fractions, never percent.
 
 >>> scores = evaluate(["[sighs] not AGAIN"], ["[sighs] not again"])
 >>> scores.table("paper")["tag_f1"].value, scores.table("strict")["emphasis_f1"].value
 (1.0, 0.0)
+
+`paper` computes the report's seven metrics as the code that printed its numbers did (section 4.1).
+Each clip is scored, then scores are averaged over clips:
+
+* WER and CER by jiwer on `tags.plain_text`; a clip whose plain reference is empty is left out.
+* Tags are compared as multisets, positions ignored. With no tag on either side precision, recall
+  and F1 are 1; with tags on one side only they are 0. Emphasised words likewise.
+* Hallucination is the share of predicted tags whose *type* is not in the reference, 0 if nothing
+  was predicted. It is not 1 - precision: repeats of a type that is in the reference are free.
+
+So predicting no tag at all scores the share of untagged clips (22.0 % on the report's 50 clips) in
+tag precision, recall and F1, with no skill. The per-tag table (report, Table 3) pools counts over
+clips, and its support counts occurrences.
+
+`strict` reads both texts by `tags.parse`, which repairs broken brackets, and sums counts over clips
+before any rate is taken: no clip is worth a free point, and long clips weigh more.
+
+| metric | definition |
+|---|---|
+| `wer`, `cer` | corpus errors / corpus length, on words with emphasis lowercased |
+| `wer_normalised` | the same after a text normaliser, if one was given |
+| `tag_f1`, `tag_precision`, `tag_recall` | micro: all tag instances, matched by position |
+| `tag_f1_macro` | mean of the F1 of each tag type that the references hold |
+| `tag_f1_tagged`, `tag_f1_macro_tagged` | the same on clips whose reference has a tag |
+| `tag_f1_anywhere` | micro, positions ignored: what is lost beside it was misplaced |
+| `untagged_clean` | untagged clips left without any predicted tag, as a share of them |
+| `hallucinated_per_untagged` | predicted tags per untagged clip |
+| `hallucination` | predicted tags beyond what the clip holds of that type / predicted tags |
+| `emphasis_f1` | micro over emphasised words outside brackets, positions ignored |
+
+Precision and recall are NaN where nothing was predicted, or nothing is there to find.
 """
 
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from evoxtral import UserError, stats, tags
 from evoxtral.metrics.counts import (
     TOLERANCE_WORDS,
     EditCounts,
     MatchCounts,
     aligned_matches,
+    character_edits,
     match_multisets,
     places_in_reference,
     total,
+    word_edits,
 )
-from evoxtral.metrics.protocols import (
-    ClipScore,
-    Evaluation,
-    Metric,
-    Normaliser,
-    Protocol,
-    anywhere_matches,
-    compare,
-    english_normaliser,
-    evaluate,
-    macro_f1,
-    mean,
-    micro_f1,
-    ratio,
-    tag_matches,
-)
-from evoxtral.metrics.rewards import Convention, Reward, RewardWeights, reward
+from evoxtral.stats import Interval, Ratio
+from evoxtral.tags import Transcript
 
 PROTOCOL = "1.0.0"
 """Version of the definitions of both protocols; a change of any number changes it."""
+
+Protocol = Literal["paper", "strict"]
+Normaliser = Callable[[str], str]
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """One number of a results table: per-clip counts, so that value and interval share one origin.
+
+    Attributes:
+        name: Column of the table, e.g. `tag_f1`.
+        ratio: Per-clip counts; give it to `evoxtral.stats` for an interval.
+        support: Reference items behind the value (words, characters, tags, emphasised words),
+            or predicted tags for a rate of predictions.
+        n: Clips the metric was computed over.
+    """
+
+    name: str
+    ratio: Ratio
+    support: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        """The metric, a fraction; NaN if no clip defines it."""
+        return self.ratio.value
+
+
+def ratio(
+    name: str,
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    *,
+    support: int,
+    n: int | None = None,
+) -> Metric:
+    """Sum of numerators over sum of denominators; `n` defaults to the clips with a denominator."""
+    counts = Ratio(np.asarray(numerators, float), np.asarray(denominators, float))
+    return Metric(name, counts, support, counts.n if n is None else n)
+
+
+def mean(name: str, scores: Sequence[float], *, support: int) -> Metric:
+    """Mean over clips; a clip whose score is NaN is left out."""
+    kept = [not math.isnan(score) for score in scores]
+    return ratio(name, np.where(kept, scores, 0.0), np.asarray(kept), support=support)
+
+
+def pooled_error_rate(name: str, edits: Sequence[EditCounts]) -> Metric:
+    """Errors over reference units, both summed over clips; empty references add insertions only."""
+    lengths = [e.reference_length for e in edits]
+    return ratio(name, [e.errors for e in edits], lengths, support=sum(lengths), n=len(edits))
+
+
+def micro_f1(name: str, counts: Sequence[MatchCounts], *, n: int | None = None) -> Metric:
+    """F1 of counts summed over clips, each clip's items taken together."""
+    return ratio(
+        name,
+        [2 * c.tp for c in counts],
+        [c.predicted + c.support for c in counts],
+        support=sum(c.support for c in counts),
+        n=len(counts) if n is None else n,
+    )
+
+
+def macro_f1(
+    name: str,
+    counts: Sequence[Mapping[str, MatchCounts]],
+    items: Sequence[str],
+    *,
+    n: int | None = None,
+) -> Metric:
+    """F1 of each item from counts summed over clips, averaged over `items`."""
+    rows = [[clip.get(item, MatchCounts()) for item in items] for clip in counts]
+    shape = (len(rows), len(items))
+    hits = np.reshape([[2 * c.tp for c in row] for row in rows], shape)
+    sizes = np.reshape([[c.predicted + c.support for c in row] for row in rows], shape)
+    support = sum(c.support for row in rows for c in row)
+    return Metric(name, Ratio(hits, sizes), support, len(counts) if n is None else n)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Raw counts of one clip under one protocol.
+
+    Attributes:
+        words: Word edits, emphasis lowercased.
+        characters: Character edits of the same texts.
+        per_tag: Matches by tag type: anywhere for `paper`, at their place for `strict`.
+        per_tag_anywhere: Matches by tag type, positions ignored; the same as `per_tag` in `paper`.
+        emphasis: Matches of emphasised words.
+        words_normalised: Word edits of the normalised texts; None without a normaliser.
+    """
+
+    words: EditCounts
+    characters: EditCounts
+    per_tag: Mapping[str, MatchCounts]
+    per_tag_anywhere: Mapping[str, MatchCounts]
+    emphasis: MatchCounts
+    words_normalised: EditCounts | None = None
+
+    @property
+    def tags(self) -> MatchCounts:
+        """All tag instances together."""
+        return total(self.per_tag)
+
+    @property
+    def tagged(self) -> bool:
+        """Whether the reference has a tag."""
+        return self.tags.support > 0
+
+
+def tag_matches(reference: str, prediction: str) -> dict[str, MatchCounts]:
+    """Matches of each tag type in one clip as the report reads it, positions ignored."""
+    return match_multisets(tags.find_tags(reference), tags.find_tags(prediction))
+
+
+def anywhere_matches(reference: Transcript, prediction: Transcript) -> dict[str, MatchCounts]:
+    """Matches of each tag type in one clip read by `tags.parse`, positions ignored."""
+    return match_multisets([t.name for t in reference.tags], [t.name for t in prediction.tags])
+
+
+def hallucinated(per_tag: Mapping[str, MatchCounts]) -> float:
+    """Share of predicted tags whose type is not in the reference; 0 if nothing was predicted.
+
+    >>> hallucinated(match_multisets(["sad"], ["sad", "sad", "calm"])) == 1 / 3
+    True
+    """
+    predicted = sum(counts.predicted for counts in per_tag.values())
+    absent = sum(counts.fp for counts in per_tag.values() if not counts.support)
+    return absent / predicted if predicted else 0.0
+
+
+def excess(per_tag: Mapping[str, MatchCounts]) -> float:
+    """Share of predicted tags beyond the reference's count of their type; 0 if none predicted.
+
+    >>> excess(match_multisets(["sad"], ["sad", "sad", "calm"])) == 2 / 3
+    True
+    """
+    counts = total(per_tag)
+    return counts.fp / counts.predicted if counts.predicted else 0.0
+
+
+def _counts(wanted: str, got: str, normalise: Normaliser | None = None) -> Counts:
+    """Words, characters, emphasis and tags anywhere; both texts as spelt."""
+    plain = tags.plain_text(wanted), tags.plain_text(got)
+    emphasis = match_multisets(tags.emphasis_words(wanted), tags.emphasis_words(got))
+    per_tag = tag_matches(wanted, got)
+    return Counts(
+        word_edits(*plain),
+        character_edits(*plain),
+        per_tag,
+        per_tag,
+        total(emphasis),
+        None if normalise is None else word_edits(normalise(plain[0]), normalise(plain[1])),
+    )
+
+
+def _strict(reference: str, prediction: str, normalise: Normaliser | None) -> Counts:
+    wanted, got = tags.parse(reference), tags.parse(prediction)
+    return replace(
+        _counts(wanted.text, got.text, normalise),
+        per_tag=aligned_matches(wanted, got),
+        per_tag_anywhere=anywhere_matches(wanted, got),
+    )
+
+
+def _paper_metrics(clips: Sequence[Counts]) -> list[Metric]:
+    found = [clip.tags for clip in clips]
+    support = sum(counts.support for counts in found)
+    words = sum(clip.words.reference_length for clip in clips)
+    characters = sum(clip.characters.reference_length for clip in clips)
+    emphasised = sum(clip.emphasis.support for clip in clips)
+    return [
+        mean("wer", [clip.words.rate for clip in clips], support=words),
+        mean("cer", [clip.characters.rate for clip in clips], support=characters),
+        mean("tag_f1", [counts.f1 for counts in found], support=support),
+        mean("tag_precision", [counts.precision for counts in found], support=support),
+        mean("tag_recall", [counts.recall for counts in found], support=support),
+        mean("emphasis_f1", [clip.emphasis.f1 for clip in clips], support=emphasised),
+        mean(
+            "hallucination",
+            [hallucinated(clip.per_tag) for clip in clips],
+            support=sum(counts.predicted for counts in found),
+        ),
+    ]
+
+
+def _strict_metrics(clips: Sequence[Counts]) -> list[Metric]:
+    placed = [clip.tags for clip in clips]
+    anywhere = [total(clip.per_tag_anywhere) for clip in clips]
+    support, predicted = [c.support for c in placed], [c.predicted for c in placed]
+    hits, sizes = [c.tp for c in placed], {"support": sum(support), "n": len(clips)}
+    types = sorted({tag for clip in clips for tag, c in clip.per_tag.items() if c.support})
+    # Untagged clips stay in as empty rows: a paired comparison needs every clip in its place.
+    tagged = [clip.per_tag if clip.tagged else {} for clip in clips]
+    count = sum(clip.tagged for clip in clips)
+    untagged = [not clip.tagged for clip in clips]
+    extra = [0 if clip.tagged else clip.tags.predicted for clip in clips]
+    clean = [not clip.tagged and not clip.tags.predicted for clip in clips]
+    normalised = [clip.words_normalised for clip in clips if clip.words_normalised is not None]
+    return [
+        pooled_error_rate("wer", [clip.words for clip in clips]),
+        pooled_error_rate("cer", [clip.characters for clip in clips]),
+        *([pooled_error_rate("wer_normalised", normalised)] if normalised else []),
+        micro_f1("tag_f1", placed),
+        ratio("tag_precision", hits, predicted, **sizes),
+        ratio("tag_recall", hits, support, **sizes),
+        macro_f1("tag_f1_macro", [clip.per_tag for clip in clips], types),
+        micro_f1("tag_f1_tagged", [total(counts) for counts in tagged], n=count),
+        macro_f1("tag_f1_macro_tagged", tagged, types, n=count),
+        micro_f1("tag_f1_anywhere", anywhere),
+        ratio(
+            "hallucination",
+            [c.fp for c in anywhere],
+            predicted,
+            support=sum(predicted),
+            n=len(clips),
+        ),
+        ratio("untagged_clean", clean, untagged, support=0),
+        ratio("hallucinated_per_untagged", extra, untagged, support=sum(extra)),
+        micro_f1("emphasis_f1", [clip.emphasis for clip in clips]),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipScore:
+    """One clip: its texts and raw counts under both protocols."""
+
+    id: str
+    reference: str
+    prediction: str
+    paper: Counts
+    strict: Counts
+
+    @property
+    def tagged(self) -> bool:
+        """Whether the reference has a tag."""
+        return self.strict.tagged
+
+    def counts(self, protocol: Protocol) -> Counts:
+        """Raw counts under one protocol."""
+        return self.paper if protocol == "paper" else self.strict
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Per-clip scores of one system, in a fixed order of clips."""
+
+    clips: tuple[ClipScore, ...]
+
+    def table(self, protocol: Protocol) -> dict[str, Metric]:
+        """The metrics of a protocol by name; see the module."""
+        metrics = {"paper": _paper_metrics, "strict": _strict_metrics}[protocol]
+        return {m.name: m for m in metrics([clip.counts(protocol) for clip in self.clips])}
+
+    def tag_counts(self, protocol: Protocol) -> dict[str, MatchCounts]:
+        """Counts of each tag type of either side, pooled over clips; the vocabulary first."""
+        pooled: dict[str, MatchCounts] = {}
+        for clip in self.clips:
+            for tag, counts in clip.counts(protocol).per_tag.items():
+                pooled[tag] = pooled.get(tag, MatchCounts()) + counts
+        known = [tag for tag in tags.TAGS if tag in pooled]
+        return {tag: pooled[tag] for tag in [*known, *sorted(pooled.keys() - set(known))]}
+
+    def per_tag(self, protocol: Protocol) -> dict[str, Metric]:
+        """F1 of each tag type, counts pooled over clips, in the order of `tag_counts`.
+
+        `support` counts occurrences in the references (report, Table 3), `n` the clips they are in.
+        """
+        per_clip = [clip.counts(protocol).per_tag for clip in self.clips]
+        table = {}
+        for tag in self.tag_counts(protocol):
+            counts = [clip.get(tag, MatchCounts()) for clip in per_clip]
+            table[tag] = micro_f1(tag, counts, n=sum(c.support > 0 for c in counts))
+        return table
+
+    def ratios(self, protocol: Protocol) -> dict[str, Ratio]:
+        """Per-clip counts of each metric, per-tag F1 included as `f1[tag]`."""
+        per_tag = {f"f1[{tag}]": m for tag, m in self.per_tag(protocol).items()}
+        return {name: m.ratio for name, m in (self.table(protocol) | per_tag).items()}
+
+    def intervals(self, protocol: Protocol, *, seed: int = 0) -> dict[str, Interval]:
+        """95 % bootstrap interval over clips of each of `ratios`."""
+        return stats.bootstrap_intervals(self.ratios(protocol), seed=seed)
+
+    def tagged(self) -> Evaluation:
+        """Only the clips whose reference has a tag."""
+        return Evaluation(tuple(clip for clip in self.clips if clip.tagged))
+
+
+def evaluate(
+    references: Sequence[str],
+    predictions: Sequence[str],
+    *,
+    ids: Sequence[str] | None = None,
+    normalise: Normaliser | None = None,
+) -> Evaluation:
+    """Score a system: one prediction for every reference, in the same order.
+
+    Args:
+        references: Tagged texts.
+        predictions: Tagged texts, not trusted to be well-formed; none can be left out.
+        ids: Clip names, all different; by default the positions `"0"`, `"1"`, …
+        normalise: Text normaliser for `wer_normalised`, which is left out without one.
+
+    Raises:
+        UserError: If there are no clips, the lengths differ, or an id occurs twice.
+
+    >>> evaluate(["[sad] oh", "well"], ["oh", "well"]).table("paper")["tag_f1"].value
+    0.5
+    """
+    ids = [str(i) for i in range(len(references))] if ids is None else ids
+    if not references:
+        raise UserError("there are no clips to score; give at least one reference")
+    if not len(references) == len(predictions) == len(ids):
+        raise UserError(
+            f"{len(references)} references, {len(predictions)} predictions and {len(ids)} ids "
+            "do not match; give exactly one of each per clip"
+        )
+    if len(set(ids)) < len(ids):
+        raise UserError("two clips have the same id; give each clip an id of its own")
+    rows = zip(ids, references, predictions, strict=True)
+    return Evaluation(
+        tuple(
+            ClipScore(name, wanted, got, _counts(wanted, got), _strict(wanted, got, normalise))
+            for name, wanted, got in rows
+        )
+    )
+
+
+def compare(
+    first: Evaluation, second: Evaluation, protocol: Protocol, *, seed: int = 0
+) -> dict[str, Interval]:
+    """95 % paired bootstrap interval of `first - second` for each metric both have.
+
+    A tag that only one system predicts and no reference holds has no difference.
+
+    Raises:
+        UserError: If the two were not scored on the same clips in the same order.
+    """
+    clips = [[(clip.id, clip.reference) for clip in e.clips] for e in (first, second)]
+    if clips[0] != clips[1]:
+        raise UserError("only scores of the same clips can be paired; evaluate both on one split")
+    ours, theirs = first.ratios(protocol), second.ratios(protocol)
+    shared = [name for name in ours if name in theirs]
+    return stats.paired_differences(
+        {name: ours[name] for name in shared}, {name: theirs[name] for name in shared}, seed=seed
+    )
+
+
+def english_normaliser() -> Normaliser:
+    """Whisper's English normaliser (Radford et al. 2022): case, punctuation, numbers, fillers.
+
+    It deletes `[...]`, `(...)` and words such as "um", so give it text without tags. The table of
+    British spellings is left empty, since it is part of Whisper's checkpoint and not of the
+    library: "colour" and "color" remain different words.
+
+    Raises:
+        UserError: If transformers is not installed.
+    """
+    try:
+        from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+    except ImportError as error:
+        raise UserError(
+            "the English normaliser needs transformers; install it with pip install -e '.[train]'"
+        ) from error
+    normaliser = EnglishTextNormalizer({})
+    # Compiled here, since scipy imports numpy.f2py, which shrinks the cache of `re` to fewer
+    # patterns than one call of the normaliser uses: 7 times slower.
+    normaliser.replacers = {re.compile(p): text for p, text in normaliser.replacers.items()}
+    return normaliser

@@ -21,8 +21,15 @@ from dataclasses import astuple, dataclass
 from typing import Literal
 
 from evoxtral import UserError, tags
-from evoxtral.metrics.counts import aligned_matches, total, word_edits
-from evoxtral.metrics.protocols import anywhere_matches, excess, hallucinated, tag_matches
+from evoxtral.metrics import (
+    aligned_matches,
+    anywhere_matches,
+    excess,
+    hallucinated,
+    tag_matches,
+    total,
+    word_edits,
+)
 
 Convention = Literal["report", "strict"]
 
