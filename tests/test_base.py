@@ -12,7 +12,7 @@ import torch
 from transformers import VoxtralProcessor, WhisperFeatureExtractor
 
 from evoxtral import UserError, metrics, tags
-from evoxtral.mix.composition import near_duplicates_between
+from evoxtral.mix.composition import near_duplicates
 from evoxtral.world import base, scripts, speech
 from evoxtral.world.base import checkpoint_dir, corpus, model, score, train
 from evoxtral.world.base.corpus import Clip
@@ -44,7 +44,7 @@ def test_the_plan_has_every_kind_in_the_sizes_asked_for(planned: corpus.Plan) ->
 def test_no_test_sentence_or_voice_leaks_into_training(planned: corpus.Plan) -> None:
     trained = [job.tagged_text for kind in ("neutral", "refine") for job in planned[kind]]
     tests = [job.tagged_text for kind in ("dev", "test", "test_voices") for job in planned[kind]]
-    assert near_duplicates_between(tests, trained, corpus.MIN_DISTANCE).empty
+    assert near_duplicates(tests, trained, corpus.MIN_DISTANCE).empty
     heard = {tags.plain_text(job.tagged_text) for job in planned["expressive"]}
     assert not heard & {tags.plain_text(job.tagged_text) for job in planned["expressive_test"]}
     held_out = {voice.id for voice in speech.HELD_OUT_VOICES}

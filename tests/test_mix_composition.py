@@ -23,7 +23,6 @@ from evoxtral.mix.composition import (
     judge,
     keep_first,
     near_duplicates,
-    near_duplicates_between,
 )
 from evoxtral.world.scripts import read_released
 from helpers import examples
@@ -134,7 +133,7 @@ def test_the_search_is_the_full_comparison(texts: list[str], threshold: float, r
     near = {pair: score for pair, score in scores.items() if score >= threshold - 1e-9}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(composition, "_BLOCK", rows)
-        frame = near_duplicates(texts, threshold)
+        frame = near_duplicates(texts, threshold=threshold)
         kept = keep_first(texts, threshold)
     assert list(zip(frame["first"], frame["second"], strict=True)) == sorted(near)
     assert frame["rouge_l"].tolist() == pytest.approx([near[pair] for pair in sorted(near)])
@@ -150,7 +149,7 @@ def test_the_search_is_the_full_comparison(texts: list[str], threshold: float, r
      ("naïve ...!", "na ve")],
 )  # fmt: skip
 def test_words_are_lowercased_runs_of_ascii_letters_and_digits(text: str, same: str) -> None:
-    assert near_duplicates([text, same], 1.0)["rouge_l"].tolist() == [1]
+    assert near_duplicates([text], [same], 1.0)["rouge_l"].tolist() == [1]
 
 
 def test_released_scripts_hold_texts_alike(released: pd.DataFrame) -> None:
@@ -158,7 +157,7 @@ def test_released_scripts_hold_texts_alike(released: pd.DataFrame) -> None:
     assert (len(near_duplicates(texts)), len(keep_first(texts))) == (22, 993)
     found = near_duplicates(texts)
     across = found[(found["first"] < 500) & (found["second"] >= 500)].to_numpy() - [0, 500, 0]
-    assert across.tolist() == near_duplicates_between(texts[:500], texts[500:]).to_numpy().tolist()
+    assert across.tolist() == near_duplicates(texts[:500], texts[500:]).to_numpy().tolist()
 
 
 def test_the_stored_counts_are_counted_from_the_scripts(

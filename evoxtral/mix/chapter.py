@@ -14,13 +14,7 @@ import pandas as pd
 from evoxtral import runs, tags
 from evoxtral.clips import Clip
 from evoxtral.mix.balance import class_balanced_weights, classes, draw_ratio, read_mix
-from evoxtral.mix.composition import (
-    RARE,
-    examples,
-    keep_first,
-    near_duplicates,
-    near_duplicates_between,
-)
+from evoxtral.mix.composition import RARE, examples, keep_first, near_duplicates
 from evoxtral.mix.source import GENERATED, REAL, TRAIN, Source
 from evoxtral.params import DataMix
 from evoxtral.tags import TAGS, text_key
@@ -196,7 +190,7 @@ def filter_alike(items: pd.DataFrame, threshold: float) -> tuple[pd.DataFrame, p
     """
     texts = items["tagged_text"].to_numpy(object)
     kept = keep_first(texts, threshold)
-    pairs = near_duplicates(texts, threshold)
+    pairs = near_duplicates(texts, threshold=threshold)
     frame = pd.DataFrame({"score": pairs["rouge_l"]})
     both = pairs[["first", "second"]]
     frame[["first", "second"]] = texts[both]
@@ -215,7 +209,7 @@ def leakage(source: Source, threshold: float) -> pd.DataFrame:
     rows, train = [], source.items["plain_text"]
     for split in [name for name in source.splits if name != TRAIN]:
         texts = [clip.plain_text for clip in source.splits[split]]
-        found = near_duplicates_between(train, texts, threshold)
+        found = near_duplicates(train, texts, threshold)
         alike = found["second"].nunique()
         rows.append((split, len(texts), len(found), alike, sum(heard_by_base(texts))))
     return pd.DataFrame(rows, columns=["split", "texts", "pairs", "alike", "heard"])

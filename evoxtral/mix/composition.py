@@ -89,32 +89,28 @@ def examples(rows: Iterable[Any]) -> pd.DataFrame:
     return pd.DataFrame(values, columns=_FIELDS)
 
 
-def near_duplicates(texts: Sequence[str], threshold: float = THRESHOLD) -> pd.DataFrame:
-    """All pairs of texts, tag words included, whose ROUGE-L reaches the threshold, in (0, 1].
+def near_duplicates(
+    first: Sequence[str], second: Sequence[str] | None = None, threshold: float = THRESHOLD
+) -> pd.DataFrame:
+    """Pairs of texts, tag words included, whose ROUGE-L reaches the threshold, in (0, 1].
 
-    Two texts without any word are equal. Every core works.
+    Pairs are of a text of `first` with a later one of it, or with any of `second` where that is
+    given. Two texts without any word are equal.
 
     Returns:
-        `first | second | rouge_l`, positions with first < second, sorted.
+        `first | second | rouge_l`, positions, sorted.
 
-    >>> near_duplicates(["[sighs] I CAN'T!", "x", "I can't sigh"], 0.5).to_dict("records")
+    >>> near_duplicates(["[sighs] I CAN'T!", "x", "I can't sigh"], threshold=0.5).to_dict("records")
     [{'first': 0, 'second': 2, 'rouge_l': 0.75}]
     """
-    pairs = near_duplicates_between(texts, texts, threshold)
-    return pairs[pairs["first"] < pairs["second"]].reset_index(drop=True)
-
-
-def near_duplicates_between(
-    first: Sequence[str], second: Sequence[str], threshold: float = THRESHOLD
-) -> pd.DataFrame:
-    """The same across two sets, such as training and test: `first` and `second` are positions."""
     letters: dict[str, str] = {}  # one character for each word: strings compare fastest
 
     def spelt(text: str) -> str:
         found = _WORD.findall(text.lower())
         return "".join(letters.setdefault(word, chr(len(letters))) for word in found)
 
-    rows, columns = (list(map(spelt, texts)) for texts in (first, second))
+    rows = list(map(spelt, first))
+    columns = rows if second is None else list(map(spelt, second))
     found = [np.empty((0, 3))]
     for start in range(0, len(rows), _BLOCK):
         block, scorer = rows[start : start + _BLOCK], Indel.normalized_similarity
@@ -122,7 +118,9 @@ def near_duplicates_between(
         i, j = (score >= threshold - _EPSILON).nonzero()
         found.append(np.column_stack([i + start, j, score[i, j]]))
     frame = pd.DataFrame(np.concatenate(found), columns=["first", "second", "rouge_l"])
-    return frame.astype({"first": int, "second": int})
+    frame = frame.astype({"first": int, "second": int})
+    later = (frame["first"] < frame["second"]) | (second is not None)
+    return frame[later].reset_index(drop=True)
 
 
 def keep_first(texts: Sequence[str], threshold: float = THRESHOLD) -> list[int]:
@@ -132,7 +130,7 @@ def keep_first(texts: Sequence[str], threshold: float = THRESHOLD) -> list[int]:
     [0, 2]
     """
     dropped: set[int] = set()
-    for first, second, _ in near_duplicates(texts, threshold).itertuples(index=False):
+    for first, second, _ in near_duplicates(texts, threshold=threshold).itertuples(index=False):
         if first not in dropped:
             dropped.add(second)
     return [i for i in range(len(texts)) if i not in dropped]

@@ -30,12 +30,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evoxtral import UserError, runs, tags
 from evoxtral.clips import density
-from evoxtral.mix.composition import (
-    EXAMPLES_PER_TAG,
-    STRATA,
-    near_duplicates_between,
-    targets_of,
-)
+from evoxtral.mix.composition import EXAMPLES_PER_TAG, STRATA, near_duplicates, targets_of
 from evoxtral.params import DataMix
 from evoxtral.processes import progress
 from evoxtral.providers import RETRIES, TIMEOUT, bought, check_url, one_line, read_key
@@ -352,7 +347,7 @@ def near_existing(texts: Sequence[str], existing: Sequence[str]) -> set[int]:
     marked: set[int] = set()
     for view in (str, tags.plain_text):
         known = [view(text) for text in (*existing, *texts)]
-        pairs = near_duplicates_between(known, [view(text) for text in texts])
+        pairs = near_duplicates(known, [view(text) for text in texts])
         later = pairs["first"] < pairs["second"] + len(existing)
         marked |= {*pairs.loc[later, "second"].tolist()}
     return marked

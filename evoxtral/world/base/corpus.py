@@ -28,7 +28,7 @@ from scipy import fft
 from transformers import WhisperFeatureExtractor
 
 from evoxtral import runs, tags
-from evoxtral.mix.composition import near_duplicates_between
+from evoxtral.mix.composition import near_duplicates
 from evoxtral.params import TinyBase
 from evoxtral.processes import progress
 from evoxtral.world import scripts, speech
@@ -117,7 +117,7 @@ def _training_texts(
     sentences = scripts.plain_sentences(spare[1], seeds[1], held_out=False, exclude=test)
     texts = []
     for drawn, wanted in zip((lists, sentences), parts, strict=True):
-        close = set(near_duplicates_between(drawn, test, MIN_DISTANCE)["first"])
+        close = set(near_duplicates(drawn, test, MIN_DISTANCE)["first"])
         texts += [text for i, text in enumerate(drawn) if i not in close][:wanted]
     return texts
 
