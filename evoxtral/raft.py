@@ -120,10 +120,9 @@ def sample(
 ) -> pd.DataFrame:
     """K completions of each clip by an adapter, as a stage that survives being killed.
 
-    Batches are planned from the full list of clips, and each is a file: a resumed run, or another
-    process, takes the missing ones of the same plan. Each completion's random numbers come from
-    (seed, clip, index): in float32 on one thread per process the result is the same, byte for
-    byte, however many processes there were.
+    Each batch of one plan is a file: a resumed run, or another process, takes the missing ones. A
+    completion's random numbers come from (seed, clip, index): in float32 on one thread per process
+    the result is the same, byte for byte, however many processes there were.
 
     Returns:
         `clip | index | text | tokens | finished`, in the order of clips and indices.
@@ -492,7 +491,7 @@ def furthest_apart(setup: Setup, recipe: Recipe, last: Round) -> tuple[str, pd.D
 
 
 def compared(recipe: Recipe, setup: Setup, start: Path, rounds: Sequence[Round]) -> dict[str, Path]:
-    """Adapters by name: SFT, this run's RL, and whatever `compare` asks for, trained if missing."""
+    """Adapters by name: SFT, this run's RL, and what `compare` asks for, trained if missing."""
     made = {SFT: start, RL: rounds[-1].tuned.adapter}
     for name, other in others(recipe, len(setup.clips(recipe.prompts))).items():
         made[name] = refine(other, setup, start, name)[-1].tuned.adapter
@@ -502,10 +501,7 @@ def compared(recipe: Recipe, setup: Setup, start: Path, rounds: Sequence[Round])
 def best_by_validation(
     setup: Setup, adapters: Mapping[str, Path]
 ) -> tuple[str, dict[str, Evaluation]]:
-    """The recipe with the highest mean reward (`strict`) on validation, and all evaluations.
-
-    SFT itself is a candidate: a recipe has to beat it.
-    """
+    """The recipe, or SFT, that earns most on validation (mean `strict` reward), and all scores."""
     scored = pipeline.evaluate(setup, VALIDATION, adapters)
 
     def earned(name: str) -> float:

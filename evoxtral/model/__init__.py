@@ -181,11 +181,8 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
 class LoraShape:
     """Hyperparameters of the adapters, as in the report's Table 1.
 
-    Attributes:
-        rank: of each update.
-        alpha: the update is scaled by alpha / rank.
-        dropout: on the adapters' input, in [0, 1).
-        encoder_lora: also adapt the encoder's q, k and v, as the published run did.
+    An update of this rank is scaled by alpha / rank; dropout, in [0, 1), is on the adapters' input;
+    with `encoder_lora` the encoder's q, k and v are adapted too, as in the published run.
     """
 
     rank: int = 64
