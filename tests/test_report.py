@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 from IPython.display import Image
 from matplotlib.figure import Figure
@@ -166,15 +168,14 @@ def test_it_runs_no_script_loads_nothing_and_links_beside_itself(text: str) -> N
     assert all(link in anchors or link.startswith("04_benchmark/") for link in links)
 
 
-def test_under_each_result_stands_where_it_came_from(text: str) -> None:
+def test_each_result_says_where_it_came_from_and_what_few_want_is_folded_or_left_out(
+    reports: Path, text: str
+) -> None:
     assert text.count("<figcaption") == 2
     said = "commit abcdef123456 with uncommitted changes · code 111111111111"
     assert text.count(f"{said} · parameters 222222222222 · seed 3") == 3, "and once above them"
     assert "04_benchmark, cell three" in text
     assert 'alt="a line &amp; a point"' in text
-
-
-def test_code_and_parameters_are_folded_and_bars_left_out(reports: Path, text: str) -> None:
     kinds = [piece.kind for piece in page.read_pieces(reports, NAME)]
     assert kinds == [
         "heading", "text", "code", "parameters", "heading", "code", "log", "html", "image", "plain",
@@ -189,15 +190,14 @@ def test_a_notebook_that_was_not_run_is_named(folder: Path) -> None:
     assert not (folder.parent / "index.html").exists()
 
 
+def test_an_error_that_is_no_users_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = papermill.PapermillExecutionError(1, 1, "x = y", "NameError", "no y", ["line 1"])
+    monkeypatch.setattr(papermill, "execute_notebook", Mock(side_effect=failed))
+    with pytest.raises(papermill.PapermillExecutionError, match="line 1"):
+        page.run_notebook(CFG)
+
+
 # ---- what is stale ----
-
-
-@pytest.fixture
-def run(folder: Path) -> Path:
-    """A finished notebook that used one stage; returns its provenance."""
-    runs.stage("made", "smoke", {"k": 1}, fill)
-    Report(CFG).finish()
-    return folder / "provenance.json"
 
 
 def fill(folder: Path) -> None:
@@ -219,7 +219,10 @@ def test_what_was_just_made_is_fresh(folder: Path, capsys: pytest.CaptureFixture
     assert "stages of smoke\n  fresh    made-" in capsys.readouterr().out
 
 
-def test_each_cause_is_named(run: Path, tmp_path: Path) -> None:
+def test_each_cause_is_named(folder: Path, tmp_path: Path) -> None:
+    runs.stage("made", "smoke", {"k": 1}, fill)
+    Report(CFG).finish()
+    run = folder / "provenance.json"
     said = json.loads(run.read_text())
     odd = {"evoxtral.gone": "0" * 64, "parameter seed": 5, "code cells": ""}
     run.write_text(json.dumps(said | {"parts": said["parts"] | odd}))
