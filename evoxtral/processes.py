@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
@@ -23,8 +23,6 @@ T = TypeVar("T")
 
 
 class _Team(NamedTuple):
-    """Which of how many processes this is, and the channel between them."""
-
     index: int = 0
     size: int = 1
     channel: Any = None
@@ -58,7 +56,19 @@ def together(*, cpu: bool) -> Iterator[None]:
     Raises:
         UserError: the launch is of a kind that this project does not know.
     """
-    _check(os.environ)
+    for kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        if os.environ.get(f"ACCELERATE_USE_{kind}", "").lower() in ("1", "true"):
+            raise UserError(
+                f"accelerate is configured for {kind}, and every process here transcribes with a "
+                "whole model: configure plain data parallelism (--multi_gpu)"
+            )
+    # With --cpu accelerate sets where to meet, and starts one process whatever it was asked for.
+    several = {"ACCELERATE_USE_CPU", "MASTER_ADDR"} <= os.environ.keys()
+    if several and "WORLD_SIZE" not in os.environ:
+        raise UserError(
+            "accelerate has started one process of several: replace --cpu by --multi_gpu, its "
+            "word for several processes, also where there is no GPU"
+        )
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -70,22 +80,6 @@ def together(*, cpu: bool) -> Iterator[None]:
     with _as(_Team(state.process_index, state.num_processes, channel)):
         yield
     distributed.destroy_process_group()
-
-
-def _check(environment: Mapping[str, str]) -> None:
-    for kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
-        if environment.get(f"ACCELERATE_USE_{kind}", "").lower() in ("1", "true"):
-            raise UserError(
-                f"accelerate is configured for {kind}, and every process here transcribes with a "
-                "whole model: configure plain data parallelism (--multi_gpu)"
-            )
-    # With --cpu accelerate sets where to meet, and starts one process whatever it was asked for.
-    several = "ACCELERATE_USE_CPU" in environment and "MASTER_ADDR" in environment
-    if several and "WORLD_SIZE" not in environment:
-        raise UserError(
-            "accelerate has started one process of several: replace --cpu by --multi_gpu, its "
-            "word for several processes, also where there is no GPU"
-        )
 
 
 @contextmanager

@@ -75,12 +75,8 @@ Normaliser = Callable[[str], str]
 class Metric:
     """One number of a results table: per-clip counts, so that value and interval share one origin.
 
-    Attributes:
-        name: Column of the table, e.g. `tag_f1`.
-        ratio: Per-clip counts; give it to `evoxtral.stats` for an interval.
-        support: Reference items behind the value (words, characters, tags, emphasised words),
-            or predicted tags for a rate of predictions.
-        n: Clips the metric was computed over.
+    `support` counts the reference items behind it (words, characters, tags, emphasised words), or
+    predicted tags for a rate of predictions; `n` the clips it was computed over.
     """
 
     name: str
@@ -148,23 +144,14 @@ def macro_f1(
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Raw counts of one clip under one protocol.
+    """Raw counts of one clip under one protocol."""
 
-    Attributes:
-        words: Word edits, emphasis lowercased.
-        characters: Character edits of the same texts.
-        per_tag: Matches by tag type: anywhere for `paper`, at their place for `strict`.
-        per_tag_anywhere: Matches by tag type, positions ignored; the same as `per_tag` in `paper`.
-        emphasis: Matches of emphasised words.
-        words_normalised: Word edits of the normalised texts; None without a normaliser.
-    """
-
-    words: EditCounts
+    words: EditCounts  # emphasis lowercased
     characters: EditCounts
-    per_tag: Mapping[str, MatchCounts]
-    per_tag_anywhere: Mapping[str, MatchCounts]
+    per_tag: Mapping[str, MatchCounts]  # anywhere for `paper`, at their place for `strict`
+    per_tag_anywhere: Mapping[str, MatchCounts]  # positions ignored
     emphasis: MatchCounts
-    words_normalised: EditCounts | None = None
+    words_normalised: EditCounts | None = None  # None without a normaliser
 
     @property
     def tags(self) -> MatchCounts:
@@ -238,6 +225,7 @@ def _paper_metrics(clips: Sequence[Counts]) -> list[Metric]:
     words = sum(clip.words.reference_length for clip in clips)
     characters = sum(clip.characters.reference_length for clip in clips)
     emphasised = sum(clip.emphasis.support for clip in clips)
+    predicted = sum(counts.predicted for counts in found)
     return [
         mean("wer", [clip.words.rate for clip in clips], support=words),
         mean("cer", [clip.characters.rate for clip in clips], support=characters),
@@ -245,11 +233,7 @@ def _paper_metrics(clips: Sequence[Counts]) -> list[Metric]:
         mean("tag_precision", [counts.precision for counts in found], support=support),
         mean("tag_recall", [counts.recall for counts in found], support=support),
         mean("emphasis_f1", [clip.emphasis.f1 for clip in clips], support=emphasised),
-        mean(
-            "hallucination",
-            [hallucinated(clip.per_tag) for clip in clips],
-            support=sum(counts.predicted for counts in found),
-        ),
+        mean("hallucination", [hallucinated(c.per_tag) for c in clips], support=predicted),
     ]
 
 
@@ -263,7 +247,8 @@ def _strict_metrics(clips: Sequence[Counts]) -> list[Metric]:
     tagged = [clip.per_tag if clip.tagged else {} for clip in clips]
     count = sum(clip.tagged for clip in clips)
     untagged = [not clip.tagged for clip in clips]
-    extra = [0 if clip.tagged else clip.tags.predicted for clip in clips]
+    extra = [counts.fp for counts in anywhere]
+    invented = [0 if clip.tagged else clip.tags.predicted for clip in clips]
     clean = [not clip.tagged and not clip.tags.predicted for clip in clips]
     normalised = [clip.words_normalised for clip in clips if clip.words_normalised is not None]
     return [
@@ -277,15 +262,9 @@ def _strict_metrics(clips: Sequence[Counts]) -> list[Metric]:
         micro_f1("tag_f1_tagged", [total(counts) for counts in tagged], n=count),
         macro_f1("tag_f1_macro_tagged", tagged, types, n=count),
         micro_f1("tag_f1_anywhere", anywhere),
-        ratio(
-            "hallucination",
-            [c.fp for c in anywhere],
-            predicted,
-            support=sum(predicted),
-            n=len(clips),
-        ),
+        ratio("hallucination", extra, predicted, support=sum(predicted), n=len(clips)),
         ratio("untagged_clean", clean, untagged, support=0),
-        ratio("hallucinated_per_untagged", extra, untagged, support=sum(extra)),
+        ratio("hallucinated_per_untagged", invented, untagged, support=sum(invented)),
         micro_f1("emphasis_f1", [clip.emphasis for clip in clips]),
     ]
 
