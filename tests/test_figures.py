@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -20,11 +21,11 @@ from matplotlib.transforms import Bbox
 from evoxtral import analyses, bench, figures, metrics, paper, raft, tables, tags
 from evoxtral.bench import Split
 from evoxtral.figures import SYSTEMS
-from evoxtral.figures.style import looks
 from evoxtral.metrics.rewards import RewardWeights
 from evoxtral.mix.composition import judge
 from helpers import examples
 
+PRINTED = paper.load()
 REFERENCES = [f"[{tag}] oh no [pause] and {k}" for k, tag in enumerate(tags.TAGS)] + ["plain"] * 3
 PREDICTIONS = [text.replace("sad", "calm").replace("[laughs] ", "") for text in REFERENCES]
 PREDICTIONS[-1] = "[slams door] plain"
@@ -48,14 +49,11 @@ SETS = {
         "two": ("plain", "other", "[angry] a b", "[sighs] x"),
     }.items()
 }
-COMPLETIONS = pd.DataFrame({
-    "clip": list("aabbcc"), "index": [0, 1] * 3, "tokens": 4, "finished": True,
-    "text": ["[sad] oh no", "oh no", *["hi there"] * 2, "all is well", "[calm] all is"],
-})  # fmt: skip
-COMPLETIONS = raft.score(
-    COMPLETIONS, {"a": "[sad] oh no", "b": "hi there", "c": "[calm] all is well"},
-    RewardWeights(), "strict",
-)  # fmt: skip
+SAID = {"a": "[sad] oh no", "b": "hi there", "c": "[calm] all is well"}
+COMPLETIONS = pd.DataFrame({"clip": list("aabbcc"), "index": [0, 1] * 3, "tokens": 4,
+                            "finished": True, "text": "hi there"})  # fmt: skip
+COMPLETIONS.loc[[0, 1, 4, 5], "text"] = ["[sad] oh no", "oh no", "all is well", "[calm] all is"]
+COMPLETIONS = raft.score(COMPLETIONS, SAID, RewardWeights(), "strict")
 STEPS = pd.DataFrame({"epoch": [0.5, 1.0, 1.5, 2.0], "loss": [2.0, 1.0, 0.5, 0.4],
                       "learning_rate": [2e-4, 1e-4, 5e-5, 0.0]})  # fmt: skip
 EPOCHS = pd.DataFrame({"epoch": [1, 2], "validation_loss": [0.9, 0.6],
@@ -68,44 +66,44 @@ LOG = pd.DataFrame({"step": [50, 75, 100], "frames": [3.0, 2.0, 1.0], "transcrip
 RATIOS = pd.DataFrame({"work": ["SFT"], "ours": ["ours"], "plain": ["one by one"], "ratio": [3.0],
                        "low": [2.0], "high": [5.0]})  # fmt: skip
 
-DRAW: dict[str, Callable[[paper.Published], Figure]] = {
-    "core": lambda p: figures.system_scores(p.core),
-    "scores": lambda _: figures.system_scores(SCORES),
-    "differences": lambda _: figures.system_scores(SCORES, against="SFT"),
-    "per_tag": lambda p: figures.tag_f1(p.per_tag),
-    "ceiling": lambda _: figures.tag_f1(tables.tag_scores(SPLIT.evaluations).frame, AUC),
-    "audibility": lambda _: figures.audibility(AUDIBLE),
-    "plane": lambda p: figures.wer_f1_plane(p.core),
-    "uncertainty": lambda p: figures.score_uncertainty(paper.tag_f1_errors(p)),
-    "raft": lambda p: figures.raft_pipeline(p.numbers),
-    "two_stage": lambda p: figures.two_stage_pipeline(p.numbers, p.core),
-    "two_stage_measured": lambda p: figures.two_stage_pipeline(
-        p.numbers | {"unseen_clips": 12_345}, p.core, "embedded tiny Voxtral"
-    ),
-    "confusion": lambda _: figures.confusion_matrix(CONFUSED),
-    "silent": lambda _: figures.confusion_matrix(
-        analyses.confusion(SPLIT.evaluations["my adapter"])
-    ),
-    "numbers": lambda _: figures.tag_numbers(PAIRS, analyses.count_bias(SPLIT)),
-    "noise": lambda _: figures.label_noise(NOISE, 0.202),
-    "tag_shares": lambda _: figures.tag_shares(SETS),
-    "density": lambda _: figures.density(SETS),
-    "valence": lambda _: figures.valence(SETS),
-    "durations": lambda _: figures.durations({"a": [1.0, 2.0, 7.0], "b": [3.0]}, 8.0),
-    "checklist": lambda _: figures.checklist(SETS),
-    "training": lambda _: figures.training_curves(STEPS, EPOCHS, 1, 0.021),
-    "pretraining": lambda _: figures.pretraining_curve(LOG),
-    "rewards": lambda _: figures.reward_distribution([0.2, 0.4, 1.0, 1.0], [0.4, 1.0], 0.4),
-    "spread": lambda _: figures.group_spread(raft.group_table(COMPLETIONS)),
-    "best_of_k": lambda _: figures.best_of_k(raft.best_of_curve(COMPLETIONS)),
-    "growth": lambda _: figures.growth(GROWTH, "k", "completions per clip"),
-    "speed_ups": lambda _: figures.speed_ups(RATIOS),
+BIAS, GROUPS = analyses.count_bias(SPLIT), raft.group_table(COMPLETIONS)
+UNSEEN = PRINTED.numbers | {"unseen_clips": 12_345}
+MUTE = analyses.confusion(SPLIT.evaluations["my adapter"])
+
+DRAW: dict[str, tuple[Callable[..., Figure], *tuple[Any, ...]]] = {
+    "core": (figures.system_scores, PRINTED.core),
+    "scores": (figures.system_scores, SCORES),
+    "differences": (figures.system_scores, SCORES, "SFT"),
+    "per_tag": (figures.tag_f1, PRINTED.per_tag),
+    "ceiling": (figures.tag_f1, tables.tag_scores(SPLIT.evaluations).frame, AUC),
+    "audibility": (figures.audibility, AUDIBLE),
+    "plane": (figures.wer_f1_plane, PRINTED.core),
+    "uncertainty": (figures.score_uncertainty, paper.tag_f1_errors(PRINTED)),
+    "raft": (figures.raft_pipeline, PRINTED.numbers),
+    "stages": (figures.two_stage_pipeline, PRINTED.numbers, PRINTED.core),
+    "unseen": (figures.two_stage_pipeline, UNSEEN, PRINTED.core, "embedded tiny Voxtral"),
+    "confusion": (figures.confusion_matrix, CONFUSED),
+    "silent": (figures.confusion_matrix, MUTE),
+    "numbers": (figures.tag_numbers, PAIRS, BIAS),
+    "noise": (figures.label_noise, NOISE, 0.202),
+    "tag_shares": (figures.tag_shares, SETS),
+    "density": (figures.density, SETS),
+    "valence": (figures.valence, SETS),
+    "durations": (figures.durations, {"a": [1.0, 2.0, 7.0], "b": [3.0]}, 8.0),
+    "checklist": (figures.checklist, SETS),
+    "training": (figures.training_curves, STEPS, EPOCHS, 1, 0.021),
+    "pretraining": (figures.pretraining_curve, LOG),
+    "rewards": (figures.reward_distribution, [0.2, 0.4, 1.0, 1.0], [0.4, 1.0], 0.4),
+    "spread": (figures.group_spread, GROUPS),
+    "best_of_k": (figures.best_of_k, raft.best_of_curve(COMPLETIONS)),
+    "growth": (figures.growth, GROWTH, "k", "completions per clip"),
+    "speed_ups": (figures.speed_ups, RATIOS),
 }
 
 
 @pytest.fixture(scope="module")
-def drawn(numbers: paper.Published) -> dict[str, Figure]:
-    return {name: draw(numbers) for name, draw in DRAW.items()}
+def drawn() -> dict[str, Figure]:
+    return {name: draw(*given) for name, (draw, *given) in DRAW.items()}
 
 
 def _texts(figure: Figure) -> list[Text]:
@@ -154,10 +152,8 @@ def _assert_tidy(figure: Figure) -> None:
     boxes = [(t.get_text(), Text.get_window_extent(t)) for t in _texts(figure)]
     whole = figure.bbox
     for text, box in boxes:
-        assert whole.x0 <= box.x0, text
-        assert box.x1 <= whole.x1, text
-        assert whole.y0 <= box.y0, text
-        assert box.y1 <= whole.y1, text
+        assert whole.contains(*box.p0), text
+        assert whole.contains(*box.p1), text
     for (text, box), (other, its) in itertools.combinations(boxes, 2):
         overlap = Bbox.intersection(box, its)
         touching = overlap is not None and overlap.width > 1 and overlap.height > 2
@@ -172,21 +168,17 @@ def _assert_tidy(figure: Figure) -> None:
 
 
 @pytest.mark.parametrize("name", ["core", "raft", "confusion"])
-def test_same_data_same_bytes_whatever_the_readers_settings(
-    numbers: paper.Published, drawn: dict[str, Figure], name: str
-) -> None:
-    saved = figures.save_figure(drawn[name])
+def test_same_data_same_bytes_whatever_ones_settings(drawn: dict[str, Figure], name: str) -> None:
+    saved, (draw, *given) = figures.save_figure(drawn[name]), DRAW[name]
     with mpl.rc_context({"font.size": 31, "savefig.dpi": 13, "svg.hashsalt": None}):
-        assert figures.save_figure(DRAW[name](numbers)) == saved
+        assert figures.save_figure(draw(*given)) == saved
     assert list(saved) == ["svg", "png", "pdf"]
     assert saved["svg"].startswith(b"<?xml")
     assert saved["pdf"].startswith(b"%PDF-")
-    image = imread(io.BytesIO(saved["png"]))
-    assert image.shape[1] == 1120
-    assert (image[0, 0, :3] == 1).all()
+    assert imread(io.BytesIO(saved["png"])).shape[1] == 1120
 
 
-def test_scores_are_dots_with_intervals(numbers: paper.Published, drawn: dict[str, Figure]) -> None:
+def test_scores_are_dots_with_intervals(drawn: dict[str, Figure]) -> None:
     assert _titles(drawn["scores"]) == ["WER, % ↓", "Tag F1, % ↑", "Tags per untagged\nclip ↓"]
     assert _rows(drawn["scores"].axes[0]) == ["SFT", "my adapter", "RL"]
     row = SCORES.iloc[1]
@@ -194,34 +186,23 @@ def test_scores_are_dots_with_intervals(numbers: paper.Published, drawn: dict[st
     assert _points(drawn["scores"].axes[1])[:, 0] == pytest.approx([100 * row[n] for n in names])
     first = drawn["scores"].axes[1].lines[0].get_xdata()
     assert first == pytest.approx([100 * row["SFT_low"], 100 * row["SFT_high"]])
-    for ax, (_, row) in zip(drawn["core"].axes, numbers.core.iterrows(), strict=False):
+    for ax, (_, row) in zip(drawn["core"].axes, PRINTED.core.iterrows(), strict=False):
         assert _points(ax)[:, 0] == pytest.approx([100 * row[name] for name in SYSTEMS])
     silent = tables.scores({"SFT": SPLIT.evaluations["my adapter"]}, ("tag_precision",)).frame
     assert np.isnan(_points(figures.system_scores(silent).axes[0])[:, 0]).all(), "not defined"
 
 
-def test_differences_are_in_points_and_filled_where_they_leave_out_zero() -> None:
-    for low, filled in ((-0.1, False), (0.1, True)):
-        ends = {"RL_difference": 0.2, "RL_difference_low": low, "RL_difference_high": 0.3}
-        figure = figures.system_scores(SCORES.assign(**ends), against="SFT")
-        assert _titles(figure)[:2] == ["WER, points ↓", "Tag F1, points ↑"]
-        assert _rows(figure.axes[0]) == ["my adapter", "RL"]
-        dot = figure.axes[0].collections[1]
-        assert np.asarray(dot.get_offsets()).tolist() == [[20, 1]]
-        assert (dot.get_facecolor()[0, :3] < 1).any() == filled
+def test_differences_are_in_points(drawn: dict[str, Figure]) -> None:
+    assert _titles(drawn["differences"])[:2] == ["WER, points ↓", "Tag F1, points ↑"]
+    names = _rows(drawn["differences"].axes[0])
+    assert names == ["my adapter", "RL"]
+    for ax, (_, row) in zip(drawn["differences"].axes[:2], SCORES.iterrows(), strict=False):
+        wanted = [100 * row[f"{name}_difference"] for name in names]
+        assert _points(ax)[:, 0] == pytest.approx(wanted)
 
 
-def test_unknown_systems_have_looks_of_their_own() -> None:
-    found = looks(["no tags", "base", "RL", "a", "b"])
-    assert len({(look.color, look.marker) for look in found.values()}) == 5
-    assert found["RL"] is SYSTEMS["rl"]
-    assert found["no tags"].label == "No tags"
-
-
-def test_tags_stand_by_support_or_by_what_is_heard(
-    numbers: paper.Published, drawn: dict[str, Figure]
-) -> None:
-    rows = numbers.per_tag.sort_values("support", ascending=False, kind="stable")
+def test_tags_stand_by_support_or_by_what_is_heard(drawn: dict[str, Figure]) -> None:
+    rows = PRINTED.per_tag.sort_values("support", ascending=False, kind="stable")
     [ax] = drawn["per_tag"].axes
     names = zip(rows["tag"], rows["support"], strict=True)
     assert _rows(ax) == [f"[{tag}]  {n}" for tag, n in names]
@@ -243,23 +224,23 @@ def test_audibility_is_ordered_and_stays_within_bounds(drawn: dict[str, Figure])
     assert len(bare.patches) == 0
 
 
-def test_plane_points_are_the_scores(numbers: paper.Published, drawn: dict[str, Figure]) -> None:
+def test_plane_points_are_the_scores(drawn: dict[str, Figure]) -> None:
     [ax] = drawn["plane"].axes
-    rows = numbers.core.set_index("key")
+    rows = PRINTED.core.set_index("key")
     expected = [(100 * rows.loc["wer", s], 100 * rows.loc["tag_f1", s]) for s in SYSTEMS]
-    points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines]
-    assert np.array(points) == pytest.approx(np.array(expected))
+    assert _points(ax) == pytest.approx(np.array(expected))
     arrows = [t for t in ax.texts if isinstance(t, Annotation) and t.arrow_patch is not None]
     ends = [(a.xyann, a.xy) for a in arrows]
     assert np.array(ends) == pytest.approx(np.array(list(itertools.pairwise(expected))))
-    lows = {f"{name}_{end}": numbers.core[name] for name in SYSTEMS for end in ("low", "high")}
-    assert len(figures.wer_f1_plane(numbers.core.assign(**lows)).axes[0].lines) == 9
+    measured = PRINTED.core.assign(SFT_low=0.9 * PRINTED.core["sft"], SFT_high=PRINTED.core["sft"])
+    across, up = figures.wer_f1_plane(measured).axes[0].lines[2:4]
+    assert across.get_xdata() == pytest.approx([0.9 * 4.47, 4.47])
+    assert up.get_ydata() == pytest.approx([0.9 * 67.2, 67.2])
 
 
 def test_uncertainty_draws_95_percent(drawn: dict[str, Figure]) -> None:
     spans = [tuple(line.get_xdata()) for line in drawn["uncertainty"].axes[0].lines]
     half = 100 * 1.96 * 0.30 / np.sqrt(50)
-    assert any(span == pytest.approx((67.2 - half, 67.2 + half)) for span in spans)
     assert any(span == pytest.approx((69.4 - half, 69.4 + half)) for span in spans)
 
 
@@ -270,16 +251,16 @@ def test_diagrams_say_their_numbers(drawn: dict[str, Figure]) -> None:
                  "10%: 81 clips", "Fine-tune on 727 clips, mean reward 0.980",
                  "1 epoch, learning rate 5×10⁻⁵", "final loss 0.021"):  # fmt: skip
         assert said in words
-    assert "the same\n808 clips" in _words(drawn["two_stage"])
-    measured = _words(drawn["two_stage_measured"])
+    assert "the same\n808 clips" in _words(drawn["stages"])
+    measured = _words(drawn["unseen"])
     assert "12,345 to sample" in measured
     assert "12,345\nclips unseen" in measured
 
 
 @pytest.mark.parametrize("completions", [1, 2, 6, 64])
-def test_raft_diagram_of_a_measured_run(numbers: paper.Published, completions: int) -> None:
+def test_raft_diagram_of_a_measured_run(completions: int) -> None:
     own = {"sampled_clips": 12_345, "unseen_clips": 12_345, "curated_clips": 9_999, "rl_epochs": 2}
-    figure = figures.raft_pipeline(numbers.numbers | own | {"completions": completions})
+    figure = figures.raft_pipeline(PRINTED.numbers | own | {"completions": completions})
     words = _words(figure)
     assert f"no. {completions}" in words
     assert "2,346" in words
@@ -316,13 +297,6 @@ def test_points_are_the_numbers_of_tags(drawn: dict[str, Figure]) -> None:
     ax = figures.tag_numbers(analyses.count_pairs(many), analyses.count_bias(many)).axes[0]
     assert _points(ax).tolist() == [[8, 8]], "more than the axis has are drawn at its end"
     assert _rows(ax)[-1] == "8+"
-
-
-def test_noise_line_is_the_curve(drawn: dict[str, Figure]) -> None:
-    line, printed, *_ = drawn["noise"].axes[0].lines
-    assert line.get_xdata().tolist() == [0, 25, 50]
-    assert line.get_ydata() == pytest.approx(100 * NOISE["value"].to_numpy())
-    assert printed.get_ydata() == pytest.approx([20.2, 20.2])
 
 
 def _measured(name: str, table: str) -> pd.Series:
@@ -389,15 +363,8 @@ def test_groups_are_counted_by_what_can_be_chosen(drawn: dict[str, Figure]) -> N
     left, right = drawn["spread"].axes
     assert [bar.get_height() for bar in left.patches] == pytest.approx([100 / 3, 0, 200 / 3])
     assert sum(bar.get_height() for bar in right.patches) == pytest.approx(200 / 3)
-    same = raft.group_table(COMPLETIONS[COMPLETIONS["clip"] == "b"])
-    assert sum(bar.get_height() for bar in figures.group_spread(same).axes[1].patches) == 0
-
-
-def test_best_of_k_draws_a_panel_per_score(drawn: dict[str, Figure]) -> None:
     titles = ["Reward ↑", "WER ↓", "Tag F1 ↑", "Tag hallucination ↓"]
     assert _titles(drawn["best_of_k"]) == titles
-    wanted = raft.best_of_curve(COMPLETIONS).query("column == 'reward'")["value"]
-    assert drawn["best_of_k"].axes[0].lines[0].get_ydata() == pytest.approx(wanted.to_numpy())
 
 
 def test_times_and_ratios_are_those_given(drawn: dict[str, Figure]) -> None:

@@ -10,7 +10,7 @@ drawn as intervals. A frame of metrics has a row for each, with `key`, `metric`,
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -35,38 +35,76 @@ _FEW = 7  # tags that occur less often are named in grey
 _GROUPS = {"nonverbal": ("#d55e00", "D"), "delivery": ("#0072b2", "o"), "pause": ("#6e7781", "s"),
            "emotion": ("#a8558c", "^")}  # fmt: skip
 _GAP, _LINE = 22, 12.6  # points between boxes, and from one line to the next
+_RAFT = {
+    "clips": "{source}\n{clips:,.0f} clips",
+    "sft": "Evoxtral SFT\n{completions:.0f} completions per clip, temperature {temperature:g}, "
+    "top-p {top_p:g}",
+    "reward": "Reward R\n{weight_accuracy:g} × (1 − WER) + {weight_tag_f1:g} × Tag F1 + "
+    "{weight_hallucination:g} × (1 − hallucination)",
+    "best": "Best of {completions:.0f}\nthe highest reward of each clip",
+    "keep": "Keep R > {reward_threshold:.3g}\n"
+    "drop the lowest {filtered_share:.0%}: {dropped:,.0f} clips",
+    "tune": "Fine-tune on {curated_clips:,.0f} clips, mean reward {mean_reward:.3f}\n"
+    "{rl_epochs}, learning rate {rl_learning_rate}",
+    "rl": "Evoxtral RL\nfinal loss {rl_final_loss:.3g}",
+}
+_SCORES = "Evoxtral-Bench\n{bench_clips:,.0f} clips\nWER {%s_wer:.2%%}\nTag F1 {%s_tag_f1:.1%%}"
+_STAGES = (
+    {"corpus": "{scripts:,.0f} tagged scripts, spoken by a TTS\n{train_clips:,.0f} training, "
+     "{validation_clips:,.0f} validation, {test_clips:,.0f} test{more}"},
+    {"": "", "base": "{base}\nbase model", "base scores": _SCORES % ("base", "base")},
+    {"train": "{train_clips:,.0f}\ntraining clips",
+     "stage 1": "Stage 1: SFT\nLoRA rank {lora_rank:.0f}, {sft_epochs}\n"
+     "learning rate {sft_learning_rate}", "": ""},
+    {"": "", "sft": "Evoxtral SFT\nfor accuracy", "sft scores": _SCORES % ("sft", "sft")},
+    {"sampled": "{sampled}",
+     "stage 2": "Stage 2: RAFT\nbest of {completions:.0f}: {curated_clips:,.0f} clips\n"
+     "{rl_epochs}, rate {rl_learning_rate}", "": ""},
+    {"": "", "rl": "Evoxtral RL\nfor expression", "rl scores": _SCORES % ("rl", "rl")},
+)  # fmt: skip
 
 
-def _diagram(rows: Sequence[Mapping[str, str]], arrows: Iterable[tuple[str, str]]) -> Figure:
+def _diagram(
+    rows: Iterable[Mapping[str, str]],
+    arrows: Iterable[tuple[str, str]],
+    numbers: Mapping[str, float],
+    **more: object,
+) -> Figure:
     """Rows of boxes over the whole width, and arrows down or to the right from one to another.
 
-    The first line of a text is bold; without text there is no box, that of a system has its colour.
-    Boxes of a row are equally wide, but the middle one of three is wider.
+    Into their texts go the numbers, epochs and learning rates in words. The first line is bold; an
+    empty text has no box, that of a system its colour. The middle one of three boxes is wider.
     """
-    sizes = [16 + _LINE * max(1 + text.count("\n") for text in row.values()) for row in rows]
-    height = sum(sizes) + _GAP * len(rows)
+    for key, number in numbers.items():
+        if key.endswith("_epochs"):
+            more[key] = f"{number:.0f} epoch{'' if number == 1 else 's'}"
+        elif key.endswith("_learning_rate"):
+            more[key] = scientific(number)
+    values = {**numbers, **more}
+    texts = [{name: text.format(**values) for name, text in row.items()} for row in rows]
+    sizes = [16 + _LINE * max(1 + text.count("\n") for text in row.values()) for row in texts]
+    height = sum(sizes) + _GAP * len(texts)
     figure = Figure(figsize=(WIDTH, height / 72))
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, 72 * WIDTH), ylim=(-height, 0))
     ax.set_axis_off()
     places = {}
     top = -_GAP / 2
-    for row, size in zip(rows, sizes, strict=True):
+    for row, size in zip(texts, sizes, strict=True):
         shares = np.array([1, 1.5, 1] if len(row) == 3 else [1] * len(row))
         edges = 72 * WIDTH * np.cumsum([0, *shares]) / shares.sum()
         for (name, text), (left, right) in zip(row.items(), pairwise(edges), strict=True):
-            if not text:
-                continue
-            x, y, width = (left + right) / 2, top - size / 2, right - left - 16
-            places[name] = x, y, width / 2, size / 2
-            color = SYSTEMS[name].color if name in SYSTEMS else GREY
-            ax.add_patch(FancyBboxPatch((left + 8, top - size), width, size, edgecolor=color,
-                                        facecolor=(color, 0.08), linewidth=1.2,
-                                        boxstyle="round,pad=0,rounding_size=5"))  # fmt: skip
-            title, _, lines = text.partition("\n")
-            up, ink = _LINE / 2 * text.count("\n"), color if name in SYSTEMS else INK
-            ax.text(x, y + up, title, weight="bold", color=ink, ha="center", va="center")
-            ax.text(x, y - _LINE / 2, lines, size=9, linespacing=1.4, ha="center", va="center")
+            if text:
+                x, y, width = (left + right) / 2, top - size / 2, right - left - 16
+                places[name] = x, y, width / 2, size / 2
+                color, ink = (SYSTEMS[name].color,) * 2 if name in SYSTEMS else (GREY, INK)
+                ax.add_patch(FancyBboxPatch((left + 8, top - size), width, size, edgecolor=color,
+                                            facecolor=(color, 0.08), linewidth=1.2,
+                                            boxstyle="round,pad=0,rounding_size=5"))  # fmt: skip
+                title, _, lines = text.partition("\n")
+                up = _LINE / 2 * text.count("\n")
+                ax.text(x, y + up, title, weight="bold", color=ink, ha="center", va="center")
+                ax.text(x, y - _LINE / 2, lines, size=9, linespacing=1.4, ha="center", va="center")
         top -= size + _GAP
     for start, end in arrows:
         (x1, y1, across1, up1), (x2, y2, across2, up2) = places[start], places[end]
@@ -76,107 +114,51 @@ def _diagram(rows: Sequence[Mapping[str, str]], arrows: Iterable[tuple[str, str]
             ends = (x, y2 + up2), (x, y1 - up1)
         ax.annotate("", *ends, arrowprops={"arrowstyle": "-|>", "color": GREY, "shrinkA": 1.5,
                                            "shrinkB": 1.5})  # fmt: skip
-    said = (text.replace("\n", ", ") for row in rows for text in row.values() if text)
+    said = (text.replace("\n", ", ") for row in texts for text in row.values() if text)
     figure.set_label("; ".join(said))
     return figure
-
-
-def _epochs(count: float) -> str:
-    return f"{count:.0f} epoch{'' if count == 1 else 's'}"
 
 
 @style.applied
 def raft_pipeline(numbers: Mapping[str, float]) -> Figure:
     """Figure 1, RAFT: sample, score, keep the best, filter, fine-tune."""
-    clips = int(numbers.get("sampled_clips") or numbers["train_clips"])
-    count, kept = int(numbers["completions"]), int(numbers["curated_clips"])
-    chips = [f"no. {i + 1}" for i in range(count)]
+    clips, count = numbers.get("sampled_clips") or numbers["train_clips"], numbers["completions"]
+    chips = [f"no. {i + 1}" for i in range(int(count))]
     chips = chips if count <= 6 else [*chips[:3], "…", chips[-1]]
     source = "Clips that SFT has not seen" if numbers.get("unseen_clips") else "Training clips"
-    steps = {
-        "reward": (
-            f"Reward R\n{numbers['weight_accuracy']:g} × (1 − WER) + "
-            f"{numbers['weight_tag_f1']:g} × Tag F1 + "
-            f"{numbers['weight_hallucination']:g} × (1 − hallucination)"
-        ),
-        "best": f"Best of {count}\nthe highest reward of each clip",
-        "keep": (
-            f"Keep R > {numbers['reward_threshold']:.3g}\n"
-            f"drop the lowest {numbers['filtered_share']:.0%}: {clips - kept:,} clips"
-        ),
-        "tune": (
-            f"Fine-tune on {kept:,} clips, mean reward {numbers['mean_reward']:.3f}\n"
-            f"{_epochs(numbers['rl_epochs'])}, "
-            f"learning rate {scientific(numbers['rl_learning_rate'])}"
-        ),
-        "rl": f"Evoxtral RL\nfinal loss {numbers['rl_final_loss']:.3g}",
-    }
-    heat = f"temperature {numbers['temperature']:g}, top-p {numbers['top_p']:g}"
-    rows = [
-        {"clips": f"{source}\n{clips:,} clips"},
-        {"sft": f"Evoxtral SFT\n{count} completions per clip, {heat}"},
-        dict(zip(chips, chips, strict=True)),
-        *({key: text} for key, text in steps.items()),
-    ]
-    arrows = [("clips", "sft"), *pairwise(steps)]
+    rows = [{name: text} for name, text in _RAFT.items()]
+    rows.insert(2, {chip: chip for chip in chips})
+    arrows = [("clips", "sft"), *pairwise([*_RAFT][2:])]
     arrows += [pair for chip in chips for pair in (("sft", chip), (chip, "reward"))]
-    return _diagram(rows, arrows)
+    dropped = clips - numbers["curated_clips"]
+    return _diagram(rows, arrows, numbers, clips=clips, source=source, dropped=dropped)
 
 
 @style.applied
 def two_stage_pipeline(
     numbers: Mapping[str, float], core: pd.DataFrame, base: str = "Voxtral-Mini-3B"
 ) -> Figure:
-    """Figure 2: from the base model by two stages to the two released models.
+    """Figure 2: from the base model, called `base`, by two stages to the two released models.
 
-    Args:
-        numbers: counts and settings, see the module.
-        core: rows with `key` `wer` and `tag_f1`, fractions of each system.
-        base: name of the base model.
+    `core` has rows with `key` `wer` and `tag_f1`, fractions of each system.
     """
-    count = {key: f"{value:,.0f}" for key, value in numbers.items()}
-    train, kept, tested = count["train_clips"], count["curated_clips"], count["bench_clips"]
-    splits = f"{train} training, {count['validation_clips']} validation, {count['test_clips']} test"
-    sampled = f"the same\n{train} clips"
-    if numbers.get("unseen_clips"):
-        splits += f", {count['unseen_clips']} to sample"
-        sampled = f"{count['unseen_clips']}\nclips unseen\nin stage 1"
-    stage1 = (
-        f"Stage 1: SFT\nLoRA rank {count['lora_rank']}, {_epochs(numbers['sft_epochs'])}\n"
-        f"learning rate {scientific(numbers['sft_learning_rate'])}"
-    )
-    stage2 = (
-        f"Stage 2: RAFT\nbest of {count['completions']}: {kept} clips\n"
-        f"{_epochs(numbers['rl_epochs'])}, rate {scientific(numbers['rl_learning_rate'])}"
-    )
     scores = core.rename(columns=str.lower).set_index("key")
-    base_scores, sft_scores, rl_scores = (
-        f"Evoxtral-Bench\n{tested} clips\nWER {scores.loc['wer', key]:.2%}\n"
-        f"Tag F1 {scores.loc['tag_f1', key]:.1%}"
-        for key in SYSTEMS
-    )
-    rows = [
-        {"corpus": f"{count['scripts']} tagged scripts, spoken by a TTS\n{splits}"},
-        {"": "", "base": f"{base}\nbase model", "base scores": base_scores},
-        {"train": f"{train}\ntraining clips", "stage 1": stage1, "": ""},
-        {"": "", "sft": "Evoxtral SFT\nfor accuracy", "sft scores": sft_scores},
-        {"sampled": sampled, "stage 2": stage2, "": ""},
-        {"": "", "rl": "Evoxtral RL\nfor expression", "rl scores": rl_scores},
-    ]
+    found = {f"{s}_{key}": scores.loc[key, s] for s in SYSTEMS for key in ("wer", "tag_f1")}
+    more, sampled = "", f"the same\n{numbers['train_clips']:,.0f} clips"
+    if unseen := numbers.get("unseen_clips"):
+        more, sampled = f", {unseen:,.0f} to sample", f"{unseen:,.0f}\nclips unseen\nin stage 1"
     arrows = [*pairwise(("base", "stage 1", "sft", "stage 2", "rl")), ("corpus", "train"),
               ("train", "stage 1"), ("sampled", "stage 2"),
               *((key, f"{key} scores") for key in SYSTEMS)]  # fmt: skip
-    return _diagram(rows, arrows)
+    return _diagram(_STAGES, arrows, numbers, **found, base=base, more=more, sampled=sampled)
 
 
 @style.applied
 def system_scores(frame: pd.DataFrame, against: str | None = None) -> Figure:
     """A panel per metric, a dot per system with its 95% interval.
 
-    Args:
-        frame: of metrics, such as that of `tables.scores`; without `unit` they are in percent.
-        against: its reference: draw paired differences to it, filled where the interval leaves
-            out 0.
+    `frame` is one of metrics, such as that of `tables.scores`; without `unit` they are in percent.
+    With `against`, its reference, they are paired differences to it.
     """
     end = "_difference" if against else ""
     scores = [str(c) for c in frame if c.casefold() in SYSTEMS or f"{c}_low" in frame]
@@ -188,7 +170,7 @@ def system_scores(frame: pd.DataFrame, against: str | None = None) -> Figure:
         scale = 100 if row.get("unit", "percent") == "percent" else 1
         for place, (name, look) in enumerate(looks.items()):
             look = replace(look, label="")  # its row is named
-            style.dots(ax, place, row, name + end, look, scale=scale, hollow=bool(against))
+            style.dots(ax, place, row, name + end, look, scale)
         if against:
             ax.axvline(0, color=INK, linewidth=1)
         unit = (", points" if against else ", %") if scale > 1 else ""
@@ -200,9 +182,7 @@ def system_scores(frame: pd.DataFrame, against: str | None = None) -> Figure:
         values = pd.Series({name: scale * row[name + end] for name in names})
         said.append(f"{title}: {style.words(values, '{:.3g}')}")
     if against:
-        what = f"difference to {against}, filled where the interval leaves out 0"
-        figure.supxlabel(what, fontsize=9)
-        said.insert(0, what)
+        figure.supxlabel(f"difference to {against}", fontsize=9)
     figure.set_label("; ".join(said))
     return figure
 
@@ -214,16 +194,12 @@ def wer_f1_plane(core: pd.DataFrame) -> Figure:
     points = {name: (rows.loc["wer", name], rows.loc["tag_f1", name]) for name in SYSTEMS}
     figure, [ax] = style.panels(1, 1, 4.2)
     for name, (x, y) in points.items():
-        look = SYSTEMS[name]
-        if f"{name}_low" in rows:
-            ends = rows[[f"{name}_low", f"{name}_high"]]
-            ax.plot(ends.loc["wer"], (y, y), color=look.color)
-            ax.plot((x, x), ends.loc["tag_f1"], color=look.color)
-        ax.plot(x, y, look.marker, color=look.color, markersize=9)
-        side = -1 if (x, y) == min(points.values()) else 1  # the leftmost is named on its left
-        ax.annotate(f"{look.label}\n{x:.2f}, {y:.1f}", (x, y), (12 * side, 0), va="center",
-                    ha="right" if side < 0 else "left", color=look.color,
-                    textcoords="offset points")  # fmt: skip
+        style.dots(ax, y, rows.loc["wer"], name, SYSTEMS[name])
+        up = [rows.loc["tag_f1"].get(f"{name}_{end}", y) for end in ("low", "high")]
+        ax.plot((x, x), up, color=SYSTEMS[name].color, linewidth=1.8)
+        left = (x, y) == min(points.values())  # the leftmost has its numbers on its left
+        ax.annotate(f"{x:.2f}, {y:.1f}", (x, y), (-10 if left else 10, 0), va="center",
+                    ha="right" if left else "left", textcoords="offset points")  # fmt: skip
     arrow = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 8, "shrinkB": 8}
     for start, end in pairwise(points.values()):
         ax.annotate("", end, start, arrowprops=arrow)
@@ -239,13 +215,10 @@ def wer_f1_plane(core: pd.DataFrame) -> Figure:
 def tag_f1(frame: pd.DataFrame, auc: Mapping[str, float] | None = None) -> Figure:
     """F1 of each tag and system beside the tag's support, most frequent first.
 
-    Tags that occur less than seven times are named in grey, below a line.
-
-    Args:
-        frame: `tag`, `support`, and fractions of the systems `base`, `sft`, `rl`, in capitals or
-            not, such as those of `tables.tag_scores`; tags that do not occur are left out.
-        auc: of the probe of each tag, which shows what the frozen encoder holds of it: drawn in a
-            second panel, and the best audible tag comes first.
+    `frame` has `tag`, `support`, and fractions of the systems `base`, `sft`, `rl` in small letters
+    or not, such as that of `tables.tag_scores`; tags that do not occur are left out, and those that
+    occur less than seven times are named in grey, below a line. With `auc`, that of each tag's
+    probe, a second panel shows what the encoder holds, and the best audible tag comes first.
     """
     rows = frame.rename(columns=str.lower).assign(auc=frame["tag"].map(auc or {}).astype(float))
     rows = rows[rows["support"] > 0].sort_values(["auc", "support"], ascending=False, kind="stable")
@@ -275,18 +248,16 @@ def tag_f1(frame: pd.DataFrame, auc: Mapping[str, float] | None = None) -> Figur
 def audibility(frame: pd.DataFrame) -> Figure:
     """Area under the ROC curve of each tag's linear probe, best first, with chance and 0.9 marked.
 
-    Args:
-        frame: `tag`, `group`, `auc`; with `se` two standard errors are drawn, with `low` and
-            `high` the band that the tag was made for.
+    `frame` has `tag`, `group`, `auc`; with `se` two standard errors are drawn, with `low` and
+    `high` the band that the tag was made for.
     """
     rows = frame.sort_values("auc", ascending=False, ignore_index=True)
     figure, [ax] = style.panels(1, 1, 0.9 + 0.24 * len(rows))
     if "low" in rows:
         spans = rows["high"] - rows["low"]
         ax.barh(rows.index, spans, 0.72, rows["low"], label="made for", **style.BAND)
-    if "se" in rows:
-        rows["auc_low"] = (rows["auc"] - 2 * rows["se"]).clip(0, 1)
-        rows["auc_high"] = (rows["auc"] + 2 * rows["se"]).clip(0, 1)
+    for end, reach in (("low", -2), ("high", 2)):
+        rows[f"auc_{end}"] = (rows["auc"] + reach * rows.get("se", np.nan)).clip(0, 1)
     for group, own in rows.groupby("group", sort=False):
         look = style.System(str(group), *_GROUPS[str(group)])
         style.dots(ax, own.index, own, "auc", look)
@@ -306,7 +277,7 @@ def score_uncertainty(errors: pd.DataFrame) -> Figure:
     rows = errors.assign(mean_low=errors["mean"] - reach, mean_high=errors["mean"] + reach)
     figure, [ax] = style.panels(1, 1, 0.9 + 0.25 * len(rows))
     for name, own in rows.groupby("metric", sort=False):
-        style.dots(ax, own.index, own, "mean", SYSTEMS[str(name)], scale=100)
+        style.dots(ax, own.index, own, "mean", SYSTEMS[str(name)], 100)
     names = rows["sd"].map("sd {:.2f}, ".format) + rows["assumption"]
     style.name_rows(ax, names)
     ax.set_xlabel("Tag F1, %, with 95% interval")
@@ -319,10 +290,8 @@ def confusion_matrix(frame: pd.DataFrame) -> Figure:
     """Which tag is written for which, in percent of the true tag's occurrences.
 
     Hits are blue, confusions orange, what was missed or invented grey; shares below 1 % have no
-    number. The bottom row is the share of each predicted tag that stands where no tag is.
-
-    Args:
-        frame: `analyses.confusion` of one system.
+    number. The bottom row is the share of each predicted tag that stands where no tag is. `frame`
+    is `analyses.confusion` of one system.
     """
     wide = frame.pivot_table("share", "true", "predicted", sort=False, dropna=False).fillna(0)
     counts = frame.groupby("true", sort=False)["count"].sum()
@@ -357,12 +326,8 @@ def confusion_matrix(frame: pd.DataFrame) -> Figure:
 def tag_numbers(frame: pd.DataFrame, bias: pd.DataFrame) -> Figure:
     """Number of predicted against true tags per clip, a panel for each system.
 
-    The area of a point is the number of clips, on one scale for all panels; on the line the
-    numbers agree, above it there are too many tags.
-
-    Args:
-        frame: of `analyses.count_pairs`.
-        bias: of `analyses.count_bias` of the same systems, printed in the panels.
+    The area of a point is the number of clips in `analyses.count_pairs`, on one scale for all
+    panels; above the line there are too many tags. `analyses.count_bias` is in the titles.
     """
     shown = frame.assign(**{c: frame[c].clip(upper=_MOST_TAGS) for c in ("true", "predicted")})
     shown = shown.groupby(["system", "true", "predicted"], as_index=False)["clips"].sum()
@@ -390,9 +355,7 @@ def tag_numbers(frame: pd.DataFrame, bias: pd.DataFrame) -> Figure:
 def label_noise(frame: pd.DataFrame, printed: float) -> Figure:
     """Hallucination rate of RL's fixed predictions against the share of labels that are missing.
 
-    Args:
-        frame: of `analyses.noise_curve`, one protocol; the band is its intervals.
-        printed: the published rate, a fraction, drawn as a line.
+    `frame` is that of `analyses.noise_curve`, one protocol; `printed` the published rate.
     """
     figure, [ax] = style.panels(1, 1, 3.3)
     own = frame.sort_values("share").assign(missing=100 * frame["share"])

@@ -44,9 +44,8 @@ def _page(kind: str, *parts: str) -> HTML:
 def masked_example(tokens: Sequence[tuple[str, bool]]) -> HTML:
     """One training example: tokens the loss is computed on in colour, masked ones grey.
 
-    Args:
-        tokens: text of each token in order, and whether it is a label, i.e. counts in the loss.
-            Masked tokens that repeat (audio, padding) are written once with their number.
+    `tokens` are text and whether it is a label, i.e. counts in the loss. Masked ones that repeat
+    (audio, padding) are written once with their number.
     """
     parts = []
     for (text, label), run in groupby(tokens):
@@ -68,11 +67,7 @@ def _token(text: str, kind: str) -> str:
 def completions(reference: str, rows: pd.DataFrame, chosen: int, weights: RewardWeights) -> HTML:
     """The k completions of one clip with their rewards term by term, and which one is kept.
 
-    Args:
-        reference: tagged text of what was said.
-        rows: of `raft.score`, one clip's.
-        chosen: `index` of the completion that is kept.
-        weights: of the reward.
+    `rows` are one clip's of `raft.score`, `chosen` is the `index` of the one that is kept.
     """
     said = {"Reference": plain_chips(reference)}
     for row in rows.sort_values("index").to_dict("records"):
@@ -90,8 +85,7 @@ def completions(reference: str, rows: pd.DataFrame, chosen: int, weights: Reward
 def transcripts(clips: pd.DataFrame) -> HTML:
     """Clips with a player, their references, and each system's transcript with errors marked.
 
-    Args:
-        clips: `id`, `reference`, `audio` (a data URI), and a column of tagged text a system.
+    `clips` has `id`, `reference`, `audio` (a data URI), and a column of tagged text a system.
     """
     page = [_KEY]
     for row in clips.to_dict("records"):
@@ -137,10 +131,9 @@ def marked(reference: str, prediction: str) -> str:
         low, high = places[tag.word_index]
         reach = range(low - TOLERANCE_WORDS, high + TOLERANCE_WORDS + 1)
         hit = next((t for t in missed if t.name == tag.name and t.word_index in reach), None)
-        if hit is not None:
+        if hit:
             missed.remove(hit)
-        chips.append(_chip(f"✗ {tag.name}", "wrong") if hit is None
-                     else _chip(f"✓ {tag.name}", "right"))  # fmt: skip
+        chips.append(_chip(f"✓ {tag.name}", "right") if hit else _chip(f"✗ {tag.name}", "wrong"))
     right = len(wanted.tags) - len(missed)
     note = f"word errors: {errors} in {len(wanted.words)}; "
     note += f"tags: {right} right, {len(chips) - right} wrong, {len(missed)} missed"
@@ -171,7 +164,7 @@ def _chip(text: str, kind: str) -> str:
 
 def listening_page(shown: Sequence[Specimen]) -> HTML:
     """Each tag with players and pictures, in one self-contained fragment."""
-    sections = ["" if shown else "<p><em>This source has no sound to listen to.</em></p>"]
+    sections = [] if shown else ["<p><em>This source has no sound to listen to.</em></p>"]
     for specimen in shown:
         name, about = escape(specimen.tag), f"{tags.group_of(specimen.tag)} · {specimen.voice}"
         players = "".join(

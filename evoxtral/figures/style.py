@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from itertools import cycle
@@ -118,29 +118,18 @@ def panels(count: int, columns: int, height: float, **options: Any) -> tuple[Fig
     return figure, list(axes[:count])
 
 
-def dots(
-    ax: Axes,
-    places: Any,
-    scores: pd.DataFrame | Mapping[str, Any],
-    name: str,
-    look: System,
-    *,
-    scale: float = 1,
-    hollow: bool = False,
-) -> None:
+def dots(ax: Axes, places: Any, scores: Any, name: str, look: System, scale: float = 1) -> None:
     """Scores times `scale` as dots with their intervals, `places` down the side.
 
     `scores` is a frame, or a row of it, with `name` and perhaps `<name>_low` and `<name>_high`; NaN
-    is not drawn. Where `hollow`, a dot is not filled if its interval is missing or holds 0.
+    is not drawn.
     """
     value, low, high = (
         scale * np.asarray(scores.get(f"{name}{end}", np.nan), dtype=float)
         for end in ("", "_low", "_high")
     )
     ax.plot([low, high], [places, places], color=look.color, linewidth=1.8)
-    filled = (low > 0) | (high < 0) | (not hollow)
-    ax.scatter(value, places, 36, marker=look.marker, edgecolors=look.color, label=look.label,
-               facecolors=np.where(filled, look.color, "white").tolist(), zorder=3)  # fmt: skip
+    ax.scatter(value, places, 36, look.color, look.marker, label=look.label, zorder=3)
 
 
 def name_rows(ax: Axes, names: Sequence[str]) -> None:

@@ -83,11 +83,9 @@ def valence(sets: _Sets) -> Figure:
 
 @style.applied
 def durations(sets: Mapping[str, Sequence[float]], window_seconds: float | None = None) -> Figure:
-    """Distribution of clip durations, with the edges of short, medium and long.
+    """Distribution of clip durations in seconds, with the edges of short, medium and long.
 
-    Args:
-        sets: durations in seconds of each set.
-        window_seconds: the model's window; `None` for real data (10 and 30 s).
+    These are thirds of the model's window, or 10 and 30 s for real data without one.
     """
     figure, [ax] = style.panels(1, 1, 2.6)
     edges = length_edges(window_seconds)
@@ -130,13 +128,10 @@ def training_curves(
 ) -> Figure:
     """Loss and learning rate at every step, validation scores at every epoch.
 
-    Args:
-        steps: `epoch` (a fraction of epochs), `loss`, `learning_rate`.
-        epochs: `epoch`, `validation_loss`, and the fractions `validation_wer`,
-            `validation_tag_f1` and, where the data has plain clips, `plain_wer`.
-        best_epoch: the epoch that is kept; marked in every panel.
-        plain_limit: by how much, a fraction, the WER on plain clips may exceed that of the first
-            row, the model before training.
+    `steps` has `epoch` (with decimals), `loss`, `learning_rate`; `epochs` has `epoch`,
+    `validation_loss` and the fractions `validation_wer`, `validation_tag_f1` and, where the data
+    has plain clips, `plain_wer`. The last may rise by the fraction `plain_limit` above its first
+    row, the model before training. `best_epoch`, which is kept, is marked.
     """
     figure, axes = style.panels(4, 2, 2.2, sharex=True)
     loss, rate, errors, found = axes
@@ -165,9 +160,7 @@ def training_curves(
 def pretraining_curve(log: pd.DataFrame) -> Figure:
     """Losses and the word error rate on unseen speech against the base's training steps.
 
-    Args:
-        log: `step`, the losses `frames`, `transcription`, `text`, and `dev_wer` (NaN between
-            evaluations).
+    `log` has `step`, losses `frames`, `transcription`, `text`, and at times `dev_wer`.
     """
     figure, (losses, errors) = style.panels(2, 2, 3.1)
     for column, look in style.looks(_LOSSES).items():
@@ -209,9 +202,9 @@ def group_spread(groups: pd.DataFrame) -> Figure:
     """Clips by what there is to select from, and how far their best and worst rewards lie apart."""
     figure, (left, right) = style.panels(2, 2, 2.9)
     same, lively = groups["identical"], groups["spread"] > 0
-    shares = [100 * part.mean() for part in (same, ~same & ~lively, lively)]
-    kinds, color = ("same\ntext", "same\nreward", "different\nrewards"), SYSTEMS["rl"].color
-    bars = left.bar(kinds, shares, 0.7, color=(RULE, GREY, color))
+    kinds = {"same\ntext": same, "same\nreward": ~same & ~lively, "different\nrewards": lively}
+    shares, color = 100 * pd.DataFrame(kinds).mean(), SYSTEMS["rl"].color
+    bars = left.bar(shares.index, shares, 0.7, color=(RULE, GREY, color))
     left.bar_label(bars, fmt="%.0f", padding=2)
     left.set(title="Completions of one clip", ylabel="% of clips")
     spreads = groups.loc[lively, "spread"]
@@ -219,8 +212,8 @@ def group_spread(groups: pd.DataFrame) -> Figure:
                color=color, edgecolor="white", linewidth=0.5)  # fmt: skip
     right.set(title="Best minus worst", xlabel="reward, where different", ylabel="% of clips")
     gain = (groups["best"] - groups["mean"]).mean()
-    named = pd.Series(shares, [kind.replace("\n", " ") for kind in kinds])
-    figure.set_label(f"{style.words(named)} of clips; best over mean {gain:.3f}")
+    said = style.words(shares).replace("\n", " ")
+    figure.set_label(f"{said} of clips; best over mean {gain:.3f}")
     return figure
 
 
@@ -255,10 +248,7 @@ def speed_ups(ratios: pd.DataFrame) -> Figure:
 def growth(points: pd.DataFrame, across: str, label: str) -> Figure:
     """Seconds against a size on logarithmic axes; a dotted line is proportional growth.
 
-    Args:
-        points: `work | way | seconds` and the size.
-        across: column of the size.
-        label: what it counts.
+    `points` are `work | way | seconds` and the size: column `across`, which counts `label`.
     """
     figure, [ax] = style.panels(1, 1, 3.2)
     ways = points["work"] + ", " + points["way"]
