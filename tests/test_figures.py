@@ -179,7 +179,11 @@ def test_same_data_same_bytes_whatever_ones_settings(drawn: dict[str, Figure], n
 
 
 def test_scores_are_dots_with_intervals(drawn: dict[str, Figure]) -> None:
-    assert _titles(drawn["scores"]) == ["WER, % ↓", "Tag F1, % ↑", "Tags per untagged\nclip ↓"]
+    assert _titles(drawn["scores"]) == [
+        "WER, %\u00a0↓",
+        "Tag F1, %\u00a0↑",
+        "Tags per untagged\nclip\u00a0↓",
+    ]
     assert _rows(drawn["scores"].axes[0]) == ["SFT", "my adapter", "RL"]
     row = SCORES.iloc[1]
     names = ("SFT", "my adapter", "RL")
@@ -193,7 +197,7 @@ def test_scores_are_dots_with_intervals(drawn: dict[str, Figure]) -> None:
 
 
 def test_differences_are_in_points(drawn: dict[str, Figure]) -> None:
-    assert _titles(drawn["differences"])[:2] == ["WER, points ↓", "Tag F1, points ↑"]
+    assert _titles(drawn["differences"])[:2] == ["WER, points\u00a0↓", "Tag F1, points\u00a0↑"]
     names = _rows(drawn["differences"].axes[0])
     assert names == ["my adapter", "RL"]
     for ax, (_, row) in zip(drawn["differences"].axes[:2], SCORES.iterrows(), strict=False):

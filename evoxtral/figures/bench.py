@@ -174,7 +174,7 @@ def system_scores(frame: pd.DataFrame, against: str | None = None) -> Figure:
         if against:
             ax.axvline(0, color=INK, linewidth=1)
         unit = (", points" if against else ", %") if scale > 1 else ""
-        title = f"{row['metric']}{unit} {_ARROWS[row['direction']]}"
+        title = f"{row['metric']}{unit}\u00a0{_ARROWS[row['direction']]}"
         ax.set_title(textwrap.fill(title, 19), fontsize=8.5)
         ax.locator_params(axis="x", nbins=4)
         ax.margins(x=0.14)

@@ -99,7 +99,7 @@ def _legend(figure: Figure) -> None:
         handles, labels = ax.get_legend_handles_labels()
         named |= zip(labels, handles, strict=True)
     if len(named) > 1:
-        columns = max(1, 75 // (6 + max(map(len, named))))  # as many as a row has room for
+        columns = max(1, 70 // (6 + max(map(len, named))))  # as many as a row has room for
         figure.legend(named.values(), named, loc="outside upper left", ncols=columns)
 
 

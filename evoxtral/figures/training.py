@@ -206,6 +206,7 @@ def group_spread(groups: pd.DataFrame) -> Figure:
     shares, color = 100 * pd.DataFrame(kinds).mean(), SYSTEMS["rl"].color
     bars = left.bar(shares.index, shares, 0.7, color=(RULE, GREY, color))
     left.bar_label(bars, fmt="%.0f", padding=2)
+    left.margins(y=0.12)
     left.set(title="Completions of one clip", ylabel="% of clips")
     spreads = groups.loc[lively, "spread"]
     right.hist(spreads, np.linspace(0, 1, 21), weights=np.full(len(spreads), 100 / len(groups)),
