@@ -129,7 +129,7 @@ def dots(ax: Axes, places: Any, scores: Any, name: str, look: System, scale: flo
         for end in ("", "_low", "_high")
     )
     ax.plot([low, high], [places, places], color=look.color, linewidth=1.8)
-    ax.scatter(value, places, 36, look.color, look.marker, label=look.label, zorder=3)
+    ax.scatter(value, places, 36, look.color, marker=look.marker, label=look.label, zorder=3)
 
 
 def name_rows(ax: Axes, names: Sequence[str]) -> None:
