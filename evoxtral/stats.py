@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 RESAMPLES = 9_999
 _BATCH_CELLS = 2_000_000  # resampled indices held at once: 16 MB
 _DECIMALS = 12
+_Name = TypeVar("_Name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,8 @@ class Ratio:
 
 
 def bootstrap_intervals(
-    ratios: Mapping[str, Ratio], *, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, Interval]:
+    ratios: Mapping[_Name, Ratio], *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[_Name, Interval]:
     """95 % bootstrap intervals of statistics of the same clips, on the same resamples.
 
     Raises:
@@ -114,12 +116,12 @@ def bootstrap_intervals(
 
 
 def paired_differences(
-    first: Mapping[str, Ratio],
-    second: Mapping[str, Ratio],
+    first: Mapping[_Name, Ratio],
+    second: Mapping[_Name, Ratio],
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> dict[str, Interval]:
+) -> dict[_Name, Interval]:
     """95 % intervals of `first - second`, two systems scored on the same clips in the same order.
 
     Pairing removes the spread that easy and hard clips add to both systems alike. `value` is the

@@ -152,7 +152,7 @@ def confused(frame: pd.DataFrame, **said: object) -> Table:
 
 
 def scores_frame(
-    scores: pd.DataFrame, paired: pd.DataFrame | None = None, metrics: Sequence[str] | None = None
+    scores: pd.DataFrame, paired: pd.DataFrame | None = None, metrics: Sequence[str] = ()
 ) -> pd.DataFrame:
     """One protocol's scores as figures draw them, a row for each metric, in their order here.
 
@@ -160,17 +160,9 @@ def scores_frame(
     """
     wide = bench.wide(scores, paired)
     keys = metrics or [key for key in MEASURES if key in wide.index]
-    own = [MEASURES[key] for key in keys]
-    frame = pd.DataFrame(
-        {
-            "key": keys,
-            "metric": [measure.label for measure in own],
-            "direction": [measure.direction for measure in own],
-            "unit": [measure.rule.split()[0] for measure in own],
-            "protocol": scores["protocol"].iloc[0],
-        }
-    )
-    return frame.join(wide, on="key")
+    rows = [(key, m.label, m.direction, m.rule.split()[0]) for key in keys for m in [MEASURES[key]]]
+    frame = pd.DataFrame(rows, columns=["key", "metric", "direction", "unit"])
+    return frame.assign(protocol=scores["protocol"].iloc[0]).join(wide, on="key")
 
 
 def scores(
