@@ -107,22 +107,17 @@ def core_compared(printed: Published, scores: pd.DataFrame, profile: str) -> pd.
         `system`, `protocol`, `key`, `metric`, fractions `paper`, `measured` and `delta` (measured -
         paper), `low`, `high` of the measured value, clips `n_paper` and `n`, `verdict`.
     """
-    rows = [
-        (name, row["key"], row["key"], row["metric"], row[column], printed.numbers["bench_clips"])
-        for row in printed.core.to_dict("records")
-        for column, name in SYSTEMS.items()
-    ]
-    return _beside(rows, scores, profile)
+    core = printed.core.assign(place=printed.core["key"], n_paper=printed.numbers["bench_clips"])
+    return _beside(core.rename(columns=SYSTEMS), [*SYSTEMS.values()], scores, profile)
 
 
 def per_tag_compared(printed: Published, scores: pd.DataFrame, profile: str) -> pd.DataFrame:
     """Table 3 beside measured F1: as `core_compared`, `key` is a tag, `n` its occurrences."""
-    rows = [
-        (SYSTEMS[column], f"f1[{row.tag}]", row.tag, f"F1 [{row.tag}]", value, row.support)
-        for row in printed.per_tag.itertuples()
-        for column, value in (("sft", row.sft), ("rl", row.rl))
-    ]
-    return _beside(rows, scores[scores["support"] > 0].assign(n=scores["support"]), profile)
+    frame = printed.per_tag.rename(columns={"tag": "key", "support": "n_paper", **SYSTEMS})
+    tags = "[" + frame["key"] + "]"
+    frame = frame.assign(metric="F1 " + tags, place="f1" + tags)
+    found = scores[scores["support"] > 0].assign(n=scores["support"])
+    return _beside(frame, ["SFT", "RL"], found, profile)
 
 
 def changes(printed: Published, paired: pd.DataFrame, profile: str) -> pd.DataFrame:
@@ -132,16 +127,14 @@ def changes(printed: Published, paired: pd.DataFrame, profile: str) -> pd.DataFr
     `core_compared` with `step` in place of `system`, and `direction`: `same`, `opposite`, or `not
     shown` where the measured interval holds 0.
     """
-    steps = {f"{SYSTEMS[a]} → {SYSTEMS[b]}": (a, b) for a, b in (("base", "sft"), ("sft", "rl"))}
-    rows = [
-        (step, row["key"], row["key"], row["metric"], row[after] - row[before], 0)
-        for step, (before, after) in steps.items()
-        for row in printed.core.to_dict("records")
-    ]
-    found = paired.assign(
-        system=paired["reference"] + " → " + paired["system"], value=paired["difference"]
-    )
-    frame = _beside(rows, found, profile, rounded=2).rename(columns={"system": "step"})
+    steps = paired["reference"] + " → " + paired["system"]
+    found = paired.assign(system=steps, value=paired["difference"])
+    core, parts = printed.core.assign(place=printed.core["key"], n_paper=0), []
+    for before, after in (("base", "sft"), ("sft", "rl")):
+        step = f"{SYSTEMS[before]} → {SYSTEMS[after]}"
+        core[step] = core[after] - core[before]
+        parts.append(_beside(core, [step], found, profile, rounded=2))
+    frame = pd.concat(parts, ignore_index=True).rename(columns={"system": "step"})
     up, down, risen = frame["low"] > 0, frame["high"] < 0, frame["paper"] > 0
     direction = np.select(
         [frame["measured"].isna(), ~(up | down), up == risen],
@@ -153,31 +146,37 @@ def changes(printed: Published, paired: pd.DataFrame, profile: str) -> pd.DataFr
 
 
 def _beside(
-    rows: Sequence[tuple[Any, ...]], found: pd.DataFrame, profile: str, rounded: int = 1
+    printed: pd.DataFrame,
+    systems: Sequence[str],
+    found: pd.DataFrame,
+    profile: str,
+    rounded: int = 1,
 ) -> pd.DataFrame:
     """Printed values beside measured ones, with a verdict; `rounded` numbers made each value."""
+    names = ["key", "metric", "place", "n_paper"]
+    frame = printed.melt(names, systems, "system", "paper", ignore_index=False)
+    frame = frame.sort_index(kind="stable").reset_index(drop=True)
     found = found[found["protocol"].str.startswith("paper/")]
-    names = ["system", "place", "key", "metric", "paper", "n_paper"]
-    frame = pd.DataFrame(rows, columns=names).astype({"n_paper": int})
     places = pd.MultiIndex.from_frame(frame[["system", "place"]])
     own = found.set_index(["system", "metric"]).reindex(places).reset_index(drop=True)
     # A printed value is uncertain by half its last digit; error rates have two in percent.
     half = rounded * np.where(frame["key"].isin(["wer", "cer"]), 0.00005, 0.0005)
     within = (own["low"] - half <= frame["paper"]) & (frame["paper"] <= own["high"] + half)
-    frame["verdict"] = np.select(
+    verdict = np.select(
         [own["value"].isna(), np.full(len(frame), profile != "paper"), own["low"].isna(), within],
         [NOT_MEASURED, TINY_WORLD, "no interval", "within interval"],
         "outside interval",
     )
-    return frame.assign(
-        protocol=found["protocol"].iloc[0],
+    frame.insert(0, "protocol", found["protocol"].iloc[0])
+    return frame[["system", "protocol", "key", "metric", "paper"]].assign(
         measured=own["value"],
         delta=own["value"] - frame["paper"],
         low=own["low"],
         high=own["high"],
+        n_paper=frame["n_paper"].astype(int),
         n=own["n"].fillna(0).astype(int),
-    )[["system", "protocol", "key", "metric", "paper", "measured", "delta", "low", "high",
-       "n_paper", "n", "verdict"]]  # fmt: skip
+        verdict=verdict,
+    )
 
 
 # Recomputed
