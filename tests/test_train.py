@@ -274,9 +274,10 @@ def limited(monkeypatch, rows, from_step=0):
     compute, seen = FineTuner.compute_loss, []
 
     def too_much(self, model, inputs, *args, **options):
-        seen.append((self.state.global_step, len(inputs["input_ids"])))
-        if len(inputs["input_ids"]) > rows and self.state.global_step >= from_step:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        if model.training:
+            seen.append((self.state.global_step, len(inputs["input_ids"])))
+            if len(inputs["input_ids"]) > rows and self.state.global_step >= from_step:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return compute(self, model, inputs, *args, **options)
 
     monkeypatch.setattr(FineTuner, "compute_loss", too_much)
