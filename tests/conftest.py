@@ -13,6 +13,7 @@ import pytest
 
 from evoxtral import paper, runs
 from helpers import Heard
+from local_server import CANARY
 
 if TYPE_CHECKING:  # most tests need no deep-learning framework
     from evoxtral.clips import Dataset
@@ -53,6 +54,15 @@ def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(runs, "_used", {})
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def bought(tmp_path: Path, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for what the test buys, with the keys of the tests."""
+    monkeypatch.setenv("EVOXTRAL_BOUGHT", str(tmp_path / "bought"))
+    for provider in ("ELEVENLABS", "OPENAI"):
+        monkeypatch.setenv(f"{provider}_API_KEY", CANARY)
+    return tmp_path / "bought"
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import subprocess
-import sys
+import shutil
 from collections import Counter
-from contextlib import suppress
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +18,7 @@ from evoxtral.runs import digest_file
 from evoxtral.tags import text_key
 from evoxtral.world import speech
 from evoxtral.world.scripts import SLICES
-from helpers import until
+from helpers import killed
 
 SIZES = dict(zip(SPLITS, (1000, 400, 101, 500, 101, 200, 808, 808), strict=True))
 TINY = {"train": 4, "natural": 3, "raft_prompts": 2, "base_test": 2, "test": 0}
@@ -118,8 +113,7 @@ def test_what_was_planned_is_there_and_sound(corpus):
 
 
 def test_lost_and_damaged_clips_are_rendered_again_whoever_does_it(corpus, tmp_path):
-    copy = tmp_path / "copy"
-    subprocess.run(["cp", "-r", str(corpus), str(copy)], check=True)
+    copy = shutil.copytree(corpus, tmp_path / "copy")
     audio = sorted(copy.rglob("*.flac"))
     audio[0].unlink()
     audio[1].write_bytes(audio[1].read_bytes()[:2000])
@@ -159,42 +153,9 @@ def test_clips_too_long_for_the_window_give_way_to_spares(tmp_path, monkeypatch)
         build_corpus(tmp_path / "d", {"train": 4}, 5)
 
 
-BUILD = """
-import sys
-from evoxtral.clips.corpus import SPLITS, build_corpus
-sizes = dict(zip(SPLITS, (16, 6, 4, 4, 4, 2, 20, 4), strict=True))
-build_corpus(sys.argv[1], sizes, 11, workers=2)
-"""
-
-
-def start(folder, mark=""):
-    environment = {**os.environ, "EVOXTRAL_TEST_MARK": mark}
-    command = [sys.executable, "-c", BUILD, str(folder)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-
-
-def alive(mark):
-    """Whether a process has the mark in its environment: children keep it, zombies have none."""
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # gone, or another user's
-            if f"EVOXTRAL_TEST_MARK={mark}".encode() in entry.read_bytes():
-                return True
-    return False
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find orphans")
-def test_killed_three_times_and_resumed_it_is_the_same_corpus(tmp_path):
-    """A build is killed at random numbers of finished clips; its workers end with it."""
-    rng = random.Random(1)
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    for stop in sorted(rng.randrange(1, 58) for _ in range(3)):
-        mark = f"{os.getpid()}-{stop}"
-        with start(killed, mark) as process:
-            until(lambda n=stop: sum(1 for _ in killed.rglob("[!.]*.flac")) >= n, 300)
-            process.send_signal(signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL
-        until(lambda m=mark: not alive(m), 30)
-    for folder in (killed, whole):
-        assert start(folder).wait() == 0
-    assert digests(killed) == digests(whole)
+def test_killed_and_resumed_it_is_the_same_corpus(corpus, tmp_path):
+    build = partial(build_corpus, tmp_path, TINY, 5, workers=1)
+    for done in (2, 6):
+        assert killed(build, lambda n=done: sum(1 for _ in tmp_path.rglob("[!.]*.flac")) >= n)
+    build()
+    assert digests(tmp_path) == digests(corpus)
