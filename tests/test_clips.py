@@ -176,11 +176,11 @@ def test_any_row_gives_a_clip_that_survives_json_or_a_reason(row, text):
 @pytest.fixture
 def corpus(tmp_path):
     """One clip in each of six splits."""
-    rows = {}
+    rows = []
     for split in SPLITS:
         row = {"file_name": f"{split}-0.flac", "tagged_text": f"[sighs] {split}", "id": split}
         write_audio(tmp_path / folder_of(split) / f"{split}-0.flac", TONE)
-        rows[split] = [complete(row | {"split": split})]
+        rows.append(complete(row | {"split": split}))
     write_splits(tmp_path, rows)
     return tmp_path
 

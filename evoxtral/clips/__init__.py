@@ -154,19 +154,25 @@ class Clip(BaseModel):
     seconds: float | None = None  # at 16 kHz; None before the audio has been read
     sha256: str | None = None  # of the 16-bit samples (`audio_digest`), in whatever container
 
+    @property
+    def stored(self) -> str:
+        """Its file below a dataset that `write_splits` describes."""
+        return f"{folder_of(self.split)}/{self.file_name}"
+
     def measured(self, samples: Samples) -> Clip:
         """The same, with duration and digest of its samples."""
         heard = {"seconds": len(samples) / SAMPLE_RATE, "sha256": audio_digest(samples)}
         return self.model_copy(update=heard)
 
 
-def density(n_tags: int) -> str:
-    """Name of a tag density, as the released scripts have it.
+def density(text: str) -> str:
+    """Name of a tagged text's tag density, as the released scripts have it.
 
-    >>> [density(n) for n in (0, 2, 4, 5)]
+    >>> [density("[sighs] " * n) for n in (0, 2, 4, 5)]
     ['plain', 'light', 'moderate', 'dense']
     """
-    return next((name for most, name in _DENSITY if n_tags <= most), "dense")
+    number = len(tags.parse(text).tags)
+    return next((name for most, name in _DENSITY if number <= most), "dense")
 
 
 def complete(row: Mapping[str, Any]) -> Clip:
@@ -184,13 +190,12 @@ def complete(row: Mapping[str, Any]) -> Clip:
     if path.is_absolute() or ".." in path.parts:
         raise RowError(f"file_name {row['file_name']!r} leads out of its folder")
     stem = f"{row['split']}-{row['file_name'].rsplit('.', 1)[0]}"
-    marks = tags.parse(text).tags
     values = {
         "id": re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip("._-")[:128],
-        "slice": density(len(marks)),
+        "slice": density(text),
         **{name: value for name, value in row.items() if value is not None},
         "plain_text": tags.plain_text(text),
-        "tags": marks,
+        "tags": tags.parse(text).tags,
     }
     try:
         return Clip.model_validate(values)
@@ -199,7 +204,7 @@ def complete(row: Mapping[str, Any]) -> Clip:
         raise RowError(f"{first['loc'][0]} is {first['input']!r:.60}: {first['msg']}") from None
 
 
-def spoken(script: Script, split: str, voice: str, gender: str | None) -> Clip:
+def clip_of(script: Script, split: str, voice: str, gender: str | None) -> Clip:
     """The clip that a script becomes in a voice, not yet measured."""
     own = {"file_name": f"{script.id}.flac", "voice": voice, "gender": gender, "split": split}
     return complete({**asdict(script), **own, "source": "synthetic"})
@@ -272,19 +277,27 @@ def read_clips(
                 yield Row(name, line, clip, path)
 
 
-def write_splits(root: Path | str, splits: Mapping[str, Iterable[Clip]]) -> None:
+def by_split(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
+    """Clips in their order, by split."""
+    found: dict[str, list[Clip]] = {}
+    for clip in clips:
+        found.setdefault(clip.split, []).append(clip)
+    return found
+
+
+def write_splits(root: Path, clips: Iterable[Clip]) -> None:
     """Write the metadata of all splits, beside whose audio it lies, and a dataset card.
 
     The card gives every folder its split's name. With it `datasets.load_dataset(root)` and the
     Hub see all splits, not only train, validation and test.
     """
     card = ["---", "configs:", "- config_name: default", "  data_files:"]
-    for split, clips in splits.items():
-        rows = (clip.model_dump(mode="json") for clip in clips)
-        runs.write_jsonl(Path(root) / folder_of(split) / METADATA, rows)
+    for split, own in by_split(clips).items():
+        rows = (clip.model_dump(mode="json") for clip in own)
+        runs.write_jsonl(root / folder_of(split) / METADATA, rows)
         card += [f"  - split: {split}", f"    path: {folder_of(split)}/*"]
     card += ["---", "", "Synthetic speech with inline expression tags, made by Evoxtral.", ""]
-    runs.write_text(Path(root) / "README.md", "\n".join(card))
+    runs.write_text(root / "README.md", "\n".join(card))
 
 
 @dataclass(frozen=True)
@@ -301,17 +314,10 @@ class Dataset:
     @cached_property
     def splits(self) -> dict[str, list[Clip]]:
         """Clips by split."""
-        found: dict[str, list[Clip]] = {}
-        for clip in self.files:
-            found.setdefault(clip.split, []).append(clip)
-        return found
+        return by_split(self.files)
 
     def audio(self, clip: Clip) -> Samples:
-        """The recording of a clip.
-
-        Raises:
-            UserError: The file is damaged.
-        """
+        """The recording of a clip; a `UserError` if its file is damaged."""
         path = self.files[clip]
         try:
             return decode(path)[0]

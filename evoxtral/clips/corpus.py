@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 
 from evoxtral import UserError, runs
-from evoxtral.clips import BadAudioError, Clip, decode, folder_of, spoken, write_audio, write_splits
+from evoxtral.clips import Clip, RowError, clip_of, decode, write_audio, write_splits
 from evoxtral.processes import progress
 from evoxtral.world import scripts, speech
 from evoxtral.world.scripts import Script
@@ -49,18 +49,9 @@ class PlannedClip:
     clip: Clip
     seed: int
 
-    @property
-    def path(self) -> str:
-        """Its file, below the corpus."""
-        return f"{folder_of(self.clip.split)}/{self.clip.file_name}"
-
 
 def plan(sizes: Mapping[str, int], seed: int) -> dict[str, list[PlannedClip]]:
-    """Decide every clip of a corpus; the same arguments give the same plan.
-
-    Args:
-        sizes: Clips by split, some of `SPLITS`; splits of size 0 are left out.
-        seed: Names the random streams.
+    """Decide every clip of a corpus; the same sizes (by split) and seed give the same plan.
 
     Returns:
         Clips by split: as many as wanted, then spares for those that come out too long.
@@ -77,7 +68,7 @@ def plan(sizes: Mapping[str, int], seed: int) -> dict[str, list[PlannedClip]]:
             used += [script.plain_text for script in drawn]
             voices = _deal(speech.VOICES if split in HELD_OUT else speech.TRAINING_VOICES, own)
             plans[split] = [
-                PlannedClip(script, spoken(script, split, v.id, v.gender), _seed(own, script.id))
+                PlannedClip(script, clip_of(script, split, v.id, v.gender), _seed(own, script.id))
                 for script, v in zip(drawn, voices, strict=False)  # voices never end
             ]
     return plans
@@ -132,7 +123,7 @@ def build_corpus(
 
     Args:
         folder: Where to; absent, or left by an earlier build of the same corpus.
-        sizes: See `plan`.
+        sizes: Clips by split, some of `SPLITS`; splits of size 0 are left out.
         seed: All randomness derives from it.
         workers: Rendering processes; one for each processor if None. Does not change a byte.
 
@@ -145,8 +136,8 @@ def build_corpus(
         path.unlink()
     known: dict[str, Clip | None] = {}  # None: too long for the window
     for one in chain(*plans.values()):
-        with suppress(BadAudioError):  # absent, or damaged and to be rendered again
-            known[one.clip.id] = one.clip.measured(decode(folder / one.path)[0])
+        with suppress(RowError):  # absent, or damaged and to be rendered again
+            known[one.clip.id] = one.clip.measured(decode(folder / one.clip.stored)[0])
     with progress(sum(sizes[s] for s in plans), "corpus", unit="clip", done=len(known)) as bar:
         while True:
             chosen = {split: _chosen(plans[split], sizes[split], known) for split in plans}
@@ -161,11 +152,10 @@ def build_corpus(
                 for one, (key, result) in zip(todo, rendered, strict=True):
                     known[key] = None
                     if result.duration <= speech.MAX_SECONDS:
-                        write_audio(folder / one.path, result.audio)
+                        write_audio(folder / one.clip.stored, result.audio)
                         known[key] = one.clip.measured(result.audio)
                     bar.update(known[key] is not None)
-    splits = {split: [known[one.clip.id] for one in ones] for split, ones in chosen.items()}
-    write_splits(folder, splits)
+    write_splits(folder, [known[one.clip.id] for one in chain(*chosen.values())])
 
 
 def _chosen(

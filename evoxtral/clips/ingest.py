@@ -44,11 +44,7 @@ class Reading:
                 raise UserError(f"columns names {ours!r}, which no clip has: choose of {known}")
 
     def __call__(self, row: Mapping[str, Any]) -> Clip:
-        """The clip of a row.
-
-        Raises:
-            RowError: A field is missing or wrong.
-        """
+        """The clip of a row; raises a `RowError` where a field is missing or wrong."""
         given = {ours: row[theirs] for theirs, ours in self.columns.items() if theirs in row}
         given = {**row, **given}
         if self.tag_names and isinstance(given.get("tagged_text"), str):
@@ -93,17 +89,17 @@ def validate(
     reading: Callable[[dict[str, Any]], Clip] = clips.complete,
     written: Path | None = None,
 ) -> tuple[Dataset, pd.DataFrame]:
-    """Judge every row of a dataset and decode every file.
+    """Judge every row of a dataset (`clips.read_clips`) and decode every file.
 
     Args:
-        source: An AudioFolder or a JSON-lines manifest (`clips.read_clips`).
+        source: An AudioFolder or a JSON-lines manifest.
         unknown_tags: keep, warn or reject clips that have a tag outside the report's 17.
         reading: Makes clips of the rows.
         written: CSV file to write the findings to, also when there are too many rejects.
 
     Returns:
-        The usable clips, measured; and findings, `COLUMNS`: rejected rows with the first reason
-        found, oddities of rows that are kept, and what is converted while they are read.
+        The usable clips, measured; and findings, `COLUMNS`: the first reason for every reject,
+        oddities of clips that are kept, and what is converted while they are read.
 
     Raises:
         UserError: No rows, or more than one in twenty rejected.
@@ -111,7 +107,7 @@ def validate(
     rows = list(clips.read_clips(source, reading))
     if not rows:
         raise UserError(f"{source} has no rows: add a line for each clip")
-    seen: dict[tuple[str, str], Row] = {}
+    seen: dict[str, Row] = {}  # by sound and by text
     usable: dict[Row, Clip] = {}
     found: dict[Row, list[tuple[str, str]]] = {}
     for row in sorted(rows, key=_protection):
@@ -119,9 +115,6 @@ def validate(
             usable[row], found[row] = _judged(row, seen, unknown_tags)
         except RowError as error:
             found[row] = [("reject", str(error))]
-            continue
-        for mark in _marks(usable[row]):
-            seen.setdefault(mark, row)
     findings = pd.DataFrame(
         [(kind, row.file, row.line, reason) for row in rows for kind, reason in found[row]],
         columns=COLUMNS,
@@ -143,19 +136,10 @@ def _protection(row: Row) -> int:
     return _LAST.index(row.clip.split) + 1 if row.clip and row.clip.split in _LAST else 0
 
 
-def _marks(clip: Clip) -> list[tuple[str, str]]:
-    """What should not stand in two splits; clips without words have no text in common."""
-    return [("audio", clip.sha256), ("text", tags.text_key(clip.plain_text) or clip.id)]
-
-
 def _judged(
-    row: Row, seen: Mapping[tuple[str, str], Row], unknown_tags: str
+    row: Row, seen: dict[str, Row], unknown_tags: str
 ) -> tuple[Clip, list[tuple[str, str]]]:
-    """The clip as measured, and what is odd with it: kind and reason.
-
-    Raises:
-        RowError: It cannot be used.
-    """
+    """The clip as measured, and what is odd with it; a `RowError` if it cannot be used."""
     if row.clip is None:
         raise RowError(row.fault)
     samples, repairs = clips.decode(row.path)
@@ -171,42 +155,35 @@ def _judged(
         f"broken brackets in {clip.tagged_text[:60]!r}": not tags.is_balanced(clip.tagged_text),
         f"unknown tags: {unknown}": unknown and unknown_tags == "reject",
     }
-    for mark in _marks(clip):
+    marks = {"audio": clip.sha256, "text": tags.text_key(clip.plain_text)}
+    for what, mark in marks.items():
         if (other := seen.get(mark)) and other.clip.split != clip.split:
-            faults[f"the {mark[0]} is that of {other.place} ({other.clip.split})"] = True
-    for reason, wrong in faults.items():
-        if wrong:
-            raise RowError(reason)
+            faults[f"the {what} is that of {other.place} ({other.clip.split})"] = True
+    if wrong := [reason for reason, holds in faults.items() if holds]:
+        raise RowError(wrong[0])
+    seen |= {mark: row for mark in marks.values() if mark and mark not in seen}
     odd = [("warning", f"unknown tags: {unknown}")] if unknown and unknown_tags == "warn" else []
     return clip, [*odd, *(("repair", repair) for repair in repairs)]
 
 
 def ingest(source: Path | str, target: Path, unknown_tags: str, reading: Reading) -> None:
-    """Copy the usable clips of a dataset as 16 kHz mono FLAC, with `FINDINGS` beside the splits.
-
-    Takes what `validate` takes, and a new folder.
-
-    Raises:
-        UserError: Too many rejects (see `validate`).
-    """
+    """Copy what `validate` lets pass to a new folder: 16 kHz mono FLAC, beside it `FINDINGS`."""
     judged, _ = validate(source, unknown_tags, reading, target / FINDINGS)
-    splits: dict[str, list[Clip]] = {}
+    rows = []
     for clip in judged.clips:
-        row = clip.model_copy(update={"file_name": f"{clip.id}.flac"})
-        clips.write_audio(target / clips.folder_of(clip.split) / row.file_name, judged.audio(clip))
-        splits.setdefault(clip.split, []).append(row)
-    clips.write_splits(target, splits)
+        rows.append(clip.model_copy(update={"file_name": f"{clip.id}.flac"}))
+        clips.write_audio(target / rows[-1].stored, judged.audio(clip))
+    clips.write_splits(target, rows)
 
 
 def fetch(name: str, folder: Path) -> None:
-    """Copy all splits of a dataset of the Hugging Face Hub, its sound inside tables (Parquet).
+    """Copy a dataset of the Hugging Face Hub, its sound inside tables, to a folder for each split.
 
-    Audio is copied as it lies there, not decoded; paths that a table names are not followed.
+    Sound is copied as it lies there; columns of text or numbers become fields of the rows.
 
     Args:
         name: `owner/name` on the Hub, `owner/name@revision`, or a folder of tables.
-        folder: Where to; one folder for each split. Columns without audio become fields of the
-            rows if they hold text or numbers.
+        folder: Where to.
 
     Raises:
         UserError: `datasets` is not installed, cannot load it, or finds no audio inside it.

@@ -24,11 +24,7 @@ _SHOWN = 300
 
 
 def read_key(variable: str) -> str:
-    """The key in an environment variable.
-
-    Raises:
-        UserError: it is not set.
-    """
+    """The key in an environment variable; a `UserError` if it is not set."""
     if value := os.environ.get(variable, "").strip():
         return value
     raise UserError(

@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from evoxtral import UserError, runs, tags
-from evoxtral.clips import SAMPLE_RATE, Clip, folder_of, spoken, write_audio, write_splits
+from evoxtral.clips import SAMPLE_RATE, Clip, clip_of, write_audio, write_splits
 from evoxtral.params import DataMix
 from evoxtral.processes import progress
 from evoxtral.providers import RETRIES, TIMEOUT, bought, check_url, one_line, read_key
@@ -44,14 +44,10 @@ _BUSY = (408, 409, 429, 500, 502, 503, 504)  # nothing was billed: asked again
 
 
 def speech(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> runs.StageResult:
-    """The stage that holds bought speech as an AudioFolder.
+    """The stage that holds bought speech as an AudioFolder, of texts by split.
 
     Clips that failed are in its `failures.jsonl`, one in twenty at most. A killed run has lost at
     most the requests that were under way; the next one buys what is missing.
-
-    Args:
-        cfg: names voices and settings, and what may be spent.
-        texts: what to speak, by split.
 
     Raises:
         UserError: more would have to be paid for than is allowed, the provider does not serve, or
@@ -71,14 +67,11 @@ def speech(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> runs.StageRes
                 f"{_FAILED_SHARE:.0%}, first {rows[0]['id']!r}: {rows[0]['reason']}; all are in "
                 f"{folder / FAILURES}; run again to ask for them again"
             )
-        splits: dict[str, list[Clip]] = {split: [] for split in texts}
-        for clip, path in files.items():
-            if path not in failed:
-                target = folder / folder_of(clip.split) / clip.file_name
-                target.parent.mkdir(exist_ok=True)
-                shutil.copyfile(path, target)
-                splits[clip.split].append(clip)
-        write_splits(folder, splits)
+        spoken = [clip for clip, path in files.items() if path not in failed]
+        for clip in spoken:
+            (folder / clip.stored).parent.mkdir(exist_ok=True)
+            shutil.copyfile(files[clip], folder / clip.stored)
+        write_splits(folder, spoken)
 
     asked = [[path.stem, clip.model_dump(mode="json")] for clip, path in files.items()]
     return runs.stage("speech", cfg.profile, {"clips": runs.digest(asked)}, make)
@@ -95,11 +88,8 @@ def voices(named: str) -> dict[str, str]:
 
 
 def _cast(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> dict[Clip, Path]:
-    """Give every script a voice: all in random order, then all again (the note's section 3).
-
-    Returns:
-        Clips, not yet measured, and where their bought audio lies or will lie.
-    """
+    """Clips, not yet measured, and where their bought audio lies or will lie."""
+    # All voices in random order, then all again (the note's section 3).
     genders = voices(cfg.voices)
     files = {}
     for split, scripts in texts.items():
@@ -110,7 +100,7 @@ def _cast(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> dict[Clip, Pat
             request = {"provider": "elevenlabs", "format": _FORMAT, "text": script.tagged_text,
                        "voice": voice, "model": cfg.speech_model, "stability": cfg.stability,
                        "seed": None, "language": None}  # fmt: skip
-            clip = spoken(script, split, voice, genders[voice] or None)
+            clip = clip_of(script, split, voice, genders[voice] or None)
             files[clip] = bought(_KIND, runs.digest(request), ".flac")
     return files
 
@@ -149,11 +139,7 @@ def _buy(cfg: DataMix, files: Mapping[Clip, Path]) -> dict[Path, str]:
 
 
 def _fetch(cfg: DataMix, session: requests.Session, path: Path, clip: Clip) -> tuple[Path, str]:
-    """Buy the audio of a clip: its path, and why it is not there, empty if it is.
-
-    Raises:
-        UserError: every other request would be refused too.
-    """
+    """Buy the audio of a clip: its path, and why it is not there, empty if it is."""
     body = {"text": clip.tagged_text, "model_id": cfg.speech_model,
             "voice_settings": {"stability": cfg.stability}}  # fmt: skip
     try:

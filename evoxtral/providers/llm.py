@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from statistics import fmean
 from threading import Semaphore
@@ -93,6 +93,15 @@ class Brief:
     examples: tuple[str, ...]
 
 
+@dataclass
+class _Draft:
+    """A text for a brief; the fault is why it is not taken, if it is not."""
+
+    brief: Brief
+    text: str
+    fault: str = ""
+
+
 def written(cfg: DataMix, released: Sequence[Script]) -> Path:
     """The scripts of a language model, in the format of the released ones.
 
@@ -140,20 +149,28 @@ class _Writer:
 
     def round(self, folder: Path) -> int:
         """Plan, ask, judge; scripts gained."""
-        before, briefs = len(self.accepted), list(self._plan())
+        briefs = list(self._plan())
         with ThreadPoolExecutor(self.cfg.concurrency) as pool:
-            drafts = self._drafts(briefs, list(pool.map(self._write, briefs)))
-            scores = list(pool.map(self._score, [text for _, text in drafts]))
-        for (brief, text), score in zip(drafts, scores, strict=True):
-            if score < LEAST_SCORE:
-                self._reject(brief, text, f"judged {score:.2f}, below {LEAST_SCORE:g}")
-            else:
-                dense = density(len(tags.find_tags(text)))
-                row = {"tagged_text": text, "slice_type": dense, "domain": brief.domain}
-                self.accepted.append(row)
+            drafts = list(chain.from_iterable(pool.map(self._write, briefs)))
+            existing = [*self.exclude, *(row["tagged_text"] for row in self.accepted)]
+            good = [draft for draft in drafts if not draft.fault]
+            for k in near_existing([draft.text for draft in good], existing):
+                good[k].fault = "too near a script that exists"
+            good = [draft for draft in good if not draft.fault][: self.count - len(self.accepted)]
+            for draft, score in zip(good, pool.map(self._score, good), strict=True):
+                if score < LEAST_SCORE:
+                    draft.fault = f"judged {score:.2f}, below {LEAST_SCORE:g}"
+        gained = [
+            {"tagged_text": d.text, "slice_type": density(d.text), "domain": d.brief.domain}
+            for d in good
+            if not d.fault
+        ]
+        self.accepted += gained
+        self.rejects += [
+            {"brief": d.brief.number, "text": d.text, "reason": d.fault} for d in drafts if d.fault
+        ]
         runs.write_jsonl(folder / REJECTS, self.rejects)
         self.briefs += len(briefs)
-        gained = len(self.accepted) - before
         self.stalled = 0 if gained else self.stalled + 1
         if self.stalled == STALLED:
             last = self.rejects[-1]["reason"] if self.rejects else "no rows"
@@ -161,21 +178,24 @@ class _Writer:
                 f"{STALLED} rounds brought no script, last reason: {last}; choose another model "
                 f"(all reasons: {folder / REJECTS})"
             )
-        return gained
+        return len(gained)
 
     def _plan(self) -> Iterator[Brief]:
         """The briefs that are due, each as if those before it had brought what they ask for."""
         have: Counter[str] = Counter()  # scripts by stratum, domain and tag, and with CAPS
+
+        def count(number: int, names: Sequence[str], caps: bool, domain: str, times: int) -> None:
+            counted = {_stratum(number), domain, *names, *(["CAPS"] if caps else [])}
+            have.update(dict.fromkeys(counted, times))
+
         for row in self.accepted:
             names = tags.find_tags(row["tagged_text"])
-            caps = names and tags.emphasis_words(tags.strip_tags(row["tagged_text"]))
-            have.update({_stratum(len(names)), row["domain"], *names, *["CAPS"][: len(caps)]})
+            caps = bool(names and tags.emphasis_words(tags.strip_tags(row["tagged_text"])))
+            count(len(names), names, caps, row["domain"], 1)
         due = min(ROUND, self.count - len(self.accepted))
         for k in range(math.ceil(due / ROWS)):
             brief = self._next_brief(have, self.briefs + k)
-            caps = ["CAPS"] if brief.emphasis else []
-            ordered = [_stratum(brief.fewest), brief.domain, *brief.required, *caps]
-            have.update(dict.fromkeys(ordered, ROWS))
+            count(brief.fewest, brief.required, brief.emphasis, brief.domain, ROWS)
             yield brief
 
     def _next_brief(self, have: Counter[str], number: int) -> Brief:
@@ -203,44 +223,23 @@ class _Writer:
             examples=tuple(rng.sample(texts, min(EXAMPLES, len(texts)))),
         )
 
-    def _write(self, brief: Brief) -> _Scripts | str:
+    def _write(self, brief: Brief) -> list[_Draft]:
         """Ask for the scripts of a brief."""
         listed = {name: _listed(names) for name, names in tags.GROUPS.items()}
         own = {"required": _listed(brief.required), "avoid": _listed(brief.avoid)}
-        own = {**asdict(brief), **own, "rows": ROWS, "words": WORDS}
-        system = _PROMPTS["system"].render(tags=listed)
-        return self._ask(system, _PROMPTS["writing"].render(own), _Scripts, brief.number)
+        user = _PROMPTS["writing"].render({**asdict(brief), **own, "rows": ROWS, "words": WORDS})
+        reply = self._ask(_PROMPTS["system"].render(tags=listed), user, _Scripts, brief.number)
+        if isinstance(reply, str):
+            return [_Draft(brief, "", reply)]
+        texts = [" ".join(script.split()) for script in reply.scripts[:ROWS]]
+        return [_Draft(brief, text, fault(text, brief)) for text in texts]
 
-    def _drafts(
-        self, briefs: Sequence[Brief], replies: Sequence[_Scripts | str]
-    ) -> list[tuple[Brief, str]]:
-        """What fulfils its brief and is near nothing that exists, no more than is wanted."""
-        drafts = []
-        for brief, reply in zip(briefs, replies, strict=True):
-            if isinstance(reply, str):
-                self._reject(brief, "", reply)
-                continue
-            for text in (" ".join(script.split()) for script in reply.scripts[:ROWS]):
-                if reason := fault(text, brief):
-                    self._reject(brief, text, reason)
-                else:
-                    drafts.append((brief, text))
-        existing = [*self.exclude, *(row["tagged_text"] for row in self.accepted)]
-        near = near_existing([text for _, text in drafts], existing)
-        for k in sorted(near):
-            self._reject(*drafts[k], "too near a script that exists")
-        kept = [draft for k, draft in enumerate(drafts) if k not in near]
-        return kept[: self.count - len(self.accepted)]
-
-    def _score(self, text: str) -> float:
+    def _score(self, draft: _Draft) -> float:
         """Mean of the judge's readable votes, 0 if there is none; 5 if no judge is asked."""
-        ask = partial(self._ask, _PROMPTS["judging"].render(), f"Script: {text}", _Vote)
+        ask = partial(self._ask, _PROMPTS["judging"].render(), f"Script: {draft.text}", _Vote)
         votes = [ask(number) for number in range(self.cfg.votes)]
         scores = [vote.score for vote in votes if isinstance(vote, _Vote)]
         return fmean(scores or [0]) if votes else 5.0
-
-    def _reject(self, brief: Brief, text: str, reason: str) -> None:
-        self.rejects.append({"brief": brief.number, "text": text, "reason": reason})
 
     def _ask(self, system: str, user: str, form: type[Form], number: int) -> Form | str:
         """What the model wrote, or why it cannot be used; `number` tells equal messages apart."""
