@@ -130,7 +130,11 @@ def written(cfg: DataMix, released: Sequence[Script]) -> Path:
         ):
             while len(writer.accepted) < count:
                 bar.update(writer.round(folder))
-        runs.write_json(folder / SCRIPTS, writer.accepted)
+        rows = [
+            {"tagged_text": d.text, "slice_type": density(d.text), "domain": d.brief.domain}
+            for d in writer.accepted
+        ]
+        runs.write_json(folder / SCRIPTS, rows)
 
     return runs.stage("scripts", cfg.profile, order, make).path / SCRIPTS
 
@@ -140,8 +144,8 @@ class _Writer:
 
     def __init__(self, cfg: DataMix, count: int, seeds: list[str], exclude: list[str]) -> None:
         self.cfg, self.count, self.seeds, self.exclude = cfg, count, seeds, exclude
-        self.accepted: list[dict[str, str]] = []
-        self.rejects: list[dict[str, Any]] = []
+        self.accepted: list[_Draft] = []
+        self.rejects: list[_Draft] = []
         self.briefs = self.stalled = 0
         self.tokens: list[int] = []  # sent and received, by reply
         self.allowed = Semaphore(cfg.allow_requests)
@@ -152,28 +156,23 @@ class _Writer:
         briefs = list(self._plan())
         with ThreadPoolExecutor(self.cfg.concurrency) as pool:
             drafts = list(chain.from_iterable(pool.map(self._write, briefs)))
-            existing = [*self.exclude, *(row["tagged_text"] for row in self.accepted)]
             good = [draft for draft in drafts if not draft.fault]
+            existing = [*self.exclude, *(draft.text for draft in self.accepted)]
             for k in near_existing([draft.text for draft in good], existing):
                 good[k].fault = "too near a script that exists"
             good = [draft for draft in good if not draft.fault][: self.count - len(self.accepted)]
             for draft, score in zip(good, pool.map(self._score, good), strict=True):
                 if score < LEAST_SCORE:
                     draft.fault = f"judged {score:.2f}, below {LEAST_SCORE:g}"
-        gained = [
-            {"tagged_text": d.text, "slice_type": density(d.text), "domain": d.brief.domain}
-            for d in good
-            if not d.fault
-        ]
+        gained = [draft for draft in good if not draft.fault]
         self.accepted += gained
-        self.rejects += [
-            {"brief": d.brief.number, "text": d.text, "reason": d.fault} for d in drafts if d.fault
-        ]
-        runs.write_jsonl(folder / REJECTS, self.rejects)
+        self.rejects += [draft for draft in drafts if draft.fault]
+        rows = ({"brief": d.brief.number, "text": d.text, "reason": d.fault} for d in self.rejects)
+        runs.write_jsonl(folder / REJECTS, rows)
         self.briefs += len(briefs)
         self.stalled = 0 if gained else self.stalled + 1
         if self.stalled == STALLED:
-            last = self.rejects[-1]["reason"] if self.rejects else "no rows"
+            last = self.rejects[-1].fault if self.rejects else "no rows"
             raise UserError(
                 f"{STALLED} rounds brought no script, last reason: {last}; choose another model "
                 f"(all reasons: {folder / REJECTS})"
@@ -188,10 +187,10 @@ class _Writer:
             counted = {_stratum(number), domain, *names, *(["CAPS"] if caps else [])}
             have.update(dict.fromkeys(counted, times))
 
-        for row in self.accepted:
-            names = tags.find_tags(row["tagged_text"])
-            caps = bool(names and tags.emphasis_words(tags.strip_tags(row["tagged_text"])))
-            count(len(names), names, caps, row["domain"], 1)
+        for draft in self.accepted:
+            names = tags.find_tags(draft.text)
+            caps = bool(names and tags.emphasis_words(tags.strip_tags(draft.text)))
+            count(len(names), names, caps, draft.brief.domain, 1)
         due = min(ROUND, self.count - len(self.accepted))
         for k in range(math.ceil(due / ROWS)):
             brief = self._next_brief(have, self.briefs + k)
@@ -211,7 +210,7 @@ class _Writer:
         order = sorted(tags.TAGS, key=lambda tag: (min(full[tag], 1), rng.random()))
         required = tuple(order[: min(fewest, 3)])
         often = _OFTEN * sum(have[name] for name in _TAGGED)
-        texts = [*self.seeds, *(row["tagged_text"] for row in self.accepted)]
+        texts = [*self.seeds, *(draft.text for draft in self.accepted)]
         return Brief(
             number=number,
             fewest=fewest,
