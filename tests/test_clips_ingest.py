@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evoxtral import UserError
-from evoxtral.clips import audio_digest, load, read_clips, write_audio
+from evoxtral.clips import load, read_clips, write_audio
 from evoxtral.clips.ingest import Reading, fetch, ingest, pairs, validate
 
 OURS = Reading({}, {})
@@ -61,120 +62,67 @@ def test_what_are_no_pairs_is_refused(text):
 SIZES = {"train": 14, "validation": 3, "test": 3}
 
 
-def noise(seed, n=2000):
-    return (np.random.default_rng(seed).integers(-9000, 9000, n) / 32768).astype(np.float32)
-
-
-class Folder:
-    """A sound dataset whose rows can be spoilt one by one."""
-
-    def __init__(self, root):
-        self.root = root
-        self.rows = {
-            split: [
-                {
-                    "file_name": f"{i}.flac",
-                    "id": f"{split}-{i}",
-                    "tagged_text": f"[sighs] {split} sentence {i} [pause] is FINE",
-                }
-                for i in range(size)
-            ]
-            for split, size in SIZES.items()
-        }
-        for k, (split, rows) in enumerate(self.rows.items()):
-            for i, one in enumerate(rows):
-                samples = noise(100 * k + i)
-                write_audio(root / split / f"{i}.flac", samples)
-                one |= {"seconds": len(samples) / 16_000, "sha256": audio_digest(samples)}
-
-    def judge(self, *args):
-        for split, rows in self.rows.items():
-            lines = "".join(json.dumps(one) + "\n" for one in rows)
-            (self.root / split / "metadata.jsonl").write_text(lines, "utf-8")
-        return validate(self.root, *args)
-
-
 @pytest.fixture
-def folder(tmp_path):
-    return Folder(tmp_path / "data")
+def rows(tmp_path):
+    """A sound dataset's rows by split, with their audio in place."""
+    found = {split: [] for split in SIZES}
+    for split, size in SIZES.items():
+        for i in range(size):
+            noise = np.random.default_rng([len(split), i]).integers(-9000, 9000, 2000) / 32768
+            write_audio(tmp_path / split / f"{i}.flac", noise.astype(np.float32))
+            row = {"file_name": f"{i}.flac", "id": f"{split}-{i}", "seconds": 0.125,
+                   "tagged_text": f"[sighs] {split} sentence {i} [pause] is FINE"}  # fmt: skip
+            found[split].append(row)
+    return found
 
 
-def change(**fields):
-    """A fault in fields of one row."""
-    return lambda folder, i: folder.rows["train"][i] | fields
+def judge(folder, rows, *args):
+    for split, own in rows.items():
+        lines = "".join(json.dumps(row) + "\n" for row in own)
+        (folder / split / "metadata.jsonl").write_text(lines, "utf-8")
+    return validate(folder, *args)
 
 
-def audio(data):
-    def spoil(folder, i):
-        (folder.root / "train" / f"{i}.flac").write_bytes(data)
-        return folder.rows["train"][i]
-
-    return spoil
-
-
-def same_sound_as(split, j):
-    def spoil(folder, i):
-        other = folder.rows[split][j]
-        data = (folder.root / split / other["file_name"]).read_bytes()
-        return audio(data)(folder, i) | {"sha256": other["sha256"]}
-
-    return spoil
+FAULTS = {
+    "no text": ({"tagged_text": None}, "'tagged_text' is missing"),
+    "open bracket": ({"tagged_text": "[sighs unique words"}, "broken brackets"),
+    "duplicate id": ({"id": "train-1"}, "the id 'train-1' comes twice"),
+    "wrong seconds": ({"seconds": 3.0}, "the row says 3.0 s, the file has 0.12 s"),
+    "wrong digest": ({"sha256": "0" * 64}, "does not match the row's sha256"),
+    "empty audio": ({"file_name": "empty"}, "the file is empty"),
+    "words of a test clip": ({"tagged_text": "[laughs] TEST sentence 0 is fine!"},
+                             "the text is that of test/metadata.jsonl:1 (test)"),
+    "sound of a test clip": ({"file_name": "copy"},
+                             "the audio is that of test/metadata.jsonl:3 (test)"),
+    "unknown tag": ({"tagged_text": "[sniffs] unique words"}, "unknown tags: sniffs"),
+}  # fmt: skip
 
 
-def no_file(folder, i):
-    (folder.root / "train" / f"{i}.flac").unlink()
-    return folder.rows["train"][i]
-
-
-REJECTED = {
-    "no text": (lambda f, i: {"file_name": f"{i}.flac"}, "'tagged_text' is missing"),
-    "open bracket": (change(tagged_text="[sighs unique words"), "broken brackets"),
-    "duplicate id": (change(id="train-1"), "the id 'train-1' comes twice"),
-    "traversal": (change(file_name="../../x"), "leads out"),
-    "missing file": (no_file, "does not exist"),
-    "wrong seconds": (change(seconds=3.0), "the row says 3.0 s"),
-    "wrong digest": (change(sha256="0" * 64), "does not match the row's sha256"),
-    "empty audio": (audio(b""), "the file is empty"),
-    "words of a test clip": (
-        change(tagged_text="[laughs] TEST sentence 0 is fine!"),
-        "the text is that of test/metadata.jsonl:1 (test)",
-    ),
-    "sound of a test clip": (
-        same_sound_as("test", 2),
-        "the audio is that of test/metadata.jsonl:3 (test)",
-    ),
-}
-WARNED = {"unknown tag": (change(tagged_text="[sniffs] unique words"), "unknown tags: sniffs")}
-
-
-def test_a_sound_dataset_has_no_findings(folder):
-    dataset, findings = folder.judge("reject")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_seeded_fault_is_found_at_its_line_and_nowhere_else(fault, rows, tmp_path):
+    dataset, findings = judge(tmp_path, rows, "reject")
     assert findings.empty
-    assert {s: len(c) for s, c in dataset.splits.items()} == SIZES
-    assert [clip.id for clip in dataset.splits["train"]] == [f"train-{i}" for i in range(14)]
-
-
-@pytest.mark.parametrize("fault", [*REJECTED, *WARNED])
-def test_seeded_fault_is_found_at_its_line_and_nowhere_else(fault, folder):
-    spoil, reason = (REJECTED | WARNED)[fault]
-    folder.rows["train"][4] = spoil(folder, 4)
-    dataset, findings = folder.judge()
+    assert {split: len(own) for split, own in dataset.splits.items()} == SIZES
+    (tmp_path / "train" / "empty").touch()
+    shutil.copy(tmp_path / "test" / "2.flac", tmp_path / "train" / "copy")
+    rows["train"][4] |= FAULTS[fault][0]
+    dataset, findings = judge(tmp_path, rows)
     (found,) = findings.itertuples(index=False)
-    kind = "reject" if fault in REJECTED else "warning"
+    kind = "warning" if fault == "unknown tag" else "reject"
     assert (found.kind, found.file, found.line) == (kind, "train/metadata.jsonl", 5)
-    assert reason in found.reason
+    assert FAULTS[fault][1] in found.reason
     assert len(dataset.clips) == 20 - (kind == "reject")
     if fault == "unknown tag":
-        assert folder.judge("keep")[1].empty
-        assert folder.judge("reject")[1]["kind"].tolist() == ["reject"]
+        assert judge(tmp_path, rows, "keep")[1].empty
+        assert judge(tmp_path, rows, "reject")[1]["kind"].tolist() == ["reject"]
 
 
-def test_training_gives_way_to_validation_and_both_to_test(folder, tmp_path):
+def test_training_gives_way_to_validation_and_both_to_test(rows, tmp_path):
     for split in SIZES:
-        folder.rows[split][0]["tagged_text"] = "the very same words"
+        rows[split][0]["tagged_text"] = "the very same words"
     reason = r"2 of 20 clips .* are unusable, .* 5%: mend them, first train/metadata\.jsonl:1: the"
     with pytest.raises(UserError, match=reason):
-        folder.judge("warn", OURS, tmp_path / "x.csv")
+        judge(tmp_path, rows, "warn", OURS, tmp_path / "x.csv")
     (tmp_path / "metadata.jsonl").write_text("\n")
     with pytest.raises(UserError, match="has no rows"):
         validate(tmp_path / "metadata.jsonl")

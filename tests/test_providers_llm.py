@@ -29,6 +29,7 @@ from test_providers_elevenlabs import Speaker
 
 SEEDS = [script.tagged_text for script in generate(20, 3)]
 LETTERS = "abcdefghiklmnoprstuw"
+PLAIN = "Nobody had ever seen such an enormous harbour."
 
 
 class Writer(LocalServer):
@@ -208,9 +209,6 @@ def test_more_scripts_and_more_votes_buy_only_what_is_new(
     assert len(writer.requests) == asked + 60
 
 
-NEAR = json.dumps({"scripts": [f"{SEEDS[0]} well", "[sniffs] we are not going there"]})
-
-
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
@@ -219,18 +217,15 @@ NEAR = json.dumps({"scripts": [f"{SEEDS[0]} well", "[sniffs] we are not going th
         (("say", None, "content_filter"), "(the reply ended by 'content_filter')"),
         (("say", '{"lines": []}', "stop"), "Field required"),
         (("say", '{"scripts": ["Too short."]}', "stop"), "2 words: 5 to 65 are wanted"),
-        (("say", NEAR, "stop"), "not wanted"),
-        (("say", NEAR, "stop"), "too near a script that exists"),
+        (("say", json.dumps({"scripts": [PLAIN] * 2}), "stop"), "too near a script that exists"),
     ],
 )
-def test_what_is_wrong_is_left_out_with_its_reason(write, writer, monkeypatch, said, reason):
-    monkeypatch.setattr(llm, "fault", lambda text, _: "" if text.startswith(SEEDS[0]) else
-                        FAULT(text, ANY))  # fmt: skip
+def test_what_is_wrong_is_left_out_and_planned_anew(write, writer, said, reason) -> None:
     writer.behave = lambda purpose, count: said if count == 1 else "obey"
     rows = write(10, concurrency=1)
     assert any(reason in found for found in rejects())
-    assert not any(row["tagged_text"].startswith(SEEDS[0]) for row in rows)
-    assert len(writer.requests) == 3, "planned anew in the next round"
+    assert sum(row["tagged_text"] == PLAIN for row in rows) == (PLAIN in (said[1] or ""))
+    assert len(writer.requests) == 3
 
 
 def test_a_model_that_only_talks_ends_the_run(write, writer) -> None:
@@ -299,8 +294,6 @@ def test_what_a_model_wrote_is_spoken_and_bought_once(order, writer) -> None:
         assert set(speaker.asked) == {clip.tagged_text for clip in spoken.clips.clips}
 
 
-FAULT = llm.fault
-ANY = llm.Brief(0, 0, 8, (), (), False, "podcast", ())
 BRIEF = llm.Brief(0, 1, 2, ("sighs",), ("pause",), True, "podcast", ("[sad] Example.",))
 
 FAULTS = {
