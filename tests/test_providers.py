@@ -42,7 +42,7 @@ sys.modules["openai"] = None
 from evoxtral import UserError
 from evoxtral.providers import elevenlabs, llm
 try:
-    llm._client(None)
+    llm._buy(None, {})
 except UserError as error:
     print(error)
 """

@@ -149,7 +149,6 @@ class _Writer:
         self.briefs = self.stalled = 0
         self.tokens: list[int] = []  # sent and received, by reply
         self.allowed = Semaphore(cfg.allow_requests)
-        self.client = _client(cfg) if cfg.allow_requests else None
 
     def round(self, folder: Path) -> int:
         """Plan, ask, judge; scripts gained."""
@@ -257,7 +256,7 @@ class _Writer:
         if not path.exists():
             if not self.allowed.acquire(blocking=False):
                 raise UserError(self._estimate())
-            runs.write_json(path, {"request": request, "reply": _buy(self.client, request)})
+            runs.write_json(path, {"request": request, "reply": _buy(self.cfg, request)})
         reply = runs.read_json(path)["reply"]
         self.tokens.append(reply["tokens"])
         try:
@@ -278,20 +277,15 @@ class _Writer:
         )
 
 
-def _client(cfg: DataMix) -> Any:
+def _buy(cfg: DataMix, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        from openai import OpenAI
+        from openai import APIError, OpenAI
     except ImportError as error:
         raise UserError("openai is missing: pip install evoxtral[providers]") from error
     url, key = check_url(cfg.script_url), read_key("OPENAI_API_KEY")
-    return OpenAI(api_key=key, base_url=url, timeout=TIMEOUT, max_retries=RETRIES)
-
-
-def _buy(client: Any, request: dict[str, Any]) -> dict[str, Any]:
-    from openai import APIError
-
     try:
-        completion = client.chat.completions.create(**request)
+        with OpenAI(api_key=key, base_url=url, timeout=TIMEOUT, max_retries=RETRIES) as client:
+            completion = client.chat.completions.create(**request)
         choice, usage = completion.choices[0], completion.usage
     except (APIError, AttributeError, LookupError, TypeError, ValueError) as error:
         reason = one_line(f"{error} ({error.__cause__})" if error.__cause__ else error)
