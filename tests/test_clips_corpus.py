@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 from collections import Counter
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +20,7 @@ from evoxtral.runs import digest_file
 from evoxtral.tags import text_key
 from evoxtral.world import speech
 from evoxtral.world.scripts import SLICES
-from helpers import killed
+from helpers import until
 
 SIZES = dict(zip(SPLITS, (1000, 400, 101, 500, 101, 200, 808, 808), strict=True))
 TINY = {"train": 4, "natural": 3, "raft_prompts": 2, "base_test": 2, "test": 0}
@@ -154,8 +156,12 @@ def test_clips_too_long_for_the_window_give_way_to_spares(tmp_path, monkeypatch)
 
 
 def test_killed_and_resumed_it_is_the_same_corpus(corpus, tmp_path):
-    build = partial(build_corpus, tmp_path, TINY, 5, workers=1)
+    code = f"""from evoxtral.clips.corpus import build_corpus
+build_corpus({str(tmp_path)!r}, {TINY}, 5, workers=1)"""
     for done in (2, 6):
-        assert killed(build, lambda n=done: sum(1 for _ in tmp_path.rglob("[!.]*.flac")) >= n)
-    build()
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) as build:
+            until(lambda n=done: sum(1 for _ in tmp_path.rglob("[!.]*.flac")) >= n)
+            build.kill()
+        assert build.returncode == -signal.SIGKILL
+    build_corpus(tmp_path, TINY, 5, workers=1)
     assert digests(tmp_path) == digests(corpus)
