@@ -68,7 +68,6 @@ RATIOS = pd.DataFrame({"work": ["SFT"], "ours": ["ours"], "plain": ["one by one"
 
 BIAS, GROUPS = analyses.count_bias(SPLIT), raft.group_table(COMPLETIONS)
 UNSEEN = PRINTED.numbers | {"unseen_clips": 12_345}
-MUTE = analyses.confusion(SPLIT.evaluations["my adapter"])
 
 DRAW: dict[str, tuple[Callable[..., Figure], *tuple[Any, ...]]] = {
     "core": (figures.system_scores, PRINTED.core),
@@ -83,7 +82,6 @@ DRAW: dict[str, tuple[Callable[..., Figure], *tuple[Any, ...]]] = {
     "stages": (figures.two_stage_pipeline, PRINTED.numbers, PRINTED.core),
     "unseen": (figures.two_stage_pipeline, UNSEEN, PRINTED.core, "embedded tiny Voxtral"),
     "confusion": (figures.confusion_matrix, CONFUSED),
-    "silent": (figures.confusion_matrix, MUTE),
     "numbers": (figures.tag_numbers, PAIRS, BIAS),
     "noise": (figures.label_noise, NOISE, 0.202),
     "tag_shares": (figures.tag_shares, SETS),
@@ -369,11 +367,3 @@ def test_groups_are_counted_by_what_can_be_chosen(drawn: dict[str, Figure]) -> N
     assert sum(bar.get_height() for bar in right.patches) == pytest.approx(200 / 3)
     titles = ["Reward ↑", "WER ↓", "Tag F1 ↑", "Tag hallucination ↓"]
     assert _titles(drawn["best_of_k"]) == titles
-
-
-def test_times_and_ratios_are_those_given(drawn: dict[str, Figure]) -> None:
-    [ax] = drawn["growth"].axes
-    assert [line.get_ydata().tolist() for line in ax.lines[::2]] == [[0.3, 0.5], [2.7, 4.2]]
-    assert ax.lines[1].get_ydata() == pytest.approx([0.3, 1.2]), "proportional to the size"
-    assert drawn["speed_ups"].axes[0].lines[0].get_xdata().tolist() == [2, 5]
-    assert _rows(drawn["speed_ups"].axes[0]) == ["SFT\nbeside one by one: 3.0×"]
