@@ -54,9 +54,8 @@ _BOUNDS = pairwise([*STRATA, _HEAVIEST + 1])
 _STRATA = {name: range(*bounds) for name, bounds in zip(_MIDDLE.index, _BOUNDS, strict=True)}
 _PLAIN, *_TAGGED = _STRATA
 _LEAST = targets_of("tags")["low"]
-_OFTEN = (
-    targets_of("tags").loc["CAPS", ["low", "high"]].mean()
-)  # share of tagged scripts with a pause, and with CAPS
+# Share of tagged scripts with a pause, and with CAPS.
+_OFTEN = targets_of("tags").loc["CAPS", ["low", "high"]].mean()
 _DIRECTION = re.compile(r"[()*_{}<>\d]|^[A-Z][a-z]+:|^[\"“]")
 _JINJA = Environment(trim_blocks=True, lstrip_blocks=True)
 _PROMPTS = {
