@@ -344,7 +344,7 @@ def tag_numbers(frame: pd.DataFrame, bias: pd.DataFrame) -> Figure:
         ax.set_title(f"{look.label} {text}", fontsize=8.5)
         ax.set(xticks=ticks, yticks=ticks, xticklabels=names, yticklabels=names)
         ax.grid()
-    figure.supxlabel("true tags in a clip", fontsize=9.5)
+    figure.supxlabel("true tags in a clip; above: mean of predicted − true", fontsize=9.5)
     figure.supylabel("predicted tags", fontsize=9.5)
     differences = bias.set_index("system")["difference"]
     figure.set_label(f"Mean difference: {style.words(differences, '{:+.2f}')}")

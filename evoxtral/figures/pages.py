@@ -22,13 +22,12 @@ from matplotlib.figure import Figure
 from rapidfuzz.distance import Levenshtein
 
 from evoxtral import tags
-from evoxtral.clips import to_mp3
+from evoxtral.clips import SAMPLE_RATE, to_mp3
 from evoxtral.figures import style
 from evoxtral.metrics import TOLERANCE_WORDS, places_in_reference
 from evoxtral.metrics.rewards import RewardWeights
 from evoxtral.mix.chapter import Specimen
 
-RATE = 16_000
 _CSS = files("evoxtral").joinpath("report/templates/reading.css").read_text(encoding="utf-8")
 _KEY = (
     '<p class="key"><span class="tag right">✓ tag</span> in the reference, within two words · '
@@ -191,13 +190,17 @@ def _picture(specimen: Specimen) -> Figure:
     """Waveforms and spectrograms beside one another, on one time scale, the tag's place marked."""
     figure = Figure(figsize=(7.6, 2), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(1, 2))
+    axes[1, 0].set_ylabel("Hz")
+    for ax in axes[:, len(specimen.heard) :].flat:
+        ax.set_axis_off()
     kinds = ("with the tag", "without")
     for heard, title, (wave, sound) in zip(specimen.heard, kinds, axes.T, strict=False):
-        wave.plot(np.arange(len(heard.audio)) / RATE, heard.audio, color=style.INK, linewidth=0.3)
+        times = np.arange(len(heard.audio)) / SAMPLE_RATE
+        wave.plot(times, heard.audio, color=style.INK, linewidth=0.3)
         wave.set(title=title, yticks=[])
         with np.errstate(divide="ignore"):  # of digital silence
-            *_, image = sound.specgram(heard.audio, NFFT=512, noverlap=432, Fs=RATE, cmap="magma")
-        image.set_clim(image.get_array().max() - 65, None)
+            *_, image = sound.specgram(heard.audio, NFFT=512, noverlap=432, Fs=SAMPLE_RATE)
+        image.set(cmap="magma", clim=(image.get_array().max() - 65, None))
         sound.set_xlabel("s")
         for start, stop in heard.marks:
             wave.axvspan(start, stop, alpha=0.3)
