@@ -424,7 +424,8 @@ def finetune(
         return
     clear_device_cache(garbage_collection=True)  # what an attempt with more at a time has left
     found, every, fresh = newest_whole(checkpoints), EveryStep(what), isinstance(start, LoraShape)
-    options = _arguments(cfg, output_dir=str(checkpoints), report_to=report_to, resumed=found)
+    every_epoch = {"eval_strategy": "epoch", "save_strategy": "epoch", "eval_on_start": not found}
+    options = arguments(cfg, output_dir=str(checkpoints), report_to=report_to, **every_epoch)
     model = open_base(cfg.base, cfg.device).model
     if not (start if fresh else shape_of(start)).encoder_lora:
         model = read_cached(model)
@@ -450,7 +451,8 @@ def finetune(
         _finish(folder, state, cfg.plain_limit)
 
 
-def _arguments(cfg: FineTuning, *, resumed: object, **options: str) -> TrainingArguments:
+def arguments(cfg: FineTuning, **options: Any) -> TrainingArguments:
+    """What the Trainer is told; a `UserError` where the batch cannot be shared out."""
     micro, where = _at_once(cfg), device(cfg.device)
     share, rest = divmod(cfg.batch, micro * processes.count())
     if rest or not share:
@@ -473,9 +475,6 @@ def _arguments(cfg: FineTuning, *, resumed: object, **options: str) -> TrainingA
         activation_checkpointing=cfg.checkpointing,
         ddp_find_unused_parameters=False,
         bf16=arithmetic(cfg.precision, where) == "bfloat16",
-        eval_strategy="epoch",
-        eval_on_start=not resumed,
-        save_strategy="epoch",
         logging_steps=1,
         seed=cfg.seed,
         remove_unused_columns=False,

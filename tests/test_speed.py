@@ -70,7 +70,7 @@ def test_what_is_committed_can_be_shown() -> None:
     assert {"rounds", "growth", "near_duplicates", "conditions"} <= found.keys()
     assert (speed.speed_ups(found["rounds"])["ratio"] > 1).any()
     assert "real" not in found, "no GPU was measured: the notebook says so"
-    with pytest.raises(UserError, match="nothing was measured of 'none'"):
+    with pytest.raises(UserError, match="encode was not measured of 'none'"):
         speed.read("none")
 
 
@@ -88,9 +88,9 @@ def test_the_real_size_runs_on_small_shapes_and_needs_a_gpu() -> None:
 @pytest.mark.parametrize(
     ("computed", "known"),
     [
-        (MINI.encode_flops(), 2.274e12),
-        (MINI.project_flops(), 0.019e12),
-        (MINI.language_flops(433), 2.83e12),
+        (MINI.encode, 2.274e12),
+        (MINI.project, 0.019e12),
+        (MINI.layers(433), 2.83e12),
         (2 * (MINI.language + MINI.head), 7.22e9),
         (MINI.cache_bytes, 122_880),
     ],
