@@ -248,14 +248,14 @@ class Subject:
 
     def greedy(self, clips: Sequence[Clip], *_: int, anew: bool = False) -> list[str]:
         """Greedy transcripts by ours, from the cache."""
-        heard, seconds = self.features(clips, anew=anew), [clip.seconds or 0.0 for clip in clips]
+        heard, seconds = self.features(clips, anew=anew), [clip.seconds for clip in clips]
         limits = self.setup.max_new_tokens, self.cfg.decode_batch
         made = transcribe(self.ours, self.prompter, heard, seconds, *limits)
         return [self.prompter.text(one.ids) for one in made]
 
     def draw(self, clips: Sequence[Clip], k: int, number: int) -> list[str]:
         """K completions of each clip by ours: a shared prefill of many clips."""
-        heard, seconds = self.features(clips), [clip.seconds or 0.0 for clip in clips]
+        heard, seconds = self.features(clips), [clip.seconds for clip in clips]
         how = Decoding(self.setup.max_new_tokens, self.raft.temperature, self.raft.top_p)
         prompt, eos, texts = self.prompter.prompt(1), self.prompter.eos, []
         for rows in plan_batches(heard.windows, seconds, self.raft.sample_batch):
