@@ -26,19 +26,12 @@ _Name = TypeVar("_Name")
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A value with its bootstrap interval.
+    """A value with its bootstrap interval."""
 
-    Attributes:
-        low: Lower end; NaN where there is no interval (fewer than two clips, or no value).
-        high: Upper end; NaN likewise.
-        value: The statistic on the clips themselves; NaN if all denominators are zero.
-        n: Number of clips that enter the statistic, i.e. have a non-zero denominator.
-    """
-
-    low: float
+    low: float  # NaN where there is no interval: fewer than two clips, or no value
     high: float
-    value: float
-    n: int
+    value: float  # on the clips themselves; NaN if all denominators are zero
+    n: int  # clips that enter it, i.e. have a non-zero denominator
 
 
 @dataclass(frozen=True, eq=False)

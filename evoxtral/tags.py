@@ -132,18 +132,12 @@ def is_balanced(text: str) -> bool:
 class Tag:
     """A tag and its place.
 
-    Attributes:
-        name: Normalised name, e.g. `clears throat`.
-        word_index: Number of words before the tag, 0 … number of words of the transcript.
-        start: Offset of the opening bracket in the parsed text, in characters.
-        end: Offset just after the closing bracket.
-
     Two tags are equal when name and word index are: offsets belong to one spelling of the text.
     """
 
-    name: str
-    word_index: int
-    start: int = field(default=0, compare=False)
+    name: str  # normalised, e.g. `clears throat`
+    word_index: int  # number of words before it
+    start: int = field(default=0, compare=False)  # of its brackets in the parsed text, characters
     end: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
@@ -153,15 +147,10 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A tagged transcript as words and positioned tags.
+    """A tagged transcript as words and positioned tags."""
 
-    Attributes:
-        words: White-space separated words as spelt, punctuation and capitals included.
-        tags: Tags in order of appearance; `word_index` never decreases.
-    """
-
-    words: tuple[str, ...]
-    tags: tuple[Tag, ...] = ()
+    words: tuple[str, ...]  # as spelt, punctuation and capitals included
+    tags: tuple[Tag, ...] = ()  # in order of appearance
 
     def __post_init__(self) -> None:
         if list(self.words) != _words(self.text):
