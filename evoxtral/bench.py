@@ -41,12 +41,6 @@ ADAPTER, PREDICTIONS = "adapter", "predictions"
 Protocols = Mapping[str, Callable[[Evaluation], dict[str, Metric]]]
 """Metrics of an evaluation, by the protocol's name with its version."""
 
-
-def _with_tags(evaluation: Evaluation, protocol: metrics.Protocol) -> dict[str, Metric]:
-    per_tag = {f"f1[{tag}]": own for tag, own in evaluation.per_tag(protocol).items()}
-    return evaluation.table(protocol) | per_tag
-
-
 PAPER, STRICT = (f"{name}/{metrics.PROTOCOL}" for name in ("paper", "strict"))
 """The report's conventions, and pooled counts with tags matched by position."""
 
@@ -55,8 +49,8 @@ OVERALL: Protocols = {
     STRICT: partial(Evaluation.table, protocol="strict"),
 }
 PROTOCOLS: Protocols = {
-    PAPER: partial(_with_tags, protocol="paper"),
-    STRICT: partial(_with_tags, protocol="strict"),
+    PAPER: partial(Evaluation.full_table, protocol="paper"),
+    STRICT: partial(Evaluation.full_table, protocol="strict"),
 }
 """Both, without and with the F1 of single tags."""
 

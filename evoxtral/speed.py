@@ -30,10 +30,16 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PrinterCallback, Trainer, VoxtralConfig, VoxtralForConditionalGeneration
+from transformers import (
+    BatchFeature,
+    PrinterCallback,
+    Trainer,
+    VoxtralConfig,
+    VoxtralForConditionalGeneration,
+)
 
 from evoxtral import UserError, cost, metrics, model, params, pipeline, runs
-from evoxtral.clips import SAMPLE_RATE, Clip
+from evoxtral.clips import Clip
 from evoxtral.decode import Decoding, decode, plan_batches, transcribe
 from evoxtral.mix.composition import keep_first
 from evoxtral.model import Features, attach, cache_features, read_cached
@@ -64,9 +70,6 @@ DEPTHS = {
     "quick": Depth(1, 8, (1, 4), (4, 8), (100, 200)),
     "full": Depth(ROUNDS, 64, (1, 4, 16), (125, 250, 500, 1_000), (1_250, 2_500, 5_000, 10_000)),
 }
-
-
-# What was measured
 
 
 def compared(work: str, ways: dict[str, Way], rounds: int, *, alike: bool = False) -> pd.DataFrame:
@@ -233,18 +236,9 @@ class Subject:
             shutil.rmtree(cache_features(*wanted).folder)
         return cache_features(*wanted)
 
-    def request(self, clips: Sequence[Clip]) -> Any:
-        """A transcription request as the model's page shows it, for clips of one window each."""
-        base, window = self.setup.base, self.prompter.window
-        frames = 2 * base.model.config.audio_config.max_source_positions  # of the log-mels
-        return base.processor.apply_transcription_request(
-            language="en",
-            audio=[self.setup.sounds.audio(clip) for clip in clips],
-            format="WAV",
-            sampling_rate=SAMPLE_RATE,
-            model_id=base.name,
-            audio_kwargs={"pad_to_multiple_of": window, "max_source_positions": frames},
-        )
+    def request(self, clips: Sequence[Clip]) -> BatchFeature:
+        """What the model's page shows: all that is made of clips anew, of one window each."""
+        return self.setup.base.request([self.setup.sounds.audio(clip) for clip in clips])
 
     def greedy(self, clips: Sequence[Clip], *_: int, anew: bool = False) -> list[str]:
         """Greedy transcripts by ours, from the cache."""

@@ -193,9 +193,10 @@ def test_sounds_and_the_encoder_decide_the_cache_and_nothing_else_does(base, spo
         assert cache_features(base, rewritten, spoken, "test", "train").folder == made.folder
     assert seen == []
     changed = [clips[0].model_copy(update={"sha256": "0" * 64}), *clips[1:]]
+    sounds = replace(spoken, files={**spoken.files, changed[0]: spoken.files[clips[0]]})
     half = replace(base, model=deepcopy(base.model).bfloat16())
     others = {
-        cache_features(opened, own, spoken, "test", "train").folder
+        cache_features(opened, own, sounds, "test", "train").folder
         for opened, own in ((base, clips[::-1]), (base, changed), (half, clips))
     }
     assert len(others | {made.folder}) == 4

@@ -321,10 +321,14 @@ class Evaluation:
             table[tag] = micro_f1(tag, counts, n=sum(c.support > 0 for c in counts))
         return table
 
-    def ratios(self, protocol: Protocol) -> dict[str, Ratio]:
-        """Per-clip counts of each metric, per-tag F1 included as `f1[tag]`."""
+    def full_table(self, protocol: Protocol) -> dict[str, Metric]:
+        """The table, and F1 of each tag type as `f1[tag]`."""
         per_tag = {f"f1[{tag}]": m for tag, m in self.per_tag(protocol).items()}
-        return {name: m.ratio for name, m in (self.table(protocol) | per_tag).items()}
+        return self.table(protocol) | per_tag
+
+    def ratios(self, protocol: Protocol) -> dict[str, Ratio]:
+        """Per-clip counts of each metric of `full_table`."""
+        return {name: m.ratio for name, m in self.full_table(protocol).items()}
 
     def intervals(self, protocol: Protocol, *, seed: int = 0) -> dict[str, Interval]:
         """95 % bootstrap interval over clips of each of `ratios`."""

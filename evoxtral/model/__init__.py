@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import safetensors
 import torch
@@ -19,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoConfig,
+    BatchFeature,
     VoxtralConfig,
     VoxtralForConditionalGeneration,
     VoxtralProcessor,
@@ -122,6 +125,20 @@ class Voxtral:
     processor: VoxtralProcessor
     encoder_digest: str
     digest: str
+
+    def request(self, sounds: Sequence[npt.NDArray[np.float32]]) -> BatchFeature:
+        """What its page asks for transcripts of 16 kHz samples: token ids and padded log-mels."""
+        extractor = self.processor.feature_extractor
+        window = int(extractor.chunk_length * extractor.sampling_rate)
+        frames = 2 * self.model.config.audio_config.max_source_positions
+        return self.processor.apply_transcription_request(
+            language="en",
+            audio=[*sounds],
+            format="WAV",
+            sampling_rate=extractor.sampling_rate,
+            model_id=self.name,
+            audio_kwargs={"pad_to_multiple_of": window, "max_source_positions": frames},
+        )
 
 
 def open_base(name: str, device_name: str = "auto") -> Voxtral:

@@ -67,15 +67,7 @@ class Prompter:
         self.eos = int(base.model.generation_config.eos_token_id)
         self.pad = int(base.model.generation_config.pad_token_id)
         self.audio = int(config.audio_token_id)
-        asked = base.processor.apply_transcription_request(
-            language="en",
-            audio=[np.zeros(self.window, np.float32)],
-            format=["WAV"],
-            sampling_rate=self._extractor.sampling_rate,
-            model_id=base.name,
-            audio_kwargs={"pad_to_multiple_of": self.window, "max_source_positions": self._frames},
-        )
-        ids = asked["input_ids"][0].tolist()
+        ids = base.request([np.zeros(self.window, np.float32)])["input_ids"][0].tolist()
         start = ids.index(self.audio)
         self._before, self._after = ids[:start], ids[start + ids.count(self.audio) :]
         self._targets: dict[str, list[int]] = {}
