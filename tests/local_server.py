@@ -64,6 +64,18 @@ class LocalHandler(BaseHTTPRequestHandler, ABC):
     def answer(self, request: dict) -> None:
         """Answer in a provider's protocol."""
 
+    def fail(self, action: object, partial: bytes) -> None:
+        """Answer `cut` short, `echo` the key, or with a status, a body and more headers."""
+        match action:
+            case "cut":
+                self.send(200, partial, declared=2 * len(partial))
+                self.close_connection = True
+            case "echo":
+                key = self.headers["xi-api-key"] or self.headers["authorization"].split()[1]
+                self.send(401, json.dumps({"error": {"message": f"invalid key {key}"}}).encode())
+            case (status, body, more):
+                self.send(status, body, more=more)
+
     def send(self, status, body, kind="application/json", declared=None, more=None):
         """Answer with a body, perhaps shorter than it is declared to be, and more headers."""
         self.send_response(status)

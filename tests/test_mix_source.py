@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from evoxtral import UserError, params, tags
-from evoxtral.clips import Clip, Dataset, complete, write_audio
+from evoxtral.clips import Dataset, complete, write_audio
+from evoxtral.clips.corpus import SPLITS
 from evoxtral.mix import chapter, composition, source
 from evoxtral.mix.composition import RARE
 from evoxtral.mix.source import Source
@@ -20,13 +21,9 @@ from helpers import examples
 
 pytestmark = pytest.mark.usefixtures("own_runs")
 
-SIZES = dict.fromkeys(
-    ("validation", "test", "balanced", "raft_prompts", "plain_val", "base_test"), 0
-)
-
 
 def config(**changes: object) -> DataMix:
-    small = {**SIZES, "train": 3, "natural": 2, "workers": 1, **changes}
+    small = {**dict.fromkeys(SPLITS, 0), "train": 3, "natural": 2, "workers": 1, **changes}
     return params.profile(params.DataMix, "smoke", small)
 
 
@@ -58,7 +55,6 @@ def test_the_corpus_is_built_once_and_found_clean() -> None:
     assert first.digest == second.digest == first.stage.digest
     assert len(first.items) == 3
     assert first.findings.empty
-    assert first.judged == 5
     assert source.open_clips(config()).clips == first.clips
     summary = chapter.split_summary(first).set_index("split")
     assert summary["clips"].to_dict() == {"train": 3, "natural": 2}
@@ -80,7 +76,7 @@ def test_ones_own_clips_are_copied_and_bad_ones_named(recordings: Path) -> None:
     ]  # fmt: skip
     assert {clip.source for clip in data.clips.clips} == {"real"}
     assert {clip.voice for clip in data.splits["test"]} == {f"s{k}" for k in range(20)}
-    assert (len(data.items), data.judged, data.window_seconds) == (19, 40, None)
+    assert (len(data.items), data.window_seconds) == (19, None)
     assert data.findings[["kind", "line"]].to_numpy().tolist() == [["reject", 8]]
     assert chapter.findings_summary(data).set_index("kind").loc["reject", "share"] == 1 / 40
     assert not source.open_source(cfg).stage.executed
@@ -103,9 +99,10 @@ def test_real_recordings_are_a_split_that_training_does_not_see(recordings: Path
         assert data.items.equals(alone.items)
         assert all(data.clips.audio(clip).size for clip in data.clips.clips)
     assert data.window_seconds == alone.window_seconds
-    assert source.open_source(cfg).judged == 45
     shown = {specimen.tag: specimen for specimen in chapter.specimens(cfg, data)}
-    assert shown["laughs"].heard
+    [(text, audio, marks)] = shown["laughs"].heard
+    assert (text, len(audio), marks) == ("[laughs] we test number 0", 8000, ())
+    assert shown["laughs"].voice == "s0"
 
 
 def test_a_dataset_of_the_hub_is_mapped_too(
@@ -113,11 +110,8 @@ def test_a_dataset_of_the_hub_is_mapped_too(
 ) -> None:
     datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    columns = {
-        "sound": [{"bytes": (recordings / "train" / "0.flac").read_bytes(), "path": None}],
-        "transcript": ["We laugh <laughter>"],
-    }
-    table = datasets.Dataset.from_dict(columns)
+    sound = [{"bytes": (recordings / "train" / "0.flac").read_bytes(), "path": None}]
+    table = datasets.Dataset.from_dict({"sound": sound, "transcript": ["We laugh <laughter>"]})
     table = table.cast_column("sound", datasets.Audio(decode=False))
     (tmp_path / "hub").mkdir()
     table.to_parquet(tmp_path / "hub" / "train.parquet")
@@ -128,31 +122,32 @@ def test_a_dataset_of_the_hub_is_mapped_too(
     assert (again.digest, again.stage.executed) == (data.digest, False)
 
 
-def script_file(folder: Path, count: int) -> str:
-    rows = [{"tagged_text": f"Text {k}.", "domain": "d", "slice_type": "plain"} for k in range(20)]
+@pytest.fixture
+def texts(tmp_path: Path) -> str:
+    rows = [{"tagged_text": f"Text {k}.", "domain": "d", "slice_type": "plain"} for k in range(9)]
     rows[4]["tagged_text"] = "[slams door] Out!"
-    (folder / "scripts.json").write_text(json.dumps(rows[:count]))
-    return str(folder / "scripts.json")
+    (tmp_path / "scripts.json").write_text(json.dumps(rows))
+    return str(tmp_path / "scripts.json")
 
 
-def test_unknown_tags_of_scripts_follow_the_policy(tmp_path: Path) -> None:
-    path = script_file(tmp_path, 20)
-    found = {
-        policy: source.open_source(config(source=path, unknown_tags=policy))
-        for policy in ("keep", "warn", "reject")
-    }
-    assert [len(data.findings) for data in found.values()] == [0, 1, 1]
-    assert found["warn"].findings.loc[0, "reason"] == "unknown tags: slams door"
-    totals = [sum(map(len, data.splits.values())) for data in found.values()]
-    assert totals == [20, 20, 19]
+@pytest.mark.parametrize(
+    ("policy", "kinds", "kept"),
+    [("keep", [], 9), ("warn", ["warning"], 9), ("reject", ["reject"], 8)],
+)
+def test_unknown_tags_of_scripts_follow_the_policy(
+    policy: str, kinds: list[str], kept: int, texts: str
+) -> None:
+    data = source.open_source(config(source=texts, unknown_tags=policy))
+    assert data.findings["kind"].tolist() == kinds
+    assert set(data.findings["reason"]) <= {"unknown tags: slams door"}
+    assert sum(map(len, data.splits.values())) == kept
 
 
-def test_what_cannot_be_used_is_one_sentence(recordings: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_one_sentence(recordings: Path, texts: str) -> None:
     with pytest.raises(UserError, match=r"does not exist: give generated, released, llm, "):
         source.open_source(config(source="../nowhere.json"))
     with pytest.raises(UserError, match="real 'nowhere' does not exist: give hub:owner/name, or"):
         source.open_source(config(real="nowhere"))
-    texts = script_file(tmp_path, 9)
     with pytest.raises(UserError, match="has no sound: leave out"):
         source.open_source(config(source=texts, real=str(recordings), **READ))
     with pytest.raises(UserError, match="has scripts but no sound, and fine-tuning needs both"):
@@ -165,27 +160,19 @@ def test_what_cannot_be_used_is_one_sentence(recordings: Path, tmp_path: Path) -
         source.open_source(config(source=str(recordings), real=str(recordings), **READ))
 
 
-def clip(name: str, text: str, seconds: float = 3.0, voice: str | None = "ada") -> Clip:
-    row = {"file_name": f"{name}.flac", "id": name, "tagged_text": text, "voice": voice}
-    return complete({**row, "seconds": seconds, "split": "train"})
-
-
-def spoken(clips: list[Clip], name: str = "generated", folder: Path = Path()) -> Source:
-    data = Dataset({c: folder / c.file_name for c in clips})
-    return Source(name, data.splits, data)
-
-
-CLIPS = [
-    clip("a", "[sighs] [sad] Both of them."),
-    clip("b", "[sighs] It was LOUD."),
-    clip("c", "[sighs] Too long a text to show.", seconds=6.0),
-    clip("d", "[sighs] Just right.", seconds=2.5),
-    clip("e", "[laughs] A whole lecture.", seconds=20.0),
-]
-
-
 def test_each_tag_is_heard_with_and_without() -> None:
-    heard = chapter.specimens(config(), spoken(CLIPS))
+    said = {
+        "[sighs] [sad] Both of them.": 3.0, "[sighs] It was LOUD.": 3.0,
+        "[sighs] Too long a text to show.": 6.0, "[sighs] Just right.": 2.5,
+        "[laughs] A whole lecture.": 20.0,
+    }  # fmt: skip
+    clips = [
+        complete({"file_name": f"{k}.flac", "split": "train", "tagged_text": text,
+                  "seconds": seconds, "voice": "ada"})
+        for k, (text, seconds) in enumerate(said.items())
+    ]  # fmt: skip
+    data = Dataset({clip: Path(clip.file_name) for clip in clips})
+    heard = chapter.specimens(config(), Source("generated", data.splits, data))
     assert [specimen.tag for specimen in heard] == ["sighs", "sad"], "the report's order; not long"
     with_tag, without = heard[0].heard
     assert (with_tag.text, without.text) == ("[sighs] Just right.", "Just right.")
@@ -193,16 +180,6 @@ def test_each_tag_is_heard_with_and_without() -> None:
     [(start, end)] = with_tag.marks
     assert 0 < start < end < len(with_tag.audio) / 16_000
     assert without.marks == ()
-
-
-def test_ones_own_clip_is_taken_as_it_is(tmp_path: Path) -> None:
-    samples = (np.random.default_rng(0).integers(-3000, 3000, 16_000) / 32768).astype(np.float32)
-    write_audio(tmp_path / "d.flac", samples)
-    own = clip("d", "[sighs] Mine", voice=None)
-    [specimen] = chapter.specimens(config(), spoken([own], "mine", tmp_path))
-    assert [heard.text for heard in specimen.heard] == [own.tagged_text]
-    assert np.array_equal(specimen.heard[0].audio, samples)
-    assert specimen.voice == "unknown voice"
 
 
 def test_the_probes_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,18 +228,3 @@ def test_skewing_takes_plain_and_rare_texts_away() -> None:
     left = set(chapter.skewed(rows, 0)["id"])
     assert set(rows["id"]) - scarce <= left
     assert len(left & scarce) < 0.4 * len(scarce)
-
-
-def test_weights_of_the_notes_betas_and_ours() -> None:
-    frame = chapter.class_weights(examples("[sad] a", "[sad] b", "[calm] c", "plain"), 0.5)
-    assert list(frame.columns) == ["class", "clips", "effective", "0.5", "0.9", "0.99", "0.999"]
-    assert frame["class"].tolist() == ["calm", "plain", "sad"]
-    assert frame["effective"].tolist() == pytest.approx([1, 1, 1.5])
-    assert frame["0.5"].sum() == pytest.approx(3)
-
-
-def test_ratios_are_whole_and_repeat_nothing() -> None:
-    texts = [f"[sad] t{k}" for k in range(30)] + [f"p{k}" for k in range(10)]
-    frame = chapter.own_ratios(examples(*texts), 0).set_index("ratio")
-    assert frame[["tagged", "plain"]].to_numpy().tolist() == [[10, 10], [30, 10], [30, 4], [30, 2]]
-    assert frame.loc["3:1", "share"] == 0.25

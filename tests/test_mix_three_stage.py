@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoxtral import UserError
+from evoxtral import UserError, runs
 from evoxtral.mix.three_stage import RATIO, apportion, draw_mix, mix_tree, plan_six, split_rows
 
 PROPERTY = settings(deadline=None)
+SIZES = {"math": {"gsm8k": 75, "math": 75}, "qa": {"squad2": 876, "hotpotqa": 890},
+         "code": {"humaneval": 16, "mbpp": 43}}  # fmt: skip
 
 
 def test_mixes_are_the_notes() -> None:
@@ -87,35 +87,23 @@ def test_no_text_is_on_both_sides_of_any_dataset(keys: list[list[int]], seed: in
     assert first["sum"] <= round(first["size"] / 6)
 
 
-SIZES = {"math": {"gsm8k": 75, "math": 75}, "qa": {"squad2": 876, "hotpotqa": 890},
-         "code": {"humaneval": 16, "mbpp": 43}}  # fmt: skip
-
-
-def write(root: Path, domain: str, name: str, *questions: str, **changes: Any) -> None:
-    path = root / "raw" / domain / f"{name}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [
-        json.dumps({"id": f"{name}_{k}", "question": text, "answer_type": "text", **changes})
-        for k, text in enumerate(questions)
-    ]
-    path.write_text("\n".join(lines) + "\n")
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for domain, datasets in SIZES.items():
         for name, n in datasets.items():
-            write(tmp_path / "data", domain, name, *(f"{name} question {k}" for k in range(n)))
+            rows = ({"id": f"{name}_{k}", "question": f"{name} question {k}", "answer_type": "text"}
+                    for k in range(n))  # fmt: skip
+            runs.write_jsonl(tmp_path / "data" / "raw" / domain / f"{name}.jsonl", rows)
     return tmp_path / "data"
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return list(runs.read_jsonl(path))
 
 
 def test_the_tree_is_that_of_the_note(root: Path) -> None:
     info = mix_tree(root, RATIO)
-    assert info == json.loads((root / "mixed/info.json").read_text()) == {
+    assert info == runs.read_json(root / "mixed/info.json") == {
         "split_ratio": "5:1 (train:test = 83.3%:16.7%)",
         "domain_intra_balance": "50:50 per domain",
         "cross_domain_ratio": "4:3:3 (math:qa:code)",
@@ -127,10 +115,10 @@ def test_the_tree_is_that_of_the_note(root: Path) -> None:
         "code_pct": 30.0,
     }  # fmt: skip
     names = {name: domain for domain, datasets in SIZES.items() for name in datasets}
-    index = json.loads((root / "test/test_index.json").read_text())
-    assert index == {name: f"data/test/{name}_test.jsonl" for name in names}
-    meta = json.loads((root / "processed/mbpp/meta.json").read_text())
-    assert meta == {
+    assert runs.read_json(root / "test/test_index.json") == {
+        name: f"data/test/{name}_test.jsonl" for name in names
+    }
+    assert runs.read_json(root / "processed/mbpp/meta.json") == {
         "dataset": "mbpp", "domain": "code", "total": 43, "train": 36, "test": 7,
         "split_ratio": info["split_ratio"], "answer_types": {"text": 43},
     }  # fmt: skip
@@ -147,19 +135,11 @@ def test_the_tree_is_that_of_the_note(root: Path) -> None:
         assert drawn <= {row["id"] for row in train}
 
 
-def test_same_seed_same_bytes_and_another_seed_others(root: Path) -> None:
-    digests = []
-    for seed in (1, 1, 2):
-        mix_tree(root, RATIO, seed=seed)
-        files = sorted(path for path in root.rglob("*") if path.is_file())
-        digests.append(hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest())
-    assert digests[0] == digests[1] != digests[2]
-
-
 def test_bad_rows_are_named(root: Path) -> None:
-    write(root, "math", "gsm8k", "x", id="math_0")
+    path, row = root / "raw/math/gsm8k.jsonl", {"id": "math_0", "question": "x"}
+    runs.write_jsonl(path, [row | {"answer_type": "text"}])
     with pytest.raises(UserError, match="'math_0' is used twice"):
         mix_tree(root, RATIO)
-    (root / "raw/math/gsm8k.jsonl").write_text('{"id": "a", "question": "x"}\n')
+    runs.write_jsonl(path, [row])
     with pytest.raises(UserError, match="a row of dataset 'gsm8k' has no 'answer_type'"):
         mix_tree(root, RATIO)

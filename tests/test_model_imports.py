@@ -7,8 +7,8 @@ from helpers import fresh_python
 HEAVY = ("torch", "transformers", "peft", "accelerate", "mistral_common", "safetensors", "wandb")
 CORE = (
     *("analyses", "bench", "events"),
-    *("cli", "clips", "figures", "metrics", "mix", "params"),
-    *("processes", "providers", "paper", "report", "runs", "stats"),
+    *("cli", "clips.corpus", "clips.ingest", "figures", "metrics", "mix", "params"),
+    *("processes", "providers.llm", "paper", "report", "runs", "stats"),
     *("tables", "tags", "tracking", "world.base", "world.scripts", "world.speech"),
 )
 

@@ -63,17 +63,12 @@ class Handler(LocalHandler):
                 self.reply(self.content(request["messages"][1]["content"], purpose, name))
                 with self.server.lock:
                     self.server.answered[name] += 1
-            case "cut":
-                self.send(200, b'{"choices": [', declared=1000)
-                self.close_connection = True
-            case "echo":
-                key = self.headers["authorization"].removeprefix("Bearer ")
-                body = {"error": {"message": f"Incorrect API key: {key}", "code": "invalid"}}
-                self.send(401, json.dumps(body).encode())
-            case (status, body):
-                self.send(status, body, more={"retry-after": "0.01"})
             case ("say", said, finish):
                 self.reply(said, finish)
+            case (status, body):
+                self.send(status, body, more={"retry-after": "0.01"})
+            case _:
+                self.fail(action, b'{"choices": [')
 
     def content(self, said, purpose, name):
         if purpose == "_Vote":
@@ -182,6 +177,9 @@ def test_nothing_is_spent_without_permission(write, writer, monkeypatch) -> None
     assert writer.requests == []
     with pytest.raises(UserError, match="OPENAI_API_KEY is not set"):
         write()
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(UserError, match=r"pip install evoxtral\[providers\]"):
+        write()
     with pytest.raises(UserError, match="script_model is empty"):
         write(script_model="")
 
@@ -279,7 +277,7 @@ def test_the_key_shows_nowhere(write, writer, tmp_path, caplog, capfd) -> None:
             write(60, seed=1, concurrency=1)
     assert len(writer.requests) <= asked + 2, "one more may have been under way"
     shown = "".join(traceback.format_exception(error.value))
-    assert "Incorrect API key: ***" in shown
+    assert "invalid key ***" in shown
     assert CANARY not in shown + caplog.text + "".join(capfd.readouterr()) + everything_in(tmp_path)
 
 

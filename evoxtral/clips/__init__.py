@@ -1,10 +1,8 @@
 """Clips: recordings with tagged transcripts, on disk in AudioFolder layout.
 
-`<root>/<split's folder>/metadata.jsonl` lies beside the audio: so the Hub, W&B and
-`datasets.load_dataset("audiofolder", data_dir=root)` read it. A row needs `file_name` and
-`tagged_text`. What the text decides (`plain_text`, `tags`) is always read from the text, since
-published rows were found to disagree with their own. `corpus` renders the synthetic corpus,
-`ingest` judges and converts recordings from elsewhere.
+`<root>/<split's folder>/metadata.jsonl` lies beside the audio. A row needs `file_name` and
+`tagged_text`; `plain_text` and `tags` are always read from the text, since published rows
+disagree with their own.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ SILENCE = 1e-4  # largest absolute sample below which a recording is silent: -80
 SCALE = 8.0  # above this, float samples are not scaled to [-1, 1]; lossy codecs overshoot 1
 METADATA = "metadata.jsonl"
 
-_DENSITY = ((0, "plain"), (2, "light"), (4, "moderate"))
+_DENSITY = ("plain", "light", "light", "moderate", "moderate", "dense")  # by number of tags
 _ALIASES = {"training": "train", "testing": "test", "eval": "test", "evaluation": "test"}
 _ALIASES |= dict.fromkeys(("valid", "val", "dev"), "validation")
 
@@ -52,14 +50,9 @@ class BadAudioError(RowError):
 
 
 def decode(path: Path | str) -> tuple[Samples, tuple[str, ...]]:
-    """Read a recording of any length in a format that libsndfile knows.
+    """Read a recording of any length; what was changed to make it `Samples`, a phrase each.
 
-    Returns:
-        At least 0.1 s, finite, not silent; and what was changed to make it `Samples`, one phrase
-        each, nothing for most files.
-
-    Raises:
-        BadAudioError: Missing, damaged, empty, silent or not audio.
+    A `BadAudioError` if it is missing, damaged, shorter than 0.1 s, silent, not finite or no audio.
     """
     path = Path(path)
     if not path.is_file():
@@ -92,11 +85,7 @@ def decode(path: Path | str) -> tuple[Samples, tuple[str, ...]]:
 
 
 def audio_digest(samples: Samples) -> str:
-    """Hex SHA-256 of samples as 16-bit little-endian PCM.
-
-    >>> audio_digest(np.zeros(4, np.float32)) == hashlib.sha256(bytes(8)).hexdigest()
-    True
-    """
+    """Hex SHA-256 of samples as 16-bit little-endian PCM."""
     return hashlib.sha256(_pcm(samples).tobytes()).hexdigest()
 
 
@@ -171,17 +160,14 @@ def density(text: str) -> str:
     >>> [density("[sighs] " * n) for n in (0, 2, 4, 5)]
     ['plain', 'light', 'moderate', 'dense']
     """
-    number = len(tags.parse(text).tags)
-    return next((name for most, name in _DENSITY if number <= most), "dense")
+    return _DENSITY[min(len(tags.parse(text).tags), 5)]
 
 
 def complete(row: Mapping[str, Any]) -> Clip:
     """Make a clip of a row with `file_name`, `tagged_text`, `split` and perhaps more.
 
-    Unknown fields and nulls are ignored; `plain_text` and `tags` are recomputed.
-
-    Raises:
-        RowError: A field is missing or wrong, or the name leads out of the row's folder.
+    Unknown fields are ignored; `plain_text` and `tags` are recomputed. A `RowError` if a field is
+    missing or wrong, or the name leads out of the row's folder.
     """
     for name in ("file_name", "tagged_text"):
         if not isinstance(row.get(name), str) or not row[name].strip():
@@ -193,7 +179,7 @@ def complete(row: Mapping[str, Any]) -> Clip:
     values = {
         "id": re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip("._-")[:128],
         "slice": density(text),
-        **{name: value for name, value in row.items() if value is not None},
+        **row,
         "plain_text": tags.plain_text(text),
         "tags": tags.parse(text).tags,
     }
@@ -226,10 +212,7 @@ class Row(NamedTuple):
 
 
 def folder_of(split: str) -> str:
-    """Folder of a split: its name without underscores.
-
-    AudioFolder guesses splits from the words of folder names: `base_test` would be poured into
-    `test` and `plain_val` into `validation`.
+    """Folder of a split: its name as one word, since AudioFolder would take `base_test` for `test`.
 
     >>> folder_of("base_test")
     'basetest'
@@ -242,11 +225,8 @@ def read_clips(
 ) -> Iterator[Row]:
     """Yield every row of an AudioFolder, whose subfolders name splits, or of a JSON-lines file.
 
-    Audio lies beside or below the metadata file. `make` makes a clip of a row, whose split is its
-    own, its folder's, or train.
-
-    Raises:
-        UserError: There is no such file, or a line is no JSON object.
+    `make` makes a clip of a row without nulls, whose split is its own, its folder's, or train. A
+    `UserError` if there is no such file, or a line is no JSON object.
     """
     root = Path(source).absolute()
     files = [root, root / METADATA, *sorted(root.glob(f"*/{METADATA}"))]
@@ -286,11 +266,7 @@ def by_split(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
 
 
 def write_splits(root: Path, clips: Iterable[Clip]) -> None:
-    """Write the metadata of all splits, beside whose audio it lies, and a dataset card.
-
-    The card gives every folder its split's name. With it `datasets.load_dataset(root)` and the
-    Hub see all splits, not only train, validation and test.
-    """
+    """Write the metadata of all splits, and a card that tells the Hub each folder's split."""
     card = ["---", "configs:", "- config_name: default", "  data_files:"]
     for split, own in by_split(clips).items():
         rows = (clip.model_dump(mode="json") for clip in own)
@@ -326,11 +302,7 @@ class Dataset:
 
 
 def load(source: Path | str) -> Dataset:
-    """Read the metadata of a dataset (`read_clips`), whose files must be there.
-
-    Raises:
-        UserError: A row is bad; names file and line. `ingest.validate` goes on without bad rows.
-    """
+    """Read the metadata of a dataset (`read_clips`); a `UserError` names the first bad row."""
     files: dict[Clip, Path] = {}
     for row in read_clips(source):
         if row.fault:

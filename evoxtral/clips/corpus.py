@@ -1,20 +1,17 @@
 """The synthetic corpus: who says what in which split, rendered the same to the byte every time.
 
-Test sets are drawn first and everything drawn later avoids their words, so that no plain text
-stands in two splits. Test sets hear held-out template families and held-out voices beside the
-familiar ones; training and validation never do.
-
-A clip is done when its file is there, since files appear whole. A killed build therefore needs no
-journal: the next one reads what is there and renders the rest.
+Splits are drawn in turn, tests first, and avoid each other's words; held-out template families and
+voices are heard in tests only. A killed build is resumed from the files that are there.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 
 from evoxtral import UserError, runs
@@ -24,10 +21,7 @@ from evoxtral.world import scripts, speech
 from evoxtral.world.scripts import Script
 
 HELD_OUT = {"natural": 0.25, "balanced": 0.25, "test": 0.25, "base_test": 0.5}
-"""Splits with held-out voices, and the share of held-out template families in each.
-
-In `base_test` only three sentences in five have a template at all.
-"""
+"""Splits with held-out voices, and the share of held-out template families in each."""
 
 SPLITS = (*HELD_OUT, "validation", "plain_val", "train", "raft_prompts")
 """All splits in the order in which they are drawn."""
@@ -51,13 +45,9 @@ class PlannedClip:
 
 
 def plan(sizes: Mapping[str, int], seed: int) -> dict[str, list[PlannedClip]]:
-    """Decide every clip of a corpus; the same sizes (by split) and seed give the same plan.
+    """All clips by split, as many as `sizes` wants, then spares for those that come out too long.
 
-    Returns:
-        Clips by split: as many as wanted, then spares for those that come out too long.
-
-    Raises:
-        UserError: The grammar has not enough texts.
+    A `UserError` if the grammar has not enough texts.
     """
     used: list[str] = []
     plans = {}
@@ -66,10 +56,12 @@ def plan(sizes: Mapping[str, int], seed: int) -> dict[str, list[PlannedClip]]:
             own = _seed(seed, split)
             drawn = _draw(split, size + max(4, round(size * SPARE_SHARE)), own, used)
             used += [script.plain_text for script in drawn]
-            voices = _deal(speech.VOICES if split in HELD_OUT else speech.TRAINING_VOICES, own)
+            voices = speech.VOICES if split in HELD_OUT else speech.TRAINING_VOICES
+            rng = random.Random(own)
+            turns = (rng.sample(voices, len(voices)) for _ in drawn)  # more than enough
             plans[split] = [
                 PlannedClip(script, clip_of(script, split, v.id, v.gender), _seed(own, script.id))
-                for script, v in zip(drawn, voices, strict=False)  # voices never end
+                for script, v in zip(drawn, chain.from_iterable(turns), strict=False)
             ]
     return plans
 
@@ -80,55 +72,36 @@ def _seed(seed: int, *parts: object) -> int:
 
 def _draw(split: str, count: int, seed: int, avoid: Sequence[str]) -> list[Script]:
     """Scripts of a split in the order they are used; held-out families are spread evenly."""
-    if split not in HELD_OUT:
-        drawn = _write(split, count, seed, held_out=False, avoid=avoid)
-    else:
-        unseen = round(count * HELD_OUT[split])
-        strange = _write(split, unseen, _seed(seed, "held out"), held_out=True, avoid=avoid)
-        avoid = [*avoid, *(script.plain_text for script in strange)]
-        familiar = _write(split, count - unseen, seed, held_out=False, avoid=avoid)
-        # One of the few after every so many of the many, so that each stretch has its share.
-        ranked = [
-            ((i + 0.5) / len(group), script)
-            for group in (familiar, strange)
-            for i, script in enumerate(group)
-        ]
-        drawn = [script for _, script in sorted(ranked, key=lambda pair: pair[0])]
-    return [replace(script, id=f"{split}-{i:05d}") for i, script in enumerate(drawn)]
 
-
-def _write(
-    split: str, count: int, seed: int, *, held_out: bool, avoid: Sequence[str]
-) -> list[Script]:
-    if split == "base_test":
-        texts = scripts.plain_sentences(count, seed, held_out=held_out, exclude=avoid)
+    def write(n: int, seed: int, avoid: Sequence[str], held_out: bool) -> list[Script]:
+        limits = {"held_out": held_out, "exclude": avoid}
+        if split != "base_test":
+            slices, balanced = _SLICES.get(split), split == "balanced"
+            return scripts.generate(n, seed, slices=slices, balanced=balanced, **limits)
+        texts = scripts.plain_sentences(n, seed, **limits)
         return [Script("", text, "plain", "unknown", "plain_sentences", held_out) for text in texts]
-    slices, balanced = _SLICES.get(split), split == "balanced"
-    return scripts.generate(
-        count, seed, held_out=held_out, slices=slices, exclude=avoid, balanced=balanced
-    )
 
-
-def _deal(voices: Sequence[speech.Voice], seed: int) -> Iterator[speech.Voice]:
-    """All voices in random order, then all again in another."""
-    rng = random.Random(seed)
-    while True:
-        yield from rng.sample(voices, len(voices))
+    unseen = round(count * HELD_OUT.get(split, 0))
+    strange = write(unseen, _seed(seed, "held out"), avoid, held_out=True)
+    avoid = [*avoid, *(script.plain_text for script in strange)]
+    familiar = write(count - unseen, seed, avoid, held_out=False)
+    # One of the few after every so many of the many, so that each stretch has its share.
+    ranked = [
+        ((i + 0.5) / len(group), script)
+        for group in (familiar, strange)
+        for i, script in enumerate(group)
+    ]
+    ordered = sorted(ranked, key=itemgetter(0))
+    return [replace(script, id=f"{split}-{i:05d}") for i, (_, script) in enumerate(ordered)]
 
 
 def build_corpus(
     folder: Path | str, sizes: Mapping[str, int], seed: int, workers: int | None = None
 ) -> None:
-    """Render a synthetic corpus, or what is missing of it, in AudioFolder layout.
+    """Render a corpus, or what is missing of it in the folder, as an AudioFolder.
 
-    Args:
-        folder: Where to; absent, or left by an earlier build of the same corpus.
-        sizes: Clips by split, some of `SPLITS`; splits of size 0 are left out.
-        seed: All randomness derives from it.
-        workers: Rendering processes; one for each processor if None. Does not change a byte.
-
-    Raises:
-        UserError: A split has too many scripts that last too long, or the disk is full.
+    `sizes` has clips by split, `workers` is rendering processes, by default one for each processor.
+    A `UserError` if a split has too many scripts that last too long, or the disk is full.
     """
     folder = Path(folder)
     plans = plan(sizes, seed)

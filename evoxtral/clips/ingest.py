@@ -1,8 +1,4 @@
-"""Foreign recordings become a clean corpus: read as ours, judged, converted.
-
-Damage (no audio, no text, a file name that leads elsewhere) always rejects a clip, and so does
-what stands in two splits. Every judgement names its file and line.
-"""
+"""Foreign recordings become a clean corpus: read as ours, judged by file and line, converted."""
 
 from __future__ import annotations
 
@@ -44,7 +40,7 @@ class Reading:
                 raise UserError(f"columns names {ours!r}, which no clip has: choose of {known}")
 
     def __call__(self, row: Mapping[str, Any]) -> Clip:
-        """The clip of a row; raises a `RowError` where a field is missing or wrong."""
+        """The clip of a row; a `RowError` where a field is missing or wrong."""
         given = {ours: row[theirs] for theirs, ours in self.columns.items() if theirs in row}
         given = {**row, **given}
         if self.tag_names and isinstance(given.get("tagged_text"), str):
@@ -64,10 +60,7 @@ class Reading:
 
 
 def pairs(text: str, parameter: str) -> dict[str, str]:
-    """Read a parameter of pairs, `theirs:ours, theirs:ours`; empty for none.
-
-    Raises:
-        UserError: It is not written so, or something comes twice; names the parameter.
+    """Read a parameter of pairs, `theirs:ours`; a `UserError` if it is not written so.
 
     >>> pairs("<laughter>:[laughs], [noise]:", "tag_names")
     {'<laughter>': '[laughs]', '[noise]': ''}
@@ -91,18 +84,9 @@ def validate(
 ) -> tuple[Dataset, pd.DataFrame]:
     """Judge every row of a dataset (`clips.read_clips`) and decode every file.
 
-    Args:
-        source: An AudioFolder or a JSON-lines manifest.
-        unknown_tags: keep, warn or reject clips that have a tag outside the report's 17.
-        reading: Makes clips of the rows.
-        written: CSV file to write the findings to, also when there are too many rejects.
-
-    Returns:
-        The usable clips, measured; and findings, `COLUMNS`: the first reason for every reject,
-        oddities of clips that are kept, and what is converted while they are read.
-
-    Raises:
-        UserError: No rows, or more than one in twenty rejected.
+    Gives the usable clips, measured, and findings, `COLUMNS`, which a CSV `written` gets too, also
+    when it ends in a `UserError`: no rows, or more than one in twenty rejected. `unknown_tags` says
+    whether to keep, warn or reject clips that have a tag outside the report's 17.
     """
     rows = list(clips.read_clips(source, reading))
     if not rows:
@@ -110,7 +94,8 @@ def validate(
     seen: dict[str, Row] = {}  # by sound and by text
     usable: dict[Row, Clip] = {}
     found: dict[Row, list[tuple[str, str]]] = {}
-    for row in sorted(rows, key=_protection):
+    order = {split: k for k, split in enumerate(_LAST, 1)}
+    for row in sorted(rows, key=lambda row: order.get(row.clip and row.clip.split, 0)):
         try:
             usable[row], found[row] = _judged(row, seen, unknown_tags)
         except RowError as error:
@@ -130,10 +115,6 @@ def validate(
             f"{MAX_REJECT_SHARE:.0%}: mend them, first {file}:{line}: {reason}{where}"
         )
     return Dataset({usable[row]: row.path for row in rows if row in usable}), findings
-
-
-def _protection(row: Row) -> int:
-    return _LAST.index(row.clip.split) + 1 if row.clip and row.clip.split in _LAST else 0
 
 
 def _judged(
@@ -179,14 +160,8 @@ def ingest(source: Path | str, target: Path, unknown_tags: str, reading: Reading
 def fetch(name: str, folder: Path) -> None:
     """Copy a dataset of the Hugging Face Hub, its sound inside tables, to a folder for each split.
 
-    Sound is copied as it lies there; columns of text or numbers become fields of the rows.
-
-    Args:
-        name: `owner/name` on the Hub, `owner/name@revision`, or a folder of tables.
-        folder: Where to.
-
-    Raises:
-        UserError: `datasets` is not installed, cannot load it, or finds no audio inside it.
+    `name` is `owner/name`, `owner/name@revision`, or a folder of tables. Sound stays as it is;
+    columns of text or numbers become fields of the rows. A `UserError` if it cannot be loaded.
     """
     try:
         import datasets

@@ -1,10 +1,9 @@
 """How often to draw each example so that the set meets its goals, and weights instead of draws.
 
 Draws per example are the variables of a linear program: every goal of the note is linear in them,
-a text is drawn at most `MAX_DRAWS` times, and the draws add up to the size wanted. Goals that
-cannot be met keep a shortfall, which costs; repeating a text costs a little, the second copy less
-than the third, so rare material is repeated evenly and only as far as needed. The optimum has a
-handful of fractional draws; they are rounded by largest remainder.
+a text is drawn at most `MAX_DRAWS` times, and the draws add up to the size wanted. A shortfall of a
+goal costs much, repeating a text little, the second copy less than the third. The optimum's few
+fractional draws are rounded by largest remainder.
 
 Class-balanced weights (Cui et al., CVPR 2019; composition note, section 5) replace the n samples
 of a class by their effective number (1 - beta^n) / (1 - beta).
@@ -45,13 +44,7 @@ def rebalance(
     window_seconds: float | None = None,
     size: int | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Choose how often to draw each example so that the set meets the note's goals.
-
-    Args:
-        items: `composition.examples`, ids unique.
-        seed: chooses among equally good sets and shuffles.
-        window_seconds: see `composition.goals`.
-        size: examples to draw, as far as no text is drawn too often; by default as many as given.
+    """Draw `size` examples, by default as many as `items` has, so that they meet the note's goals.
 
     Returns:
         The drawn examples, shuffled, and `table | row | target | before | met | after | reached |
@@ -114,10 +107,9 @@ def _choose(wanted: Goals, size: int, text: _Texts, seed: int) -> Array:
 def _solve(wanted: Goals, size: int, text: _Texts, seed: int, margin: float) -> Array:
     """Optimal draws per example, (n,), mostly whole numbers in [0, MAX_DRAWS].
 
-    Variables: each example's first, second, ... copy in [0, 1], then a shortfall per bound. A
-    random cost below the price of a copy chooses among equals. A share `hits / base >= low` becomes
-    `(hits - low base) @ draws + shortfall >= margin`. A shortfall's price is relative to what the
-    goal asks for, so that missing half of a rare goal costs as much as half of a common one.
+    Variables: each example's first, second, ... copy in [0, 1], then a shortfall per bound, priced
+    relative to what the goal asks for. A random cost below the price of a copy chooses among
+    equals. `hits / base >= low` becomes `(hits - low base) @ draws + shortfall >= margin`.
     """
     goal = wanted.rows
     own = np.repeat(goal.index, 1 + (goal["high"] < np.inf))  # of each bound: low, then high
@@ -158,9 +150,7 @@ def _round(draws: Array, size: int, text: _Texts) -> Array:
 
 
 def class_balanced_weights(counts: Mapping[str, int], beta: float) -> dict[str, float]:
-    """Weight per class of n > 0 samples, (1 - beta) / (1 - beta^n).
-
-    A beta of 0 weighs classes alike, towards 1 the weight tends to 1 / n.
+    """Weight per class of n > 0 samples, (1 - beta) / (1 - beta^n), towards 1 / n for beta 1.
 
     >>> class_balanced_weights({"a": 1, "b": 2}, beta=0.5)
     {'a': 1.0, 'b': 0.6666666666666666}
@@ -193,7 +183,21 @@ def training_mix(cfg: DataMix, source: Source) -> runs.StageResult:
     """The stage that says how often fine-tuning draws each clip: `mix.jsonl`, see `read_mix`."""
 
     def make(folder: Path) -> None:
-        runs.write_jsonl(folder / _MIX_FILE, _draw(cfg, source).to_dict("records"))
+        items = source.items
+        kept = keep_first(items["tagged_text"], cfg.threshold)
+        drawn = items.iloc[kept].reset_index(drop=True)
+        if cfg.mix == "targets":
+            drawn, _ = rebalance(drawn, cfg.seed, source.window_seconds, len(items))
+        elif cfg.mix != "written":
+            drawn = draw_ratio(drawn, cfg.mix, cfg.seed)
+        weights = 1.0 if cfg.class_balance == "none" else clip_weights(drawn, cfg.beta)
+        times = drawn.assign(weight=weights).groupby("id")["weight"]
+        mix = times.agg(draws="size", weight="first").reset_index()
+        if cfg.class_balance == "oversample":
+            factors = mix["weight"].round().clip(1, MAX_DRAWS).astype(int)
+            mix["draws"] = (mix["draws"] * factors).clip(upper=MAX_DRAWS)
+            mix["weight"] = 1.0
+        runs.write_jsonl(folder / _MIX_FILE, mix.round({"weight": 6}).to_dict("records"))
 
     names = {"seed", "threshold", "mix", "class_balance", "beta"}
     params = {**cfg.model_dump(include=names), "window": source.window_seconds}
@@ -206,21 +210,3 @@ def training_mix(cfg: DataMix, source: Source) -> runs.StageResult:
 def read_mix(folder: Path) -> pd.DataFrame:
     """The training mix: `id | draws | weight`, draws per epoch and a factor of the loss, by id."""
     return pd.DataFrame(runs.read_jsonl(folder / _MIX_FILE))
-
-
-def _draw(cfg: DataMix, source: Source) -> pd.DataFrame:
-    items = source.items
-    kept = keep_first(items["tagged_text"], cfg.threshold)
-    drawn = items.iloc[kept].reset_index(drop=True)
-    if cfg.mix == "targets":
-        drawn, _ = rebalance(drawn, cfg.seed, source.window_seconds, len(items))
-    elif cfg.mix != "written":
-        drawn = draw_ratio(drawn, cfg.mix, cfg.seed)
-    weights = 1.0 if cfg.class_balance == "none" else clip_weights(drawn, cfg.beta)
-    times = drawn.assign(weight=weights).groupby("id")["weight"]
-    mix = times.agg(draws="size", weight="first").reset_index()
-    if cfg.class_balance == "oversample":
-        factors = mix["weight"].round().clip(1, MAX_DRAWS).astype(int)
-        mix["draws"] = (mix["draws"] * factors).clip(upper=MAX_DRAWS)
-        mix["weight"] = 1.0
-    return mix.round({"weight": 6})

@@ -71,11 +71,12 @@ def split_summary(source: Source) -> pd.DataFrame:
 
 def findings_summary(source: Source) -> pd.DataFrame:
     """Findings counted by kind: `kind | rows | share | examples`, the first three in words."""
-    rows = []
+    rows, rejects = [], (source.findings["kind"] == "reject").sum()
+    judged = sum(map(len, source.splits.values())) + rejects
     for kind in ("reject", "warning", "repair"):
         found = source.findings[source.findings["kind"] == kind]
         shown = "; ".join(f"{f.file}:{f.line}: {f.reason}" for f in found.head(3).itertuples())
-        rows.append((kind, len(found), len(found) / max(1, source.judged), shown))
+        rows.append((kind, len(found), len(found) / max(1, judged), shown))
     return pd.DataFrame(rows, columns=["kind", "rows", "share", "examples"])
 
 
@@ -103,11 +104,10 @@ class Specimen(NamedTuple):
 
 
 def specimens(cfg: DataMix, source: Source) -> list[Specimen]:
-    """One clip per tag, in the report's order; none for a source without sound.
+    """One clip per tag, in the report's order, preferably with no other tag and no capitals.
 
-    Chosen is a clip with no other tag and no capitals if there is one. A generated text is
-    performed anew, with and without its tag in the same voice from the same seed, since only the
-    performance knows where the tag is heard.
+    A generated text is performed anew, with and without its tag in the same voice from the same
+    seed, since only the performance knows where the tag is heard.
     """
 
     def distraction(clip: Clip) -> tuple[int, float, str]:
@@ -127,13 +127,11 @@ def specimens(cfg: DataMix, source: Source) -> list[Specimen]:
             continue
         voice = speech.find_voice(clip.voice)
         seed = int(runs.digest([cfg.seed, "listening", clip.id])[:7], 16)
-        performed, plain = (
-            speech.render(text, voice, seed) for text in (clip.tagged_text, clip.plain_text)
-        )
+        performed = speech.render(clip.tagged_text, voice, seed)
         spans = (*performed.events, *performed.styles)
         marks = [(start, end) for start, end, label in spans if label == tag]
-        heard = [Heard(clip.tagged_text, performed.audio, marks),
-                 Heard(clip.plain_text, plain.audio)]  # fmt: skip
+        plain = speech.render(clip.plain_text, voice, seed).audio
+        heard = [Heard(clip.tagged_text, performed.audio, marks), Heard(clip.plain_text, plain)]
         shown.append(Specimen(tag, f"{voice.id}, {voice.gender}", heard))
     return shown
 
@@ -141,9 +139,9 @@ def specimens(cfg: DataMix, source: Source) -> list[Specimen]:
 def audible(cfg: DataMix, source: Source) -> pd.DataFrame:
     """Linear probes for every tag, trained on some voices and tested on others, as a stage.
 
-    `tag | group | auc | se | clips | low | high | pass`: area, its standard error, test clips, the
-    band the tag was made for and whether the area lies in it. Empty for a source other than the
-    generated one, which alone comes in pairs with and without a tag.
+    `tag | group | auc | se | clips | low | high | pass`: area, its standard error (Hanley and
+    McNeil, 1982), test clips, half of them tagged, the band the tag was made for and whether the
+    area lies in it. Empty for a source other than the generated one.
     """
     columns = ["tag", "group", "auc", "se", "clips", "low", "high", "pass"]
     if source.name != GENERATED:
@@ -162,41 +160,26 @@ def audible(cfg: DataMix, source: Source) -> pd.DataFrame:
     frame = pd.read_csv(made.path / "auc.csv").rename(columns={"n": "clips"})
     frame[["low", "high"]] = [EXPECTED[tag] for tag in frame["tag"]]
     frame["group"] = frame["tag"].map(tags.group_of)
-    frame["se"] = list(map(standard_error, frame["auc"], frame["clips"]))
+    auc, half = frame["auc"], frame["clips"] / 2
+    one, two = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    frame["se"] = np.sqrt(auc * (1 - auc) + (half - 1) * (one + two - 2 * auc**2)) / half
     frame["pass"] = np.where(frame["auc"].between(frame["low"], frame["high"]), "yes", "no")
     return frame[columns]
 
 
-def standard_error(auc: float, n: int) -> float:
-    """Standard error of an area under the ROC curve of n clips, half of them tagged.
-
-    Hanley and McNeil, 1982.
-
-    >>> round(standard_error(0.8, 100), 3)
-    0.045
-    """
-    half = n / 2
-    one, two = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    variance = auc * (1 - auc) + (half - 1) * (one + two - 2 * auc**2)
-    return float(np.sqrt(max(0.0, variance)) / half)
-
-
 def filter_alike(items: pd.DataFrame, threshold: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Drop texts whose ROUGE-L to an earlier one reaches the threshold, on the tagged text.
+    """The items whose tagged text is not like one kept before, and all pairs of texts alike.
 
-    Returns:
-        The items kept, in order, and `score | first | second | kept` of every pair of texts alike,
-        most alike first; `kept` if both stay, as when one was alike only to a third, dropped.
+    Pairs are `score | first | second | kept`, most alike first; `kept` if both stay.
     """
     texts = items["tagged_text"].to_numpy(object)
     kept = keep_first(texts, threshold)
     pairs = near_duplicates(texts, threshold=threshold)
+    ends = ["first", "second"]
     frame = pd.DataFrame({"score": pairs["rouge_l"]})
-    both = pairs[["first", "second"]]
-    frame[["first", "second"]] = texts[both]
-    frame["kept"] = both.isin(kept).all(axis=1)
-    order = {"by": ["score", "first", "second"], "ascending": [False, True, True]}
-    frame = frame.sort_values(**order, ignore_index=True)
+    frame[ends] = texts[pairs[ends]]
+    frame["kept"] = pairs[ends].isin(kept).all(axis=1)
+    frame = frame.sort_values(["score", *ends], ascending=[False, True, True], ignore_index=True)
     return items.iloc[kept].reset_index(drop=True), frame
 
 

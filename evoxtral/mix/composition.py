@@ -1,13 +1,11 @@
 """The composition note: what it asks of a training set, and how far a set meets it.
 
-A goal is `low <= hits / base <= high`, where hits and base are sums over the examples. `judge`
-reads what a set measures; `balance` takes the same goals as constraints on how often to draw each
-example. `targets.csv` has the note's numbers (shares of sections 1, 2 and 4 to 6); where the note
+A goal is `low <= hits / base <= high`, where hits and base are sums over the examples, so that
+`balance` can draw for it. `targets.csv` has the note's numbers (sections 1, 2 and 4 to 6); where it
 only says "balanced" or "varied", every category of an axis is to hold `FAIR` of an equal share.
 
-The note also asks (section 3, the Self-Instruct rule) that no two texts reach ROUGE-L 0.7. With
-tokens = lowercased runs of `[a-z0-9]` and F = 2 LCS / (|a| + |b|), that score is rapidfuzz's Indel
-similarity of two word sequences. Every pair is compared.
+No two texts are to reach ROUGE-L 0.7 (section 3). With tokens = lowercased runs of `[a-z0-9]` and
+F = 2 LCS / (|a| + |b|), that is rapidfuzz's Indel similarity of two word sequences.
 """
 
 from __future__ import annotations
@@ -63,11 +61,10 @@ TARGETS = TARGETS.fillna({"low": FAIR * _EQUAL, "high": np.inf})
 
 Columns: `table | row`; `shown`, the table that `judge` shows the row in; `target | advised`, what
 passes and what the note advises, in words; `low | high`, what passes, `band`, the upper end of the
-advice for a minimum; `priority`, of a goal in conflict with others, 0 if it is no goal; `natural |
-note`, a tag's frequency and oversampling in the note's words; `unit`, share, count or text.
+advice for a minimum; `priority` in conflicts, 0 for what is no goal; `natural | note`, a tag's
+frequency and oversampling in the note's words; `unit`, share, count or text.
 
-Section 5 leaves out `confused` and `scared`, for which its general rule ("each tag type in at least
-5–10 % of tagged examples") stands; `[pause]` and CAPS are to be undersampled.
+Section 5 leaves out `confused` and `scared`: its general rule, 5–10 % of tagged examples, stands.
 """
 
 
@@ -81,10 +78,7 @@ RARE = set(TARGETS.loc[TARGETS["natural"].isin(["low", "very low"]), "row"])
 
 
 def examples(rows: Iterable[Any]) -> pd.DataFrame:
-    """Scripts or clips as a frame: id, texts, domain, `held_out`, voice, gender and seconds.
-
-    What a row does not have or does not know is missing, which never means "none".
-    """
+    """Scripts or clips as a frame: id, texts, domain, `held_out`, voice, gender and seconds."""
     values = [[getattr(row, name, None) for name in _FIELDS] for row in rows]
     return pd.DataFrame(values, columns=_FIELDS)
 
@@ -92,13 +86,10 @@ def examples(rows: Iterable[Any]) -> pd.DataFrame:
 def near_duplicates(
     first: Sequence[str], second: Sequence[str] | None = None, threshold: float = THRESHOLD
 ) -> pd.DataFrame:
-    """Pairs of texts, tag words included, whose ROUGE-L reaches the threshold, in (0, 1].
+    """Pairs of texts whose ROUGE-L, tag words included, reaches the threshold, in (0, 1].
 
-    Pairs are of a text of `first` with a later one of it, or with any of `second` where that is
-    given. Two texts without any word are equal.
-
-    Returns:
-        `first | second | rouge_l`, positions, sorted.
+    `first | second | rouge_l`, sorted: positions of a text of `first` and of a later one of it, or
+    of any of `second` where that is given. Two texts without any word are equal.
 
     >>> near_duplicates(["[sighs] I CAN'T!", "x", "I can't sigh"], threshold=0.5).to_dict("records")
     [{'first': 0, 'second': 2, 'rouge_l': 0.75}]
@@ -164,9 +155,7 @@ class Goals:
 
 
 def length_edges(window_seconds: float | None) -> tuple[float, float]:
-    """Seconds at which short ends and long begins.
-
-    Real data (`None`): 10 and 30 s, as the note has them; thirds of a model's shorter window.
+    """Seconds at which short ends and long begins: the note's, or thirds of a model's window.
 
     >>> length_edges(9.0)
     (3.0, 6.0)
@@ -175,7 +164,7 @@ def length_edges(window_seconds: float | None) -> tuple[float, float]:
 
 
 def _marks(texts: Iterable[str]) -> pd.DataFrame:
-    """Every tag: `text | tag | third | gap`, in which third of which text, words since the last."""
+    """Every tag: `text | tag | third | gap`, its third of a text and the words since the last."""
     found = [
         (k, mark.name, mark.word_index, max(len(text.words), 1))
         for k, text in enumerate(map(tags.parse, texts))
@@ -193,14 +182,7 @@ def goals(items: pd.DataFrame, window_seconds: float | None = None) -> Goals:
 
     Emotion and non-verbal sounds are shares of the axis' tag occurrences; valence, length and
     gender are shares of all examples, the last two absent if a single example does not have it.
-    Tags outside the vocabulary count in density, position and spacing.
-
-    Args:
-        items: `examples`, at least one.
-        window_seconds: the model's window, for length strata; `None` for real data.
-
-    Raises:
-        UserError: there are no examples.
+    `window_seconds` is the model's window, for strata of length; `None` for real data.
     """
     if items.empty:
         raise UserError("no examples: a composition needs at least one")
@@ -253,15 +235,11 @@ def judge(
 ) -> pd.DataFrame:
     """The note's tables and its ten checks, measured for a set.
 
-    Args:
-        items: `examples` of the set.
-        window_seconds: see `goals`.
-        natural: the set before oversampling, to which the checklist's factors are relative.
+    The checklist's factors are relative to `natural`, the set before oversampling.
 
     Returns:
-        `table | row | target | measured | unit | pass`: measured is a number where the unit is
-        share or count, a text in the checklist, missing where it is not known. `pass` is yes, no,
-        or "not known" where the data lacks what the row needs: missing information never passes.
+        `table | row | target | measured | unit | pass`: measured is a number (a text in the
+        checklist) or missing; `pass` is yes, no, or "not known" where the data lacks what it needs.
     """
     wanted = goals(items, window_seconds)
     own = wanted.rows.assign(measured=wanted.measured(), **{"pass": wanted.verdicts()})
@@ -285,11 +263,7 @@ _Row = tuple[str, str, str, Any, str, Verdict]
 
 
 def _speakers(voices: pd.Series) -> list[_Row]:
-    """Distinct voices, and the share of the most used one.
-
-    The second is our rule: speakers taken in turn (section 3) give the most used voice no more
-    than twice an equal share.
-    """
+    """Distinct voices, and the share of the most used one: our rule, at most twice an equal one."""
     shares = voices.value_counts(normalize=True)
     count, known = len(shares), voices.notna().all()
     most = 2 / max(count, 1)
@@ -304,10 +278,7 @@ def _speakers(voices: pd.Series) -> list[_Row]:
 
 
 def _alike(items: pd.DataFrame) -> Iterator[_Row]:
-    """Pairs at ROUGE-L 0.7 or more, and texts kept greedily, on tagged and on plain text.
-
-    Drawing one example several times is oversampling, not a near-duplicate: an id counts once.
-    """
+    """Pairs alike and texts kept, tagged and plain; an id drawn several times counts once."""
     tagged = items.drop_duplicates("id")["tagged_text"]
     for name, texts in (("tagged text", tagged), ("plain text", tagged.map(tags.plain_text))):
         pairs, kept = len(near_duplicates(texts)), len(keep_first(texts))
@@ -324,10 +295,7 @@ def _all(verdicts: Iterable[Verdict]) -> Verdict:
 def _checks(
     items: pd.DataFrame, own: pd.DataFrame, others: pd.DataFrame, rare: tuple[str, Verdict]
 ) -> list[tuple[str, Verdict]]:
-    """What is measured, and the verdict, of the note's checklist (section 6).
-
-    Where the note names no number the target is ours. `own` are the goals as judged.
-    """
+    """What is measured, and the verdict, of the note's checklist (section 6)."""
 
     def spread(axis: str) -> tuple[str, Verdict]:
         rows = own[own["table"] == axis]
@@ -379,11 +347,9 @@ def _rare(
 def factors(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """Oversampling of each tag from `before` to `after`, and the surroundings it is met in then.
 
-    Returns:
-        `tag | natural | note | needed | drawn | texts | domains | voices`: natural frequency and
-        factor in the note's words, the factor that takes the share to its nearest passing value
-        and the one it was drawn with, both missing for a tag that nothing carries; the last three
-        are missing for CAPS.
+    `tag | natural | note | needed | drawn | texts | domains | voices`: frequency and factor in the
+    note's words, the factor that takes the share to its nearest passing value and the one it was
+    drawn with, both missing for a tag that nothing carries; the last three are missing for CAPS.
     """
     wanted = goals(before)
     places = np.flatnonzero(wanted.rows["table"] == "tags")
@@ -403,11 +369,7 @@ def verdicts(frame: pd.DataFrame, column: str = "pass") -> dict[str, dict[str, i
 
 
 def read_released_composition() -> pd.DataFrame:
-    """What `judge` says of the 1,010 released scripts, which the project does not ship.
-
-    Raises:
-        UserError: the file is missing.
-    """
+    """What `judge` says of the released scripts, not shipped; a `UserError` if it is missing."""
     frame = paper.read("released_composition")
     rows = zip(frame["table"], frame["measured"], strict=True)
     values = [text if table == "checklist" else float(text or "nan") for table, text in rows]

@@ -1,13 +1,10 @@
 """Where the examples come from: synthesised here, scripts, bought speech, or one's own clips.
 
-Whatever the source, the later steps see splits of rows with the same attributes. What a source
-does not have (scripts have no sound, no speaker, no duration) is missing, and whoever needs it
-says so.
+Later steps see splits of rows with the same attributes; what a source does not have is missing.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -39,43 +36,23 @@ _KNOWN = {
     "scripts": "released, generated, llm, or the path of a JSON of scripts",
     "real": "hub:owner/name, or the path of a folder or a manifest of clips",
 }
-
-
 _NOTHING = pd.DataFrame(columns=COLUMNS)
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Examples by split.
+    """Examples by split."""
 
-    Attributes:
-        name: as the parameter `source` says.
-        splits: rows by split, in order; clips, or scripts where there is no sound.
-        clips: the clips with their audio, or None.
-        stage: the stage that holds them, or None.
-        window_seconds: the model's window if clips were made for it, None for real data.
-        findings: `kind` (reject, warning, repair), `file`, `line`, `reason`.
-    """
-
-    name: str
-    splits: Mapping[str, list[Clip] | list[Script]]
+    name: str  # as the parameter `source` says
+    splits: Mapping[str, list[Clip] | list[Script]]  # scripts where there is no sound
     clips: Dataset | None = None
-    stage: runs.StageResult | None = None
-    window_seconds: float | None = None
-    findings: pd.DataFrame = field(default_factory=_NOTHING.copy)
-
-    @property
-    def judged(self) -> int:
-        """Number of rows that were judged, rejects included."""
-        return sum(map(len, self.splits.values())) + int((self.findings["kind"] == "reject").sum())
+    stage: runs.StageResult | None = None  # that holds the clips
+    window_seconds: float | None = None  # the model's, if clips were made for it
+    findings: pd.DataFrame = field(default_factory=_NOTHING.copy)  # `ingest.COLUMNS`
 
     @property
     def items(self) -> pd.DataFrame:
-        """The training examples, see `composition.examples`.
-
-        Raises:
-            UserError: there is no training split.
-        """
+        """The training examples, see `composition.examples`; a `UserError` if there are none."""
         if TRAIN not in self.splits:
             found = ", ".join(self.splits) or "none"
             raise UserError(f"{self.name} has no split {TRAIN!r} (it has {found}): name one so")
@@ -88,13 +65,9 @@ class Source:
 
 
 def open_source(cfg: DataMix, *, judged: bool = True) -> Source:
-    """Build or reuse the examples that the parameters name, and judge every one.
+    """Build or reuse the examples that the parameters name, and judge them if `judged`.
 
-    Without `judged` the clips of the generated corpus are not decoded.
-
-    Raises:
-        UserError: the source does not exist, cannot be fetched, is unusable in too large a part,
-            or would have to be paid for.
+    A `UserError` if they are not there, unusable in too large a part, or must be paid for first.
     """
     reading, real = Reading(pairs(cfg.columns, "columns"), pairs(cfg.tag_names, "tag_names")), None
     if cfg.real:  # first: what is wrong with it stops before anything is made or bought
@@ -122,11 +95,7 @@ def open_source(cfg: DataMix, *, judged: bool = True) -> Source:
 
 
 def open_clips(cfg: DataMix) -> Source:
-    """The same for notebooks that come after 01: the corpus is not judged again.
-
-    Raises:
-        UserError: as for `open_source`, or the source has no sound.
-    """
+    """The same for later notebooks, not judged again; a `UserError` if there is no sound."""
     source = open_source(cfg, judged=False)
     if source.clips is None:
         raise UserError(
@@ -156,7 +125,7 @@ def _recordings(cfg: DataMix, parameter: str, named: str, reading: Reading) -> S
         fetch(named.removeprefix(HUB), folder)
 
     def made(folder: Path) -> None:
-        shutil.rmtree(folder)  # a killed run's half copy is of no use
+        shutil.rmtree(folder)
         ingest(path, folder, cfg.unknown_tags, reading)
 
     if named.startswith(HUB):
@@ -164,12 +133,11 @@ def _recordings(cfg: DataMix, parameter: str, named: str, reading: Reading) -> S
         path = runs.stage("hub", cfg.profile, name, fetched).path
     else:
         path = _existing(parameter, named)
-    content = hashlib.sha256()  # of the rows and the files they name; a bad row is only itself
-    for row in read_clips(path, reading):
-        content.update(repr(row._replace(path=None)).encode())
-        if row.path is not None:
-            content.update(runs.digest_file(row.path).encode())
-    params = {"source": content.hexdigest(), "unknown_tags": cfg.unknown_tags,
+    content = [
+        (repr(row._replace(path=None)), row.path and runs.digest_file(row.path))
+        for row in read_clips(path, reading)
+    ]
+    params = {"source": runs.digest(content), "unknown_tags": cfg.unknown_tags,
               "reading": asdict(reading)}  # fmt: skip
     code = (*_CLIP_CODE, "evoxtral.clips.ingest")
     stage = runs.stage("clips", cfg.profile, params, made, code=code)

@@ -7,8 +7,7 @@ Three totals for the last stage, with the note's numbers (ratio 4 : 3 : 3, six d
   which each of HumanEval's 137 rows is drawn 175 times on average.
 * `strict`: the largest mix that repeats nothing at all: 913 = 365 + 274 + 274.
 
-The note's 87,599 rows of SQuAD 2.0 are those of 1.1 (2.0 has 130,319), its 427 of MBPP all four
-splits of the sanitized version.
+The note's 87,599 rows of SQuAD 2.0 are those of 1.1, its 427 of MBPP all of the sanitized version.
 """
 
 from __future__ import annotations
@@ -77,16 +76,10 @@ def split_rows(rows: pd.DataFrame, seed: int = 0) -> NDArray[np.str_]:
 def draw_mix(
     rows: pd.DataFrame, ratio: Mapping[str, int], total: Total = "sum", seed: int = 0
 ) -> pd.DataFrame:
-    """Stages 2 and 3: the rows drawn, shuffled, with repeats.
+    """Stages 2 and 3: the rows of `domain | dataset` that are drawn, shuffled, with repeats.
 
-    Args:
-        rows: `domain | dataset` and more; the datasets of a domain get equal shares, to one row.
-        ratio: parts of the mix by domain.
-        total: how large the mix is, see above.
-        seed: of all draws.
-
-    Raises:
-        UserError: the ratio does not fit the domains.
+    `ratio` has parts by domain; the datasets of a domain get equal shares, to one row. A
+    `UserError` if the ratio does not fit the domains.
     """
     sizes = rows.groupby(["domain", "dataset"], sort=False).size()
     domains = set(rows["domain"])
@@ -112,12 +105,11 @@ def draw_mix(
 
 
 def plan_six(seed: int = 0) -> dict[str, pd.DataFrame]:
-    """The note's six datasets on paper: no dataset is downloaded.
+    """The note's six datasets on paper.
 
-    Returns:
-        `splits`: `dataset | domain | total | train | test | balanced`, the last after stage 2,
-        and a row of sums; `mixes`: `mix | side | math | qa | code | total`; `draws` of the
-        training mix `sum`: `dataset | domain | rows | drawn | distinct | mean draws | most draws`.
+    `splits`: `dataset | domain | total | train | test | balanced`, the last after stage 2, and a
+    row of sums; `mixes`: `mix | side | math | qa | code | total`; `draws` of the training mix
+    `sum`: `dataset | domain | rows | drawn | distinct | mean draws | most draws`.
     """
     six = [(name, *own) for name, own in SIZES.items()]
     splits = pd.DataFrame(six, columns=["dataset", "domain", "total"])
@@ -148,12 +140,9 @@ def mix_tree(
 ) -> dict[str, Any]:
     """Split, balance and mix `raw/<domain>/<dataset>.jsonl`, and write the rest of the note's tree.
 
-    A row has at least `id`, `question` and `answer_type`. Rows with the same question, letter case
-    and white space aside, stay on one side of the split. The test mix repeats rows as the training
-    mix does: score models on `test/`. Returns what `mixed/info.json`, written last, holds.
-
-    Raises:
-        UserError: a row lacks one of these, an id is used twice, or the ratio does not fit.
+    A row has at least `id`, which is unique, `question` and `answer_type`. Rows with the same
+    question, letter case and white space aside, stay on one side of the split. The test mix repeats
+    rows: score models on `test/`. Returns what `mixed/info.json`, written last, holds.
     """
     needed = ["domain", "dataset", "id", "question", "answer_type"]
     records = [

@@ -1,9 +1,8 @@
 """Paid services: speech by ElevenLabs, scripts by a language model.
 
-Nothing is spent without a number that allows it (`allow_characters`, `allow_requests`); without
-one, what it would cost is said and nothing happens. What was bought lies in `bought/`, one file
-for each reply under the digest of what was asked, and is never bought again, whoever asks. A key
-comes from its environment variable and comes out nowhere.
+Nothing is spent beyond `allow_characters` and `allow_requests`; the cost is told first. Each reply
+is kept in `bought/` under the digest of its request and never bought again. A key comes from its
+environment variable and comes out nowhere.
 """
 
 from __future__ import annotations
@@ -23,29 +22,20 @@ _NO_SECRET = 12  # characters; the word given to a server that asks for no key m
 _SHOWN = 300
 
 
-def read_key(variable: str) -> str:
-    """The key in an environment variable; a `UserError` if it is not set."""
+def read_key(variable: str, url: str) -> str:
+    """The key in an environment variable, to be sent to a base URL.
+
+    A `UserError` if it is not set, or would go unencrypted to another machine.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise UserError(f"{url!r} gets no key: give a base URL like https://host/v1, with https")
     if value := os.environ.get(variable, "").strip():
         return value
     raise UserError(
         f"the environment variable {variable} is not set: export {variable}=<your key>, or any "
         "word for a server of your own that asks for none"
     )
-
-
-def check_url(url: str) -> str:
-    """A base URL that a key may be sent to.
-
-    Raises:
-        UserError: it is no URL, or would send the key unencrypted to another machine.
-
-    >>> check_url("https://api.openai.com/v1")
-    'https://api.openai.com/v1'
-    """
-    parts = urlsplit(url)
-    if parts.scheme == "https" or parts.hostname in ("127.0.0.1", "::1", "localhost"):
-        return url
-    raise UserError(f"{url!r} gets no key: give a base URL like https://host/v1, with https")
 
 
 def one_line(said: object) -> str:

@@ -18,7 +18,7 @@ from evoxtral import UserError, runs, tags
 from evoxtral.clips import SAMPLE_RATE, Clip, clip_of, write_audio, write_splits
 from evoxtral.params import DataMix
 from evoxtral.processes import progress
-from evoxtral.providers import RETRIES, TIMEOUT, bought, check_url, one_line, read_key
+from evoxtral.providers import RETRIES, TIMEOUT, bought, one_line, read_key
 from evoxtral.world.scripts import Script
 
 PREMADE = {
@@ -44,14 +44,9 @@ _BUSY = (408, 409, 429, 500, 502, 503, 504)  # nothing was billed: asked again
 
 
 def speech(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> runs.StageResult:
-    """The stage that holds bought speech as an AudioFolder, of texts by split.
+    """The stage of bought speech, an AudioFolder of texts by split; `failures.jsonl` has the rest.
 
-    Clips that failed are in its `failures.jsonl`, one in twenty at most. A killed run has lost at
-    most the requests that were under way; the next one buys what is missing.
-
-    Raises:
-        UserError: more would have to be paid for than is allowed, the provider does not serve, or
-            too many clips failed.
+    A `UserError` if that costs more than is allowed, is refused, or too many clips failed.
     """
     files = _cast(cfg, texts)
 
@@ -77,23 +72,15 @@ def speech(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> runs.StageRes
     return runs.stage("speech", cfg.profile, {"clips": runs.digest(asked)}, make)
 
 
-def voices(named: str) -> dict[str, str]:
-    """Gender, if known, by id of voices: `premade`, or as in `id1, id2:female, id3:male`.
-
-    >>> voices("one:female, two")
-    {'one': 'female', 'two': ''}
-    """
-    pairs = (part.strip().partition(":") for part in named.split(","))
-    return PREMADE if named == "premade" else {name: gender for name, _, gender in pairs}
-
-
 def _cast(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> dict[Clip, Path]:
     """Clips, not yet measured, and where their bought audio lies or will lie."""
-    # All voices in random order, then all again (the note's section 3).
-    genders = voices(cfg.voices)
+    pairs = (part.strip().partition(":") for part in cfg.voices.split(","))
+    genders = {name: gender for name, _, gender in pairs}
+    genders = PREMADE if cfg.voices == "premade" else genders
     files = {}
     for split, scripts in texts.items():
         rng, turn = random.Random(f"evoxtral cast {cfg.seed} {split}"), []
+        # All voices in random order, then all again (the note's section 3).
         for script in scripts:
             turn = turn or rng.sample(list(genders), len(genders))
             voice = turn.pop()
@@ -120,7 +107,7 @@ def _buy(cfg: DataMix, files: Mapping[Clip, Path]) -> dict[Path, str]:
         )
     if not missing:
         return {}
-    url, key = check_url(cfg.speech_url), read_key("ELEVENLABS_API_KEY")
+    key = read_key("ELEVENLABS_API_KEY", cfg.speech_url)
     # A request that broke off or timed out may have been billed: not asked again.
     retry = Retry(RETRIES, read=False, allowed_methods=None, status_forcelist=_BUSY,
                   backoff_factor=1, raise_on_status=False)  # fmt: skip
@@ -130,16 +117,17 @@ def _buy(cfg: DataMix, files: Mapping[Clip, Path]) -> dict[Path, str]:
         progress(len(files), "speech", unit="clip", done=paid) as bar,
     ):
         session.headers["xi-api-key"] = key
-        session.mount(url, HTTPAdapter(pool_maxsize=cfg.concurrency, max_retries=retry))
+        session.mount(cfg.speech_url, HTTPAdapter(pool_maxsize=cfg.concurrency, max_retries=retry))
         faults = {}
-        for path, fault in pool.map(partial(_fetch, cfg, session), missing, missing.values()):
+        fetched = pool.map(partial(_fetch, cfg, session), missing, missing.values())
+        for path, fault in zip(missing, fetched, strict=True):
             bar.update(not fault)
-            faults[path] = fault
-    return {path: fault for path, fault in faults.items() if fault}
+            faults |= {path: fault} if fault else {}
+    return faults
 
 
-def _fetch(cfg: DataMix, session: requests.Session, path: Path, clip: Clip) -> tuple[Path, str]:
-    """Buy the audio of a clip: its path, and why it is not there, empty if it is."""
+def _fetch(cfg: DataMix, session: requests.Session, path: Path, clip: Clip) -> str:
+    """Buy the audio of a clip; why it is not there, empty if it is."""
     body = {"text": clip.tagged_text, "model_id": cfg.speech_model,
             "voice_settings": {"stability": cfg.stability}}  # fmt: skip
     try:
@@ -150,7 +138,7 @@ def _fetch(cfg: DataMix, session: requests.Session, path: Path, clip: Clip) -> t
             allow_redirects=False,  # which would carry the key to another host
         )
     except requests.RequestException as error:
-        return path, one_line(error)
+        return one_line(error)
     if reply.status_code != 200:
         reason = one_line(f"HTTP {reply.status_code}: {reply.text or 'no reason given'}")
         if reply.status_code in _NO_SERVICE:
@@ -158,12 +146,12 @@ def _fetch(cfg: DataMix, session: requests.Session, path: Path, clip: Clip) -> t
                 f"ElevenLabs refuses to serve: {reason}; check key and credit, then run again: "
                 "what was bought is kept"
             )
-        return path, reason
+        return reason
     pcm = reply.content[: len(reply.content) // 2 * 2]
     samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
     seconds = len(samples) / SAMPLE_RATE
     least = len(tags.strip_tags(clip.tagged_text).split()) / _FASTEST
     if seconds <= least:
-        return path, f"truncated: {seconds:.2f} s cannot hold its words, which take {least:.2f} s"
+        return f"truncated: {seconds:.2f} s cannot hold its words, which take {least:.2f} s"
     write_audio(path, samples)
-    return path, ""
+    return ""

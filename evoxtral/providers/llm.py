@@ -1,11 +1,9 @@
 """Scripts by a language model: steered to the composition note's targets, judged, paid for once.
 
-Work goes in rounds. Each brief of a round orders a few scripts of one density stratum with the
-tags that are furthest behind their minimum (`mix.composition`). The briefs
-are planned from what is accepted, asked at once, and heard in order, so that the result is a
-function of the replies. As every reply is kept under the digest of its request, a killed run is
-simply run again: what was answered is replayed. Steering looks one brief ahead and not to the end,
-so that an order of more scripts, or of more votes, asks the same questions first.
+Work goes in rounds of briefs. Each orders a few scripts of one density stratum with the tags that
+are furthest behind their minimum (`mix.composition`). The result is a function of the replies, all
+of which are kept, so that a run that stopped is replayed. Steering looks one brief ahead, so that
+an order of more scripts, or of more votes, asks the same questions first.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ from evoxtral.clips import density
 from evoxtral.mix.composition import EXAMPLES_PER_TAG, STRATA, near_duplicates, targets_of
 from evoxtral.params import DataMix
 from evoxtral.processes import progress
-from evoxtral.providers import RETRIES, TIMEOUT, bought, check_url, one_line, read_key
+from evoxtral.providers import RETRIES, TIMEOUT, bought, one_line, read_key
 from evoxtral.world import scripts
 from evoxtral.world.scripts import DOMAINS, Script
 
@@ -104,13 +102,9 @@ class _Draft:
 def written(cfg: DataMix, released: Sequence[Script]) -> Path:
     """The scripts of a language model, in the format of the released ones.
 
-    As many as training, validation and test ask for. The released training scripts that keep to
-    the vocabulary are the examples to start from; nothing near any released script comes again.
-    What was not accepted lies beside them in `rejects.jsonl`.
-
-    Raises:
-        UserError: more would have to be paid for than is allowed, the provider does not serve, or
-            nothing new comes any more.
+    As many as training, validation and test ask for, none near a released script. The released
+    training scripts are the first examples; what was not accepted is beside in `rejects.jsonl`. A
+    `UserError` if that costs more than is allowed, is refused, or nothing new comes any more.
     """
     if not cfg.script_model:
         raise UserError("script_model is empty: give the id of the model that writes the scripts")
@@ -182,7 +176,8 @@ class _Writer:
         have: Counter[str] = Counter()  # scripts by stratum, domain and tag, and with CAPS
 
         def count(number: int, names: Sequence[str], caps: bool, domain: str, times: int) -> None:
-            counted = {_stratum(number), domain, *names, *(["CAPS"] if caps else [])}
+            stratum = next(name for name, numbers in _STRATA.items() if number in numbers)
+            counted = {stratum, domain, *names, *(["CAPS"] if caps else [])}
             have.update(dict.fromkeys(counted, times))
 
         for draft in self.accepted:
@@ -281,9 +276,9 @@ def _buy(cfg: DataMix, request: dict[str, Any]) -> dict[str, Any]:
         from openai import APIError, OpenAI
     except ImportError as error:
         raise UserError("openai is missing: pip install evoxtral[providers]") from error
-    url, key = check_url(cfg.script_url), read_key("OPENAI_API_KEY")
+    given = {"api_key": read_key("OPENAI_API_KEY", cfg.script_url), "base_url": cfg.script_url}
     try:
-        with OpenAI(api_key=key, base_url=url, timeout=TIMEOUT, max_retries=RETRIES) as client:
+        with OpenAI(**given, timeout=TIMEOUT, max_retries=RETRIES) as client:
             completion = client.chat.completions.create(**request)
         choice, usage = completion.choices[0], completion.usage
     except (APIError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -297,10 +292,6 @@ def _buy(cfg: DataMix, request: dict[str, Any]) -> dict[str, Any]:
         "end": choice.finish_reason,
         "tokens": usage.total_tokens if usage else 0,
     }
-
-
-def _stratum(number: int) -> str:
-    return next(name for name, numbers in _STRATA.items() if number in numbers)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -327,10 +318,9 @@ def fault(text: str, brief: Brief) -> str:
 
 
 def near_existing(texts: Sequence[str], existing: Sequence[str]) -> set[int]:
-    """Positions of texts that are near one that exists or one before them, by ROUGE-L.
+    """Positions of texts near one that exists or one before them (marked or not), by ROUGE-L.
 
-    Texts are compared as they are and without tags: the note's rule holds for both. Of two near
-    texts among `texts` the later one is marked, also if the earlier one is marked itself.
+    Texts are compared as they are and without tags.
 
     >>> sorted(near_existing(["[sad] a b c d", "x y", "x z"], ["a b c d"]))
     [0]
