@@ -55,20 +55,6 @@ def base():
     return open_base("tiny", "cpu")
 
 
-def requested(base, audio):
-    """The documented call, with the windows of the model; samples are those of a 16-bit file."""
-    shape = base.model.config.audio_config.max_source_positions
-    window = 16_000 * base.processor.feature_extractor.chunk_length
-    return base.processor.apply_transcription_request(
-        language="en",
-        audio=[audio],
-        format=["WAV"],
-        sampling_rate=16_000,
-        model_id="any",
-        audio_kwargs={"pad_to_multiple_of": window, "max_source_positions": 2 * shape},
-    )
-
-
 def noise(seconds):
     """16-bit samples, loud and then silent: normalisation looks at the whole clip."""
     samples = np.random.default_rng(0).integers(-9000, 9000, int(16_000 * seconds))
@@ -78,7 +64,7 @@ def noise(seconds):
 
 def assert_asked_as_the_processor_asks(base, audio, windows):
     prompter = Prompter(base)
-    theirs = requested(base, audio)
+    theirs = base.request([audio])
     assert prompter.windows(len(audio)) == windows
     assert prompter.prompt(windows) == theirs["input_ids"][0].tolist()
     mels = prompter.mels(audio)
