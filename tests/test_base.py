@@ -17,6 +17,7 @@ from evoxtral.world import base, scripts, speech
 from evoxtral.world.base import checkpoint_dir, corpus, model, score, train
 from evoxtral.world.base.corpus import Clip
 from evoxtral.world.base.model import SHAPE, build_model, load_model, window_arguments
+from evoxtral.world.scripts.grammar import GRAMMAR
 from evoxtral.world.speech import RenderJob, render_many
 from small_models import SMALL
 
@@ -57,8 +58,8 @@ def test_the_language_model_reads_no_tag(planned: corpus.Plan) -> None:
     assert not any("[" in job.tagged_text for k in ("neutral", "refine") for job in planned[k])
     lines = corpus.read_lines(400, seed=0)
     directions = {name for line in lines for name in tags.find_tags(line)}
-    assert set() < directions <= set(corpus.STAGE_DIRECTIONS) - set(tags.TAGS)
-    words = {word for name in corpus.STAGE_DIRECTIONS for word in name.split()}
+    assert set() < directions <= set(GRAMMAR["stage_directions"]) - set(tags.TAGS)
+    words = {word for name in GRAMMAR["stage_directions"] for word in name.split()}
     assert {word for tag in tags.TAGS for word in tag.split()} <= words
     assert any(tags.emphasis_words(line) for line in lines)
 

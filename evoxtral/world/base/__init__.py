@@ -27,7 +27,7 @@ def checkpoint_dir() -> Path:
 
 def fingerprints(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
     """Sorted distinct 64-bit fingerprints of the words of texts, tags and capitals aside."""
-    return np.unique(np.array([_fingerprint(text) for text in texts], np.uint64))
+    return np.unique(np.array([*map(_fingerprint, texts)], np.uint64))
 
 
 def heard_by_base(texts: Sequence[str]) -> list[bool]:

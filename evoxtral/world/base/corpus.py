@@ -1,13 +1,12 @@
 """What the embedded base model learns from: neutral speech, sounds, and text, all made here.
 
-* `neutral`: plain sentences in every training voice, with background sounds; encoder and language
-  model learn from them to transcribe words and to write no tag. `refine`: others, with longer
-  lists of words, for the second cycle.
+* `neutral`: plain sentences with background sounds, to transcribe without any tag; `refine`:
+  others, with longer lists of words, for the second cycle.
 * `expressive`: tagged scripts, which the encoder alone hears, framewise, so that its features keep
   laughs, whispers and pitch apart; the language model never sees their text.
 * `dev`, `test`, `test_voices` (held-out voices), `expressive_test`: sentences nobody trained on.
 * `probe_train:<tag>` and `probe_test:<tag>` (held-out voices): the same sentences with one tag and
-  without, for linear probes of the frozen encoder.
+  without (`plain`), for linear probes of the frozen encoder.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,8 @@ from evoxtral.params import TinyBase
 from evoxtral.processes import progress
 from evoxtral.world import scripts, speech
 from evoxtral.world.base.model import FRAME_RATE, SAMPLE_RATE, SHAPE
+from evoxtral.world.scripts.draft import STATES
+from evoxtral.world.scripts.grammar import GRAMMAR, bare
 from evoxtral.world.speech import RenderJob, render_many
 
 MIN_DISTANCE = 0.7
@@ -44,18 +45,12 @@ SOUNDS = ("none", "background", "laughs", "sighs", "gasps", "clears throat", "cr
 SHARD = 500
 """Most clips in a file."""
 
-_CODE = (
-    "evoxtral.tags",
-    "evoxtral.world.base.corpus",
-    "evoxtral.world.scripts",
-    "evoxtral.world.speech",
-)
-_EXTRA_FRAMES = 4
 _BACKGROUND_SHARE = 0.3
 _HOP = SAMPLE_RATE // FRAME_RATE
 _SPAN = 1024
 _LOWEST_HZ, _HIGHEST_HZ = 60, 500
 
+Floats = NDArray[np.floating]
 Plan = dict[str, list[RenderJob]]
 """What to synthesise, by kind."""
 
@@ -68,7 +63,9 @@ def build(cfg: TinyBase) -> runs.StageResult:
     def fill(folder: Path) -> None:
         make(folder, plan(sizes, cfg.seed), workers)
 
-    return runs.stage("base-corpus", cfg.profile, {**sizes, "seed": cfg.seed}, fill, code=_CODE)
+    code = ("tags", "world.base.corpus", "world.scripts", "world.speech")
+    code = [f"evoxtral.{module}" for module in code]
+    return runs.stage("base-corpus", cfg.profile, {**sizes, "seed": cfg.seed}, fill, code=code)
 
 
 def plan(sizes: Mapping[str, int], seed: int) -> Plan:
@@ -84,37 +81,52 @@ def plan(sizes: Mapping[str, int], seed: int) -> Plan:
     test = scripts.plain_sentences(half, seed + 1, held_out=True)
     test += scripts.plain_sentences(wanted - half, seed + 2, held_out=False, exclude=test)
     mixed = [test[i] for i in np.random.default_rng(seed).permutation(wanted)]
-    neutral = _training_texts(sizes["neutral"], 6, (seed + 8, seed + 3), test)
-    refine = _training_texts(sizes["refine"], 10, (seed + 9, seed + 10), test)
     expressive = scripts.generate(sizes["expressive"], seed + 4, held_out=False, exclude=test)
-    heard = {script.plain_text for script in expressive}
+    heard = [script.plain_text for script in expressive]
     unseen = scripts.generate(sizes["expressive_test"], seed + 7, exclude=heard)
-    training = [voice.id for voice in speech.TRAINING_VOICES]
-    held_out = [voice.id for voice in speech.HELD_OUT_VOICES]
-    chosen = {
+    training, held_out = speech.TRAINING_VOICES, speech.HELD_OUT_VOICES
+    said = {
         "dev": (mixed[:dev], training),
         "test": (mixed[dev:tested], training),
         "test_voices": (mixed[tested:], held_out),
         "expressive": ([script.tagged_text for script in expressive], training),
-        "expressive_test": ([script.tagged_text for script in unseen], [*training, *held_out]),
-        "neutral": (neutral, training),
-        "refine": (refine, training),
+        "expressive_test": ([script.tagged_text for script in unseen], speech.VOICES),
+        "neutral": (_training_texts(sizes["neutral"], 6, seed + 8, seed + 3, test), training),
+        "refine": (_training_texts(sizes["refine"], 10, seed + 9, seed + 10, test), training),
     }
-    return {
-        **{kind: _jobs(kind, *spoken, seed) for kind, spoken in chosen.items()},
-        **_probes("probe_train", sizes["probe"], training, seed + 5),
-        **_probes("probe_test", sizes["probe"] // 2, held_out, seed + 6),
-    }
+    planned = {kind: _jobs(kind, *spoken, seed) for kind, spoken in said.items()}
+    for part, count, voices, own in (
+        ("probe_train", sizes["probe"], training, seed + 5),
+        ("probe_test", sizes["probe"] // 2, held_out, seed + 6),
+    ):
+        sentences = scripts.plain_sentences(count, own, held_out=voices is held_out)
+        for tag, texts in _probes(sentences, own):
+            planned[f"{part}:{tag}"] = _jobs(f"{part}:{tag}", texts, voices, own)
+    return planned
+
+
+def _jobs(
+    kind: str, texts: Sequence[str], voices: Sequence[speech.Voice], seed: int
+) -> list[RenderJob]:
+    return [
+        RenderJob(
+            key=f"{kind}-{i:06d}",
+            tagged_text=text,
+            voice_id=voices[i % len(voices)].id,
+            seed=int(runs.digest([seed, kind, i])[:8], 16),
+        )
+        for i, text in enumerate(texts)
+    ]
 
 
 def _training_texts(
-    count: int, longest: int, seeds: tuple[int, int], test: Sequence[str]
+    count: int, longest: int, of_lists: int, of_sentences: int, test: Sequence[str]
 ) -> list[str]:
-    """Lists of `longest` words at most, then sentences, none of them close to a test sentence."""
+    """Lists of `longest` words at most, then sentences, none close to a test sentence; by seed."""
     parts = count // 3, count - count // 3
     spare = [n * 3 // 2 + 1000 for n in parts]  # some will be too close
-    lists = scripts.word_lists(spare[0], seeds[0], longest, exclude=test)
-    sentences = scripts.plain_sentences(spare[1], seeds[1], held_out=False, exclude=test)
+    lists = scripts.word_lists(spare[0], of_lists, longest, exclude=test)
+    sentences = scripts.plain_sentences(spare[1], of_sentences, held_out=False, exclude=test)
     texts = []
     for drawn, wanted in zip((lists, sentences), parts, strict=True):
         close = set(near_duplicates(drawn, test, MIN_DISTANCE)["first"])
@@ -122,35 +134,18 @@ def _training_texts(
     return texts
 
 
-def _probes(kind: str, count: int, voices: Sequence[str], seed: int) -> Plan:
-    """The same sentences in the same voices without a tag and once with each of the 17."""
-    sentences = scripts.plain_sentences(count, seed, held_out=kind == "probe_test")
+def _probes(sentences: Sequence[str], seed: int) -> Iterator[tuple[str, list[str]]]:
+    """The sentences without a tag and once with each of the 17."""
+    yield "plain", [*sentences]
     rng = np.random.default_rng(seed)
     places = [int(rng.integers(0, text.count(" ") + 1)) for text in sentences]
-    planned = {}
-    for tag in ("", *tags.TAGS):
-        at_start = tags.group_of(tag) == "emotion" or tag in {"whispers", "shouts"}
+    for tag in tags.TAGS:
         texts = []
         for text, place in zip(sentences, places, strict=True):
             words = text.split()
-            if tag:
-                words.insert(0 if at_start else place, f"[{tag}]")
+            words.insert(0 if tag in STATES else place, f"[{tag}]")
             texts.append(" ".join(words))
-        name = f"{kind}:{tag or 'plain'}"
-        planned[name] = _jobs(name, texts, voices, seed)
-    return planned
-
-
-def _jobs(kind: str, texts: Sequence[str], voices: Sequence[str], seed: int) -> list[RenderJob]:
-    return [
-        RenderJob(
-            key=f"{kind}-{i:06d}",
-            tagged_text=text,
-            voice_id=voices[i % len(voices)],
-            seed=int(runs.digest([seed, kind, i])[:8], 16),
-        )
-        for i, text in enumerate(texts)
-    ]
+        yield tag, texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,11 +154,11 @@ class Clip:
 
     text: str  # with tags where the kind is expressive
     voice: str
-    mel: NDArray[np.floating]  # log-mel, (mel frames, bands), without the window's silent tail
+    mel: Floats  # log-mel, (mel frames, bands), without the window's silent tail
     floor: float  # the value that pads the window
     phonemes: NDArray[np.uint8]  # class of each encoder frame, (frames,)
     sounds: NDArray[np.uint8]  # index into `SOUNDS` of each frame, (frames,)
-    prosody: NDArray[np.floating]  # pitch, voicing, loudness of each frame, (frames, 3)
+    prosody: Floats  # pitch, voicing, loudness of each frame, (frames, 3)
 
 
 Kinds = dict[str, list[Clip]]
@@ -177,21 +172,21 @@ def make(folder: Path, planned: Plan, workers: int) -> None:
     """
     missing = {}
     for kind, jobs in planned.items():
+        name = kind.replace(":", "-").replace(" ", "_")
         for start in range(0, len(jobs), SHARD):
-            name = kind.replace(":", "-").replace(" ", "_")
             path = folder / f"{name}-{start // SHARD:04d}.npz"
             if not path.exists():
-                missing[path] = [(kind, job) for job in jobs[start : start + SHARD]]
+                missing[path] = kind, jobs[start : start + SHARD]
     window = SHAPE.window_seconds
     extractor = WhisperFeatureExtractor(feature_size=SHAPE.mel_bins, chunk_length=window)
-    wanted = [job for own in missing.values() for _, job in own]
+    wanted = [job for _, jobs in missing.values() for job in jobs]
     rendered = render_many(wanted, workers)
     with progress(len(wanted), "synthesis", unit="clip") as bar, ExitStack() as after:
         after.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # one clip is too little work for more, and workers need the rest
-        for path, own in missing.items():
+        for path, (kind, jobs) in missing.items():
             described = []
-            for kind, job in own:
+            for job in jobs:
                 _, clip = next(rendered)
                 if len(clip.audio) <= window * SAMPLE_RATE:
                     described.append(_describe(kind, job, clip, extractor))
@@ -205,14 +200,13 @@ def make(folder: Path, planned: Plan, workers: int) -> None:
 
 def _describe(
     kind: str, job: RenderJob, clip: speech.Rendered, extractor: WhisperFeatureExtractor
-) -> tuple[NDArray[np.float16], NDArray[np.float16], dict[str, Any]]:
+) -> tuple[Floats, Floats, dict[str, Any]]:
     """Log-mel frames, prosody and facts of one clip."""
-    audio, events = clip.audio, list(clip.events)
+    audio, sounds = clip.audio, []
     if kind in {"neutral", "refine"}:
-        audio, sound = add_background(audio, np.random.default_rng(job.seed))
-        events += sound
+        audio, sounds = add_background(audio, np.random.default_rng(job.seed))
     whole = extractor(audio, sampling_rate=SAMPLE_RATE, return_tensors="np").input_features[0].T
-    mel = whole[: 2 * (-(-len(audio) // _HOP) + _EXTRA_FRAMES)].astype(np.float16)
+    mel = whole[: 2 * (-(-len(audio) // _HOP) + 4)].astype(np.float16)
     facts = {
         "kind": kind,
         "text": job.tagged_text,
@@ -220,7 +214,7 @@ def _describe(
         "floor": float(whole.min()),
         "mel_frames": len(mel),
         "phonemes": clip.phonemes,
-        "events": events,
+        "events": [*clip.events, *sounds],
     }
     return mel, prosody_frames(audio, len(mel) // 2), facts
 
@@ -263,22 +257,17 @@ def load(folder: Path) -> tuple[Kinds, list[str]]:
         with np.load(path, allow_pickle=False) as data:
             shards.append((data["mel"], data["prosody"], json.loads(data["facts"].tobytes())))
     symbols = {p[2] for *_, facts in shards for fact in facts for p in fact["phonemes"]}
-    names = ["", *sorted(symbols - {""})]
+    names = ["", *sorted(symbols)]
     kinds: Kinds = {}
     for mel, prosody, facts in shards:
         end = 0
         for fact in facts:
-            start, end, frames = end, end + fact["mel_frames"], fact["mel_frames"] // 2
-            clip = Clip(
-                fact["text"],
-                fact["voice"],
-                mel[start:end],
-                fact["floor"],
-                frame_labels(fact["phonemes"], names, frames),
-                frame_labels(fact["events"], SOUNDS, frames),
-                prosody[start // 2 : end // 2],
-            )
-            kinds.setdefault(fact["kind"], []).append(clip)
+            start, end = end, end + fact["mel_frames"]
+            own = prosody[start // 2 : end // 2]
+            phonemes = frame_labels(fact["phonemes"], names, len(own))
+            sounds = frame_labels(fact["events"], SOUNDS, len(own))
+            said = fact["text"], fact["voice"], mel[start:end], fact["floor"]
+            kinds.setdefault(fact["kind"], []).append(Clip(*said, phonemes, sounds, own))
     return kinds, names
 
 
@@ -323,33 +312,20 @@ def prosody_frames(audio: NDArray[np.float32], frames: int) -> NDArray[np.float1
     return np.stack([np.where(voiced, pitch, 0.0), voicing, loudness], axis=1).astype(np.float16)
 
 
-STAGE_DIRECTIONS = (
-    "sad music", "music", "angry crowd", "nervous dog", "calm sea", "frustrated driver",
-    "confused voices", "scared cat", "excited children", "happy song", "door opens",
-    "phone rings", "rain", "wind", "laughs on the radio", "the crowd laughs", "sighs of the wind",
-    "he sighs at the door", "gasps from the crowd", "she gasps again", "clears the table",
-    "he clears his throat twice", "throat singing", "crying baby", "a child crying",
-    "whispers in the hall", "someone whispers", "shouts outside", "he shouts back",
-    "stammers his name", "she stammers a lot", "pause music", "long pause in the game",
-    "lights go dark", "glass breaks", "car stops", "bell rings", "dog barks", "steps",
-)  # fmt: skip
-"""None equals a tag of the vocabulary; together they hold every word the tags are made of."""
-
-
 def read_lines(count: int, seed: int) -> list[str]:
     """Sentences with capitalised emphasis and stage directions, deterministic by seed."""
     rng = np.random.default_rng(seed)
+    directions = GRAMMAR["stage_directions"]
     lines = []
     for sentence in scripts.plain_sentences(count, seed, held_out=False):
         words = sentence.split()
         if rng.random() < 0.5:
-            bare = [word.strip(".,!?").lower() for word in words]
-            stressable = [i for i, word in enumerate(bare) if word in scripts.EMPHASIS_WORDS]
-            if stressable:
-                at = rng.choice(stressable)
+            spots = [i for i, word in enumerate(words) if bare(word) in scripts.EMPHASIS_WORDS]
+            if spots:
+                at = rng.choice(spots)
                 words[at] = words[at].upper()
         for _ in range(rng.integers(0, 3)):
-            direction = STAGE_DIRECTIONS[rng.integers(len(STAGE_DIRECTIONS))]
+            direction = directions[rng.integers(len(directions))]
             words.insert(rng.integers(0, len(words) + 1), f"[{direction}]")
         lines.append(" ".join(words))
     return lines

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import (
@@ -30,7 +31,6 @@ FRAME_RATE = 50
 """Encoder frames per second: a 10 ms mel hop and one convolution of stride 2."""
 BOS, EOS, PAD, AUDIO = 1, 2, 11, 24
 """Voxtral's token ids."""
-_TOKENS = {"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD}
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,11 @@ SHAPE = Architecture()
 
 
 def build_model(shape: Architecture, vocabulary: int) -> VoxtralForConditionalGeneration:
-    """A randomly initialised Voxtral of this shape; seed torch before calling.
-
-    The projector reads four stacked encoder frames, so Voxtral ties the encoder's feed-forward
-    width to four times its model dimension.
-    """
+    """A randomly initialised Voxtral of this shape; seed torch before calling."""
     audio = {
         "model_type": "voxtral_encoder",
         "hidden_size": shape.encoder_width,
-        "intermediate_size": 4 * shape.encoder_width,
+        "intermediate_size": 4 * shape.encoder_width,  # the projector reads four stacked frames
         "num_hidden_layers": shape.encoder_layers,
         "num_attention_heads": shape.encoder_heads,
         "num_mel_bins": shape.mel_bins,
@@ -88,15 +84,15 @@ def build_model(shape: Architecture, vocabulary: int) -> VoxtralForConditionalGe
         "head_dim": shape.lm_width // shape.lm_heads,
         "max_position_embeddings": 1024,
         "rope_theta": 10_000.0,
-        "tie_word_embeddings": False,
-        **_TOKENS,
+        "bos_token_id": BOS,
+        "eos_token_id": EOS,
+        "pad_token_id": PAD,
     }
     config = VoxtralConfig(audio_config=audio, text_config=text, audio_token_id=AUDIO)
     model = VoxtralForConditionalGeneration(config)
     positions = model.model.audio_tower.embed_positions.weight
     with torch.no_grad():  # Whisper's fixed sinusoids; Voxtral's class leaves them random
         positions.copy_(sinusoids(*positions.shape))
-    model.generation_config.update(**_TOKENS)
     return model
 
 
@@ -116,14 +112,9 @@ def window_arguments(shape: Architecture) -> dict[str, int]:
     }
 
 
-_NAMED = (
-    "<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]",
-    "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]",
-    "[IMG_END]", "[PREFIX]", "[MIDDLE]", "[SUFFIX]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]",
-    "[TOOL_CONTENT]", *(f"<SPECIAL_{rank}>" for rank in range(20, 40)),
-)  # fmt: skip
-_FOR_AUDIO = {AUDIO: "[AUDIO]", 25: "[BEGIN_AUDIO]", 34: "[TRANSCRIBE]"}
-SPECIAL_TOKENS = tuple(_FOR_AUDIO.get(rank, name) for rank, name in enumerate(_NAMED))
+_NAMED = {token["rank"]: token["token_str"].value for token in Tekkenizer.DEPRECATED_SPECIAL_TOKENS}
+_NAMED |= {AUDIO: "[AUDIO]", 25: "[BEGIN_AUDIO]", 34: "[TRANSCRIBE]"}
+SPECIAL_TOKENS = tuple(_NAMED.get(rank, f"<SPECIAL_{rank}>") for rank in range(40))
 """Control tokens; the named ones have the ids of Voxtral-Mini-3B-2507."""
 
 
@@ -139,17 +130,13 @@ def train_tokenizer(texts: Iterable[str], merges: int, shape: Architecture) -> d
     raw_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence([split, raw_bytes])
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=256 + merges, initial_alphabet=alphabet, show_progress=False
-        ),
-    )
+    letters = {"initial_alphabet": raw_bytes.alphabet(), "show_progress": False}
+    bpe.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=256 + merges, **letters))
     byte_of = {character: byte for byte, character in bytes_to_unicode().items()}
     learnt = sorted(bpe.get_vocab(), key=bpe.token_to_id)
     pieces = [bytes(byte_of[character] for character in text) for text in learnt]
     tokens = [bytes([byte]) for byte in range(256)] + [p for p in pieces if len(p) > 1]
+    spectrogram = {"num_mel_bins": shape.mel_bins, "hop_length": 160, "window_size": 400}
     return {
         "config": {
             "pattern": pattern,
@@ -173,11 +160,7 @@ def train_tokenizer(texts: Iterable[str], merges: int, shape: Architecture) -> d
         "audio": {
             "sampling_rate": SAMPLE_RATE,
             "frame_rate": 12.5,
-            "audio_encoding_config": {
-                "num_mel_bins": shape.mel_bins,
-                "hop_length": 160,
-                "window_size": 400,
-            },
+            "audio_encoding_config": spectrogram,
             "chunk_length_s": float(shape.window_seconds),
         },
     }
@@ -190,10 +173,9 @@ def prompt_ids(tokenizer: MistralCommonBackend, audio_tokens: int) -> list[int]:
 
 
 def encode(model: VoxtralForConditionalGeneration, mels: Tensor) -> Tensor:
-    """Encoder features, shape (batch, mel frames / 2, width), of windows of any length.
+    """Encoder features, shape (batch, frames / 2, width), of `mels`, shape (batch, bands, frames).
 
-    Voxtral's own forward insists on the full window; this is the same computation with as many
-    position embeddings as `mels`, shape (batch, bands, mel frames), has frames.
+    As Voxtral's own forward, which insists on the full window; any length will do here.
     """
     tower = model.model.audio_tower
     hidden = nn.functional.gelu(tower.conv1(mels))

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, smooth_l1_loss
 from torch.nn.utils.rnn import pad_sequence
 from transformers import MistralCommonBackend, VoxtralForConditionalGeneration
 from transformers.audio_utils import hertz_to_mel, mel_to_hertz
@@ -52,8 +53,8 @@ LOG = "log.csv"
 CHECKPOINT_SECONDS = 180.0
 """Between checkpoints."""
 
-_CODE = tuple(f"evoxtral.world.base.{module}" for module in ("corpus", "model", "score", "train"))
 _CHECKPOINT = "checkpoint.pt"
+_LOSSES = (cross_entropy, cross_entropy, partial(smooth_l1_loss, beta=0.1))
 _MULTIPLE = 4 * 2 * 5  # mel frames: 4 encoder frames per audio token, stride 2, 5 tokens
 _EVALUATE_EVERY = 1000
 _EXPRESSIVE_EVERY = 2  # steps between expressive batches, which the encoder alone hears
@@ -86,22 +87,22 @@ def build(cfg: TinyBase, source: StageResult) -> StageResult:
     learn = Recipe("neutral", cfg.seed, cfg.steps, cfg.batch, cfg.learning_rate)
     sizes = cfg.refine_steps, cfg.batch, cfg.refine_learning_rate
     refine = Recipe("refine", cfg.seed + 1, *sizes, 0.0, 1.0, cfg.perturb)
-    first = _cycle("base-listening", cfg, source, learn, None)
-    return _cycle("base-model", cfg, source, refine, first)
+    first = _cycle("base-listening", cfg, learn, {"corpus": source})
+    return _cycle("base-model", cfg, refine, {"corpus": source, "start": first})
 
 
 def _cycle(
-    name: str, cfg: TinyBase, source: StageResult, recipe: Recipe, start: StageResult | None
+    name: str, cfg: TinyBase, recipe: Recipe, inputs: Mapping[str, StageResult]
 ) -> StageResult:
-    """The stage of one cycle, from a random model or from where `start` ended."""
+    """The stage of one cycle on a corpus, from a random model or from where `start` ended."""
 
     def make(folder: Path) -> None:
-        kinds, phonemes = corpus.load(source.path)
+        kinds, phonemes = corpus.load(inputs["corpus"].path)
         lines = corpus.read_lines(cfg.lines, cfg.seed)
-        earlier = None
-        if start:
-            model, processor = load_model(start.path)
-            earlier = pd.read_csv(start.path / LOG)
+        earlier = pd.DataFrame()
+        if "start" in inputs:
+            start = inputs["start"].path
+            (model, processor), earlier = load_model(start), pd.read_csv(start / LOG)
         else:
             texts = [*(clip.text for clip in kinds["neutral"]), *lines]
             tekken = train_tokenizer(texts, cfg.merges, SHAPE)
@@ -112,7 +113,7 @@ def _cycle(
         model.to(device(cfg.device))
         trainer = Trainer(model, processor.tokenizer, recipe, kinds, lines, len(phonemes))
         log = pd.DataFrame(trainer.run(folder))
-        if earlier is not None:
+        if len(earlier):
             log = pd.concat([earlier, log.assign(step=log["step"] + earlier["step"].max())])
         runs.write_text(folder / LOG, log.to_csv(index=False))
         model.to("cpu").save_pretrained(folder)
@@ -120,8 +121,9 @@ def _cycle(
         (folder / _CHECKPOINT).unlink(missing_ok=True)
 
     params = cfg.model_dump(include={"lines", "merges"}) | {"drawn": cfg.seed} | asdict(recipe)
-    inputs = {"corpus": source.digest} | ({"start": start.digest} if start else {})
-    return runs.stage(name, cfg.profile, params, make, inputs=inputs, code=_CODE)
+    digests = {kind: stage.digest for kind, stage in inputs.items()}
+    code = [f"evoxtral.world.base.{module}" for module in ("corpus", "model", "score", "train")]
+    return runs.stage(name, cfg.profile, params, make, inputs=digests, code=code)
 
 
 def ship(source: StageResult, card: str, kinds: corpus.Kinds) -> None:
@@ -135,21 +137,16 @@ def ship(source: StageResult, card: str, kinds: corpus.Kinds) -> None:
     runs.write_text(target / "README.md", card)
 
 
-@cache
-def _bands_hz(bands: int) -> NDArray[np.float64]:
-    """Centre of each mel band in Hz, as Whisper's feature extractor places them."""
-    highest = hertz_to_mel(SAMPLE_RATE / 2, mel_scale="slaney")
-    return mel_to_hertz(np.linspace(0.0, highest, bands + 2)[1:-1], mel_scale="slaney")
-
-
 def perturbed(clip: Clip, tract: float, tempo: float, longest: int) -> Clip:
     """The same words from a smaller or larger person, quicker or slower.
 
     `tract` is a factor on all frequencies, which the pitch target follows, `tempo` one on the
     length, `longest` the most mel frames that may come out.
     """
-    hz = _bands_hz(clip.mel.shape[1])
-    band = np.interp(hz / tract, hz, np.arange(len(hz)))
+    bands = clip.mel.shape[1]
+    highest = hertz_to_mel(SAMPLE_RATE / 2, mel_scale="slaney")  # as Whisper places its bands
+    hz = mel_to_hertz(np.linspace(0.0, highest, bands + 2)[1:-1], mel_scale="slaney")
+    band = np.interp(hz / tract, hz, np.arange(bands))
     frames = min(longest, 2 * round(len(clip.mel) * tempo / 2))
     when = np.linspace(0, len(clip.mel) - 1, frames)
     mel = _between(_between(clip.mel.astype(np.float32), when).T, band).T
@@ -183,16 +180,14 @@ def tensors(
     phonemes, sounds = np.zeros((2, len(clips), length // 2), np.int64)
     prosody = np.zeros((len(clips), length // 2, 3), np.float32)
     for row, clip in enumerate(clips):
-        n, floor = len(clip.mel), clip.floor
-        mels[row, :n], mels[row, n:] = clip.mel, floor
+        n = len(clip.mel)
+        mels[row, :n], mels[row, n:] = clip.mel, clip.floor
         low, start = rng.integers(0, bands - 10), rng.integers(0, max(1, n - 30))
-        mels[row, :, low : low + rng.integers(0, 10)] = floor
-        mels[row, start : start + rng.integers(0, 25)] = floor
-        phonemes[row, : n // 2] = clip.phonemes
-        sounds[row, : n // 2] = clip.sounds
+        mels[row, :, low : low + rng.integers(0, 10)] = clip.floor
+        mels[row, start : start + rng.integers(0, 25)] = clip.floor
+        phonemes[row, : n // 2], sounds[row, : n // 2] = clip.phonemes, clip.sounds
         prosody[row, : n // 2] = clip.prosody
-    arrays = (mels.transpose(0, 2, 1), phonemes, sounds, prosody)
-    return [torch.from_numpy(array) for array in arrays]
+    return [*map(torch.from_numpy, (mels.transpose(0, 2, 1), phonemes, sounds, prosody))]
 
 
 class Trainer:
@@ -225,14 +220,15 @@ class Trainer:
         heads = nn.ModuleList(nn.Linear(encoder.hidden_size, size) for size in sizes)
         self.heads = heads.to(self.device)
         self.parameters = [*model.parameters(), *self.heads.parameters()]
+        rate = recipe.learning_rate
         self.optimiser = torch.optim.AdamW(
-            self.parameters, recipe.learning_rate, (0.9, 0.98), weight_decay=0.01, fused=True
+            self.parameters, rate, (0.9, 0.98), weight_decay=0.01, fused=True
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, recipe.learning_rate, recipe.steps, pct_start=0.1
+            self.optimiser, rate, recipe.steps, pct_start=0.1
         )
-        self.step = 0
-        self.log: list[dict[str, float]] = []
+        self.saved = (model, self.heads, self.optimiser, self.schedule)
+        self.step, self.log = 0, []
 
     def run(self, folder: Path) -> list[dict[str, float]]:
         """Train, resuming from the checkpoint in `folder` if a killed run left one.
@@ -245,7 +241,10 @@ class Trainer:
         """
         checkpoint, steps = folder / _CHECKPOINT, self.recipe.steps
         if checkpoint.exists():
-            self._restore(checkpoint)
+            kept = torch.load(checkpoint, map_location=self.device, weights_only=True)
+            self.step, self.log, states = kept
+            for part, state in zip(self.saved, states, strict=True):
+                part.load_state_dict(state)
         log_every = max(1, min(50, steps // 10))
         saved, recent = time.monotonic(), []
         attention = self.model.config._attn_implementation
@@ -262,36 +261,22 @@ class Trainer:
                 row = {n: float(np.mean([r[n] for r in recent if n in r])) for n in names}
                 recent = []
                 if self.step % _EVALUATE_EVERY == 0 or last:
-                    row["dev_wer"] = self._dev_wer()
+                    self.model.eval()
+                    heard = transcribe(self.model, self.tokenizer, self.dev)
+                    self.model.train()
+                    scores = metrics.evaluate([clip.text for clip in self.dev], heard)
+                    row["dev_wer"] = scores.table("strict")["wer"].value
                 self.log.append({"step": self.step, **row})
                 bar.set_postfix({n: f"{row[n]:.2f}" for n in row}, refresh=False)
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    self._save(checkpoint)
+                    buffer = io.BytesIO()
+                    states = [part.state_dict() for part in self.saved]
+                    torch.save((self.step, self.log, states), buffer)
+                    runs.write_bytes(checkpoint, buffer.getvalue())
                     saved = time.monotonic()
         self.model.eval()
         self.model.set_attn_implementation(attention)
         return self.log
-
-    def _dev_wer(self) -> float:
-        self.model.eval()
-        heard = transcribe(self.model, self.tokenizer, self.dev)
-        self.model.train()
-        scores = metrics.evaluate([clip.text for clip in self.dev], heard).table("strict")
-        return scores["wer"].value
-
-    _PARTS = ("model", "heads", "optimiser", "schedule")
-
-    def _save(self, path: Path) -> None:
-        state = {part: getattr(self, part).state_dict() for part in self._PARTS}
-        buffer = io.BytesIO()
-        torch.save({**state, "step": self.step, "log": self.log}, buffer)
-        runs.write_bytes(path, buffer.getvalue())
-
-    def _restore(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        for part in self._PARTS:
-            getattr(self, part).load_state_dict(state[part])
-        self.step, self.log = state["step"], state["log"]
 
     def _advance(self) -> dict[str, float]:
         """One optimiser step; returns its losses."""
@@ -300,8 +285,8 @@ class Trainer:
         loose, extent = rng.random() < _LOOSE_WINDOW, rng.random()
         room = 1.0 if done >= _FULL_WINDOW else extent * loose
         share = min(1.0, recipe.shortest + 1.5 * done)
+        alone = done < recipe.alone
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            alone = done < recipe.alone
             losses = self._hear(self.written, rng, share, room, write=not alone)
             if alone or self.step % _EXPRESSIVE_EVERY == 0:
                 heard = self._hear(self.heard, rng, share, room, write=False)
@@ -326,11 +311,10 @@ class Trainer:
 
     def _hear(
         self,
-        clips: Sequence[Clip],
+        among: Sequence[Clip],
         rng: np.random.Generator,
         share: float,
         room: float,
-        *,
         write: bool,
     ) -> dict[str, Tensor]:
         """Losses on clips of like length from the shortest `share` of clips sorted by length.
@@ -338,28 +322,26 @@ class Trainer:
         The sum of the framewise read-outs' losses, and that of the transcript if it is written.
         """
         size, change, full = self.recipe.batch, self.recipe.perturb, 2 * self.frames
-        reach = max(size, int(len(clips) * share))
-        span = min(reach, max(4 * size, len(clips) // 20))
+        reach = max(size, int(len(among) * share))
+        span = min(reach, max(4 * size, len(among) // 20))
         start = rng.integers(0, reach - span + 1)
-        drawn = [clips[start + i] for i in rng.choice(span, size, replace=False)]
+        clips = [among[start + i] for i in rng.choice(span, size, replace=False)]
         if change:
-            factors = [rng.uniform(1 - change, 1 + change, size=2) for _ in drawn]
-            drawn = [perturbed(clip, *own, full) for clip, own in zip(drawn, factors, strict=True)]
-        mels, *labels = (each.to(self.device) for each in tensors(drawn, rng, room, full))
+            factors = rng.uniform(1 - change, 1 + change, (size, 2))
+            clips = [perturbed(clip, *own, full) for clip, own in zip(clips, factors, strict=True)]
+        mels, *labels = (each.to(self.device) for each in tensors(clips, rng, room, full))
         features = encode(self.model, mels)
         frames = features.float()
-        phonemes, sounds, prosody = (head(frames).flatten(0, 1) for head in self.heads)
-        wanted = [label.flatten(0, 1) for label in labels]
-        losses = {
-            "frames": nn.functional.cross_entropy(phonemes, wanted[0])
-            + nn.functional.cross_entropy(sounds, wanted[1])
-            + 2.0 * nn.functional.smooth_l1_loss(prosody, wanted[2], beta=0.1)
-        }
+        phonemes, sounds, prosody = (
+            loss(head(frames).flatten(0, 1), label.flatten(0, 1))
+            for loss, head, label in zip(_LOSSES, self.heads, labels, strict=True)
+        )
+        losses = {"frames": phonemes + sounds + 2.0 * prosody}
         if write:
             stacked = features.reshape(size, -1, 4 * features.shape[-1])
             audio = self.model.model.multi_modal_projector(stacked)
             prompt = prompt_ids(self.tokenizer, audio.shape[1])
-            ids = [[*prompt, *self._ids(clip.text)] for clip in drawn]
+            ids = [[*prompt, *self._ids(clip.text)] for clip in clips]
             losses["transcription"] = self._language_loss(ids, len(prompt), audio)
         return losses
 
@@ -386,4 +368,4 @@ class Trainer:
             position_ids=positions[None].expand_as(ids),
         )[0]
         logits = self.model.lm_head(hidden[:, skip - 1 : -1]).float().flatten(0, 1)
-        return nn.functional.cross_entropy(logits, ids[:, skip:].flatten(), ignore_index=PAD)
+        return cross_entropy(logits, ids[:, skip:].flatten(), ignore_index=PAD)

@@ -3,9 +3,6 @@
 Same text, voice and seed, same bytes. The text becomes a score, one fork of espeak-ng speaks all
 its phrases, their sound is coloured by their manner, vocal events and gaps go between them, and
 the whole is put into a room.
-
-Speech comes from espeak-ng (GPL-3, loaded at run time from the `espeakng-loader` wheel, run in a
-process of its own).
 """
 
 from __future__ import annotations
@@ -61,7 +58,6 @@ ROOM = 0.5
 """Chance of a reverberant room."""
 
 _PEAK = 0.97
-_RELEASE = seconds(0.02)
 _VOWELS = "aeiouAEIOUVQ@03"
 _THIN = butter(2, 350, "highpass", fs=SAMPLE_RATE)
 _AT_ONCE = 500
@@ -114,29 +110,28 @@ def render(tagged_text: str, voice: Voice, seed: int) -> Rendered:
     rng = np.random.default_rng(seed)
     score = read_score(tagged_text)
     manners = _manners(score, rng)
-    said = iter(_say(score, manners, voice, rng))
-    takes = [_event(item.event, voice, rng) if item.event else next(said) for item in score]
+    said = _say(score, manners, voice, rng)
+    takes = [_event(item.event, voice, rng) if item.event else said.pop(0) for item in score]
     gaps = [
         _gap(item, following, manner["linger"], rng)
-        for item, following, manner in zip(score, (*score, None)[1:], manners, strict=True)
+        for (item, following), manner in zip(pairwise((*score, None)), manners, strict=True)
     ]
     whole, tail = (_silence(_draw(name, rng)) for name in ("lead", "tail"))
     extents: dict[Tag, tuple[int, int]] = {}  # from the first to the last phrase of each style
     for item, take, gap in zip(score, takes, gaps, strict=True):
         start = len(whole.audio)
         for style in item.styles:
-            first = extents.get(style, (start,))[0]
-            extents[style] = (first, start + len(take.audio))
+            first, _ = extents.get(style, (start, 0))
+            extents[style] = first, start + len(take.audio)
         whole = whole.then(take).then(_silence(gap))
     audio = _record(whole.then(tail).audio, rng)
     marks = [*whole.marks, *((*extent, style.name) for style, extent in extents.items())]
-
-    def spans(*groups: str) -> tuple[Span, ...]:
-        chosen = (mark for mark in marks if group_of(mark[2]) in groups)
-        return tuple(sorted((a / SAMPLE_RATE, b / SAMPLE_RATE, label) for a, b, label in chosen))
-
-    events, styles = spans("nonverbal", "pause"), spans("emotion", "delivery")
-    return Rendered(audio, spans("other"), events, styles)
+    spans: dict[str, list[Span]] = {"phonemes": [], "events": [], "styles": []}
+    kinds = {"other": "phonemes", "nonverbal": "events", "pause": "events"}
+    for start, end, label in marks:
+        span = start / SAMPLE_RATE, end / SAMPLE_RATE, label
+        spans[kinds.get(group_of(label), "styles")].append(span)
+    return Rendered(audio, **{kind: tuple(sorted(found)) for kind, found in spans.items()})
 
 
 def _draw(name: str, rng: Random) -> float:
@@ -167,15 +162,15 @@ def _say(
     score: Sequence[Phrase], manners: Sequence[Manner], voice: Voice, rng: Random
 ) -> list[Take]:
     """The words of a score, spoken one phrase after the other by one fork of espeak-ng."""
-    cast = [(p, manner) for p, manner in zip(score, manners, strict=True) if not p.event]
+    cast = [pair for pair in zip(score, manners, strict=True) if not pair[0].event]
     if not cast:
         return []
     asked = [utterance(phrase, voice, manner, rng) for phrase, manner in cast]
     spoken = speak([request for request, _ in asked], int(rng.integers(2**31)))
     tract = _draw("tract", rng)
     return [
-        _coloured(phrase, manner, sound, positions, tract, rng)
-        for (phrase, manner), (_, positions), sound in zip(cast, asked, spoken, strict=True)
+        _coloured(*performed, sound, positions, tract, rng)
+        for performed, (_, positions), sound in zip(cast, asked, spoken, strict=True)
     ]
 
 
@@ -215,7 +210,7 @@ def _coloured(
     ratio = SAMPLE_RATE / source_rate
     samples = np.frombuffer(spoken.pcm, dtype="<i2") / 32768
     last = spoken.phonemes[-1][1] if spoken.phonemes else len(samples)
-    end = min(len(samples), last + round(_RELEASE / ratio))
+    end = min(len(samples), last + round(seconds(0.02) / ratio))
     audio = soxr.resample(samples[:end], source_rate, SAMPLE_RATE)
     if phrase.whispered:  # espeak-ng's whisper keeps a rest of voice below the first formant
         audio = lfilter(*_THIN, audio)
@@ -253,11 +248,9 @@ def _normalise(audio: Audio) -> Audio:
 def _fade(audio: Audio) -> Audio:
     """Take the edge off both ends, over 6 ms."""
     length = min(seconds(0.006), len(audio) // 2)
-    ramp = np.linspace(0, 1, length, endpoint=False)
-    faded = audio.copy()
-    faded[:length] *= ramp
-    faded[len(audio) - length :] *= ramp[::-1]
-    return faded
+    shape = np.ones(len(audio))
+    shape[:length] *= np.linspace(0, 1, length, endpoint=False)
+    return audio * shape * shape[::-1]
 
 
 def _voice_effects(audio: Audio, manner: Manner, rng: Random) -> Audio:
@@ -285,21 +278,18 @@ def _voice_effects(audio: Audio, manner: Manner, rng: Random) -> Audio:
 
 
 def _stammer(take: Take, start: int, end: int, rng: Random) -> Take:
-    """Say the onset of a word two or three times before the word itself.
-
-    The onset runs into the first vowel: `b-b-but`, `a-a-and`.
-    """
+    """Say the onset of a word, up to its first vowel, twice or more before it: `b-b-but`."""
     vowels = (at for at, _, label in take.marks if start <= at < end and label[0] in _VOWELS)
     first = next(vowels, start)
-    stammered = take.cut(0, start)
+    whole = take.cut(0, start)
     for _ in range(rng.integers(2, 4)):
         length = min(first + seconds(rng.uniform(0.04, 0.1)), end) - start
         onset = take.cut(start, start + max(length, seconds(0.06)))
         onset = onset._replace(audio=_fade(onset.audio) * rng.uniform(0.75, 1.0))
-        stammered = stammered.then(onset).then(_silence(rng.uniform(0.04, 0.13)))
-    whole = stammered.then(take.cut(start, len(take.audio)))
-    mark = (start, len(whole.audio) - (len(take.audio) - end), "stammers")
-    return Take(whole.audio, (*whole.marks, mark))
+        whole = whole.then(onset).then(_silence(rng.uniform(0.04, 0.13)))
+    mark = (start, len(whole.audio) + end - start, "stammers")
+    whole = whole.then(take.cut(start, len(take.audio)))
+    return whole._replace(marks=(*whole.marks, mark))
 
 
 def _record(audio: Audio, rng: Random) -> npt.NDArray[np.float32]:
@@ -332,10 +322,7 @@ class RenderJob(NamedTuple):
 def render_many(
     jobs: Iterable[RenderJob], workers: int | None = None
 ) -> Iterator[tuple[str, Rendered]]:
-    """Render clips in worker processes; results come in the order of the jobs.
-
-    The workers are fresh interpreters: torch or threads in this process do not matter. There is
-    one for each processor if `workers` is None.
+    """Render clips in fresh interpreters, one a processor if None; in the order of the jobs.
 
     Raises:
         RuntimeError: A clip failed; the message names its key.
