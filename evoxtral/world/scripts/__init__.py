@@ -15,9 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from operator import attrgetter
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -36,8 +34,6 @@ from evoxtral.world.scripts.grammar import (
     pick,
 )
 
-T = TypeVar("T")
-
 SLICES: dict[str, float] = {name: part["share"] for name, part in GRAMMAR["slices"].items()}
 """Share of scripts per tag-density slice: 0, 1–2, 3–4, 5–7 tags, and deliberate corner cases."""
 
@@ -48,7 +44,6 @@ RELEASED_URL = (
 RELEASED_SHA256 = "4c7c89a3e32885592d2be2dbc72d08638a67e200b861d3a8e2e6ebd97d2e5773"
 
 _WORDS = tuple(sorted(SURFACE))
-_ATTEMPTS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +91,21 @@ def generate(
         UserError: The grammar has no new text left.
     """
     rng = random.Random(f"evoxtral scripts {seed}")
-    families = _families(held_out)
-    used: Counter[str] | None = Counter() if balanced else None
     seen = set(map(text_key, exclude))
-    scripts: list[Script] = []
     names: list[str] = []
     shares = slices or SLICES
     for name, end in zip(shares, accumulate(shares.values()), strict=True):
         names += [name] * (round(n * end / sum(shares.values())) - len(names))
     rng.shuffle(names)
-
-    def draw(name: str) -> Script | None:
-        family, domain = pick(rng, families), pick(rng, DOMAINS)
-        text = Draft(rng, family, domain, used).write(name)
-        key, unheard = f"g-{seed}-{len(scripts):06d}", family in HELD_OUT_FAMILIES
-        return text and Script(key, text, name, domain, family, unheard)
-
+    draft = Draft(rng, _families(held_out), Counter() if balanced else None)
+    scripts: list[Script] = []
     for name in names:
-        script = _unseen(partial(draw, name), seen, attrgetter("plain_text"))
-        if used is not None:
-            used.update(set(tags.find_tags(script.tagged_text)))
-        scripts.append(script)
+        text = _unseen(partial(draft.write, name), seen)
+        if balanced:
+            draft.used.update(set(tags.find_tags(text)))
+        family = draft.family
+        key, unheard = f"g-{seed}-{len(scripts):06d}", family in HELD_OUT_FAMILIES
+        scripts.append(Script(key, text, name, draft.domain, family, unheard))
     return scripts
 
 
@@ -154,13 +143,13 @@ def _families(held_out: bool | None) -> list[str]:
     return [name for name in FAMILIES if held_out in (None, name in HELD_OUT_FAMILIES)]
 
 
-def _unseen(draw: Callable[[], T | None], seen: set[str], plain: Callable[[T], str] = str) -> T:
+def _unseen(draw: Callable[[], str | None], seen: set[str]) -> str:
     """Draw until a text comes whose words are not among those seen, and add them."""
-    for _ in range(_ATTEMPTS):
-        drawn = draw()
-        if drawn and (key := text_key(plain(drawn))) not in seen:
+    for _ in range(2000):
+        text = draw()
+        if text and (key := text_key(tags.plain_text(text))) not in seen:
             seen.add(key)
-            return drawn
+            return text
     raise UserError(f"No new text found beside {len(seen)} others: ask for fewer texts.")
 
 
@@ -234,20 +223,17 @@ def split_released(scripts: Sequence[Script]) -> dict[str, list[Script]]:
     """Split into train, validation and test (808/101/101) exactly as the report did.
 
     Same rows in the same order as `datasets.Dataset.train_test_split(test_size=0.2, seed=42)`
-    followed by `train_test_split(test_size=0.5, seed=42)` on its test part: the first ⌈share·n⌉
-    rows of a permutation are the test.
+    and `train_test_split(test_size=0.5, seed=42)` on its test part.
 
     Raises:
         UserError: Fewer than 5 scripts, so that a part would be empty.
     """
     if len(scripts) < 5:
         raise UserError(f"Give at least 5 scripts to split; got {len(scripts)}.")
-
-    def halves(rows: Sequence[Script], test_share: float) -> tuple[list[Script], list[Script]]:
-        n_test = math.ceil(test_share * len(rows))
-        shuffled = [rows[i] for i in np.random.default_rng(42).permutation(len(rows))]
-        return shuffled[n_test:], shuffled[:n_test]
-
-    train, rest = halves(scripts, 0.2)
-    validation, test = halves(rest, 0.5)
-    return {"train": train, "validation": validation, "test": test}
+    order, cuts = np.arange(len(scripts)), []
+    for share in (0.2, 0.5):  # the first of a permutation are the test part
+        order = order[np.random.default_rng(42).permutation(len(order))]
+        order, rest = np.split(order, [math.ceil(share * len(order))])
+        cuts.append(rest)
+    parts = dict(zip(("train", "validation", "test"), (*cuts, order), strict=True))
+    return {name: [scripts[i] for i in rows] for name, rows in parts.items()}

@@ -14,7 +14,7 @@ from itertools import accumulate, chain, pairwise
 
 from evoxtral.tags import GROUPS, TAGS, find_tags, group_of, strip_tags
 from evoxtral.world.scripts import grammar
-from evoxtral.world.scripts.grammar import GRAMMAR, Lines, bare, pick
+from evoxtral.world.scripts.grammar import DOMAINS, GRAMMAR, Lines, bare, pick
 
 MAX_SECONDS, MAX_WORDS = 7.0, 16  # the audio window is 8 s
 STATES: Lines = (*GROUPS["emotion"], "whispers", "shouts")
@@ -42,25 +42,27 @@ def _word_limit(*tags: str) -> int:
 
 @dataclass(slots=True)
 class Draft:
-    """A script under construction; the gap before a word has the word's index.
+    """The script under construction; the gap before a word has the word's index.
 
     `used` counts the tags of earlier scripts: what is behind is preferred, so that all 17 come
     about equally often. None stands for the tags' own frequencies.
     """
 
     rng: random.Random
-    family: str
-    domain: str
+    families: Sequence[str]  # to choose from
     used: Counter[str] | None
+    family: str = field(init=False)
+    domain: str = field(init=False)
     words: list[str] = field(init=False)  # with punctuation
     starts: list[int] = field(init=False)  # gap before each sentence, and that at the end
     tags: list[list[str]] = field(init=False)  # in each gap
 
     def write(self, slice_name: str) -> str | None:
-        """The tagged text of a script of a slice, or None where no frame fitted.
+        """The tagged text of a new script of a slice, or None where no frame fitted.
 
         It keeps to `MAX_WORDS` and, with its events and pauses, to `MAX_SECONDS`.
         """
+        self.family, self.domain = pick(self.rng, self.families), pick(self.rng, DOMAINS)
         if slice_name == "edge":
             done = self._edge(pick(self.rng, GRAMMAR["edge_cases"]))
         else:
@@ -136,10 +138,10 @@ class Draft:
                 colours[s] = events[len(near)]
                 near[colours[s]] = s
             cues = _FACTS.get(colours.get(s), {}).get("moods")
-            suited = cues and rng.random() < 0.5
-            moods.append(
-                pick(rng, cues) if suited else "neutral" if cues else grammar.any_mood(rng)
-            )
+            if not cues:
+                moods.append(grammar.any_mood(rng))
+            else:
+                moods.append(pick(rng, cues) if rng.random() < 0.5 else "neutral")
         sentences = grammar.compose(rng, self.family, self.domain, moods, room)
         self._lay(sentences)
         if len(sentences) < count or not all(self._add_state(*owner) for owner in owners):
@@ -170,8 +172,7 @@ class Draft:
                 self._lay([spoken, self.words if done and rng.random() < 0.6 else []])
                 return rng.random() >= 0.4 or self._add_state(*self._draw(1, STATES), 0)
             case "capitals_only":
-                done = self._compose(())
-                if done:
+                if done := self._compose(()):
                     self._emphasise(3)
                 return done
             case "pauses":
@@ -284,8 +285,7 @@ class Draft:
         spots = [i for i, word in enumerate(self.words) if bare(word) in grammar.EMPHASIS_WORDS]
         self.rng.shuffle(spots)
         for spot in spots[:count]:
-            first = spot if spot in self.starts else spot - 1
-            end = spot + 1 if spot + 1 in self.starts else spot + 2
-            around = self.words[first:end]
-            if not any(word.isupper() and len(word) > 1 for word in around):
+            first = spot - (spot not in self.starts)
+            end = spot + 1 + (spot + 1 not in self.starts)
+            if not any(word.isupper() and len(word) > 1 for word in self.words[first:end]):
                 self.words[spot] = self.words[spot].upper()
