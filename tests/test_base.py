@@ -151,18 +151,12 @@ def test_a_killed_run_resumes_to_the_same_model_and_the_loss_falls(
             raise KeyboardInterrupt
         return advance(self)
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(train.Trainer, "_advance", die)
-        with pytest.raises(KeyboardInterrupt):
-            run(tmp_path / "killed", processor)
+        run(tmp_path / "killed", processor)
     resumed, resumed_log = run(tmp_path / "killed", processor)
     assert resumed_log == log
     torch.testing.assert_close(whole, resumed, rtol=0, atol=0)
-
-
-def test_a_loss_that_is_not_finite_stops_the_run(
-    tmp_path: Path, processor: VoxtralProcessor
-) -> None:
     with pytest.raises(UserError, match=r"loss is not finite at step \d+: lower learning_rate"):
         run(tmp_path, processor, replace(RECIPE, steps=300, learning_rate=1e30))
 

@@ -48,7 +48,6 @@ SHARD = 500
 _BACKGROUND_SHARE = 0.3
 _HOP = SAMPLE_RATE // FRAME_RATE
 _SPAN = 1024
-_LOWEST_HZ, _HIGHEST_HZ = 60, 500
 
 Floats = NDArray[np.floating]
 Plan = dict[str, list[RenderJob]]
@@ -71,15 +70,15 @@ def build(cfg: TinyBase) -> runs.StageResult:
 def plan(sizes: Mapping[str, int], seed: int) -> Plan:
     """Decide text, voice and seed of every clip: of each of `KINDS`, `probe` of each tag and none.
 
-    Test sentences come first, half of them from template families that training never sees;
-    training sentences too close to any of them (ROUGE-L) are dropped. A third of the training
-    texts are short lists of words: without a grammar to lean on, the language model must listen.
+    Half of the test sentences are from template families that training never sees; training
+    sentences too close to any of them (ROUGE-L) are dropped. A third of the training texts are
+    short lists of words: without a grammar to lean on, the language model must listen.
     """
     dev, tested = sizes["dev"], sizes["dev"] + sizes["test"]
     wanted = tested + sizes["test_voices"]
-    half = wanted // 2
-    test = scripts.plain_sentences(half, seed + 1, held_out=True)
-    test += scripts.plain_sentences(wanted - half, seed + 2, held_out=False, exclude=test)
+    test = scripts.plain_sentences(wanted // 2, seed + 1, held_out=True)
+    familiar = wanted - len(test)
+    test += scripts.plain_sentences(familiar, seed + 2, held_out=False, exclude=test)
     mixed = [test[i] for i in np.random.default_rng(seed).permutation(wanted)]
     expressive = scripts.generate(sizes["expressive"], seed + 4, held_out=False, exclude=test)
     heard = [script.plain_text for script in expressive]
@@ -302,7 +301,7 @@ def prosody_frames(audio: NDArray[np.float32], frames: int) -> NDArray[np.float1
     spectrum = fft.rfft(windowed, 2 * _SPAN, axis=1)
     correlation = fft.irfft(np.abs(spectrum) ** 2, axis=1)[:, :_SPAN]
     energy = correlation[:, :1] + 1e-6
-    shortest, longest = SAMPLE_RATE // _HIGHEST_HZ, SAMPLE_RATE // _LOWEST_HZ
+    shortest, longest = SAMPLE_RATE // 500, SAMPLE_RATE // 60
     lags = correlation[:, shortest:longest] / energy
     best = lags.argmax(axis=1)
     voicing = np.clip(lags[np.arange(frames), best], 0.0, 1.0)

@@ -66,10 +66,11 @@ def transcription_scores(
         normaliser) with `low` and `high`, and `tagged`: transcripts that hold any bracket.
     """
     rows = []
+    normaliser = metrics.english_normaliser()
     for kind, label in TEST_SETS.items():
         heard = transcribe(model, tokenizer, kinds[kind])
         spoken = [tags.plain_text(clip.text) for clip in kinds[kind]]
-        scores = metrics.evaluate(spoken, heard, normalise=metrics.english_normaliser())
+        scores = metrics.evaluate(spoken, heard, normalise=normaliser)
         interval = scores.intervals("strict")["wer_normalised"]
         wer = scores.table("strict")["wer"].value
         tagged = sum("[" in text for text in heard)
@@ -81,9 +82,8 @@ def transcription_scores(
 def probe_scores(model: VoxtralForConditionalGeneration, kinds: Kinds) -> pd.DataFrame:
     """How well a line through the frozen encoder's features tells each tag from plain speech.
 
-    Logistic regression on pooled features, trained on clips of the same sentences and voices with
-    and without the tag, tested on other sentences in held-out voices. What a frozen encoder does
-    not hold, fine-tuning the language model cannot learn: this is its ceiling.
+    Logistic regression on pooled features of the same sentences with and without the tag, tested
+    on others in held-out voices: what a frozen encoder does not hold, fine-tuning cannot learn.
 
     Returns:
         One row per tag: `tag`, `group`, `auc` (area under the ROC curve, chance 0.5), `clips`.
@@ -128,7 +128,7 @@ def corpus_sizes(kinds: Kinds) -> pd.DataFrame:
     rows = []
     for part, group in groupby(kinds, lambda kind: kind.split(":")[0]):
         members = [kinds[kind] for kind in group]
-        hours = sum(sum(len(clip.mel) for clip in member) / 100 / 3600 for member in members)
+        hours = sum(sum(len(clip.mel) / 100 / 3600 for clip in member) for member in members)
         clips = [clip for member in members for clip in member]
         voices, texts = {clip.voice for clip in clips}, {clip.text for clip in clips}
         rows.append((part, len(clips), hours, len(voices), len(texts)))

@@ -1,7 +1,7 @@
 """How the base learns: two cycles as stages, frame targets and read-outs, the training loop.
 
-Both stages resume after a kill. The shipped checkpoint in `evoxtral/world/base/checkpoint/` is the
-second one of the tiny profile, copied by `ship`.
+The shipped checkpoint in `evoxtral/world/base/checkpoint/` is the second stage of the tiny
+profile, copied by `ship`.
 """
 
 from __future__ import annotations
@@ -127,10 +127,7 @@ def _cycle(
 
 
 def ship(source: StageResult, card: str, kinds: corpus.Kinds) -> None:
-    """Make a model stage the checkpoint that ships with the package.
-
-    Its card and the fingerprints of what it was trained on go beside it.
-    """
+    """Make a model stage the checkpoint that ships, with its card and what it was trained on."""
     target = shutil.copytree(source.path, checkpoint_dir(), dirs_exist_ok=True)
     heard = [clip.text for kind in ("neutral", "refine", "expressive") for clip in kinds[kind]]
     np.save(target / TEXTS, fingerprints(heard))
@@ -140,8 +137,8 @@ def ship(source: StageResult, card: str, kinds: corpus.Kinds) -> None:
 def perturbed(clip: Clip, tract: float, tempo: float, longest: int) -> Clip:
     """The same words from a smaller or larger person, quicker or slower.
 
-    `tract` is a factor on all frequencies, which the pitch target follows, `tempo` one on the
-    length, `longest` the most mel frames that may come out.
+    `tract` is a factor on all frequencies, pitch included, `tempo` one on the length; at most
+    `longest` mel frames come out.
     """
     bands = clip.mel.shape[1]
     highest = hertz_to_mel(SAMPLE_RATE / 2, mel_scale="slaney")  # as Whisper places its bands
@@ -167,11 +164,9 @@ def _between(rows: NDArray[np.float32], where: NDArray[np.float64]) -> NDArray[n
 def tensors(
     clips: Sequence[Clip], rng: np.random.Generator, room: float, full: int
 ) -> list[Tensor]:
-    """Features with SpecAugment, shape (batch, bands, mel frames), and the targets of each frame.
+    """Features with SpecAugment, shape (batch, bands, mel frames); phonemes, sounds, prosody.
 
-    These are phoneme and sound classes, and (pitch, voicing, loudness). `room` sets the length of
-    the window, between that of the longest clip (0) and `full` (1), the mel frames in the window
-    of inference.
+    `room` sets the window's length, between that of the longest clip (0) and `full` mel frames (1).
     """
     longest, bands = max(len(clip.mel) for clip in clips), clips[0].mel.shape[1]
     wanted = longest + room * (full - longest)
@@ -317,9 +312,9 @@ class Trainer:
         room: float,
         write: bool,
     ) -> dict[str, Tensor]:
-        """Losses on clips of like length from the shortest `share` of clips sorted by length.
+        """Losses of read-outs and, if written, transcript, on clips of like length.
 
-        The sum of the framewise read-outs' losses, and that of the transcript if it is written.
+        They are from the shortest `share` of the clips.
         """
         size, change, full = self.recipe.batch, self.recipe.perturb, 2 * self.frames
         reach = max(size, int(len(among) * share))

@@ -114,10 +114,9 @@ def plain_sentences(
 ) -> list[str]:
     """Generate distinct plain texts of 1–14 words: no tags, no capitals for emphasis.
 
-    The base model hears them before it knows any tag. Three in five are built from template
-    families (`held_out` as for `generate`), one in five strings phrases together without a frame,
-    and one in five is words in random order, which covers the whole lexicon and leaves a model
-    nothing to lean on but the sound. `exclude` holds texts whose words must not come again.
+    Three in five are built from template families (`held_out` as for `generate`), one in five
+    strings phrases together without a frame, and one in five is words in random order, which
+    covers the whole lexicon. `exclude` holds texts whose words must not come again.
 
     Raises:
         UserError: The grammar has no new text left.

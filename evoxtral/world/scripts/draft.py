@@ -106,10 +106,9 @@ class Draft:
         return weight / (1 + 2 * repeats)
 
     def _compose(self, tags: Sequence[str], n_words: int | None = None) -> bool:
-        """Write a text of at most `n_words` words for these tags and set them into it.
+        """Write a text for these tags, of `n_words` at most or a drawn length, and set them in.
 
-        The length is drawn if not given: a few words, half a window, or as much as fits. False
-        where no frame fitted.
+        False where no frame fitted.
         """
         rng, limit = self.rng, _word_limit(*tags)
         if n_words:
@@ -205,9 +204,8 @@ class Draft:
     def _add_state(self, tag: str, sentence: int) -> bool:
         """Let an emotion or delivery begin with a sentence, or now and then with a later clause.
 
-        A gap holds one emotion and one way of speaking at most, so a second one goes on; False if
-        all are taken. Half of the shouted sentences get an exclamation mark: always would give the
-        shout away in print.
+        A gap holds one emotion and one way of speaking at most; False if all are taken. Half of
+        the shouted sentences get an exclamation mark: always would give the shout away in print.
         """
         first, end = self.starts[sentence : sentence + 2]
         kind = _order(tag)
@@ -236,10 +234,7 @@ class Draft:
         return before in grammar.LEANING_WORDS or after in GRAMMAR["enclitics"]
 
     def _add_moment(self, tag: str, before: int | None = None) -> bool:
-        """Set an event or a pause into a gap; with `before`, preferably before that sentence.
-
-        False if no gap is left for it: a pause needs words on both sides.
-        """
+        """Set an event or a pause, preferably before a sentence; False if no gap is left."""
         if before is not None:
             gap = self.starts[before]
             if not self.tags[gap] and self.rng.random() < 0.6:

@@ -1,9 +1,7 @@
 """The words of a script: a small seeded phrase grammar, read from `grammar.yaml`.
 
-A production is a string such as ``"{he} left {np} {at?}"``: ``{np}`` expands the symbol, and
-``{at?}`` does so half of the time. A symbol's productions depend on the domain and the mood of
-the sentence, so that one frame reads "she left the ticket near the station" on a voicemail and
-"she left the strange ring in the forest" in a story.
+In a production such as ``"{he} left {np} {at?}"``, ``{np}`` expands the symbol, and ``{at?}`` does
+so half of the time. A symbol's productions depend on the domain and the mood of the sentence.
 """
 
 from __future__ import annotations
@@ -88,10 +86,7 @@ def capitalised(text: str) -> str:
 
 @cache
 def table(domain: str, mood: str) -> dict[str, Lines]:
-    """The productions of every symbol for sentences of one domain and one mood.
-
-    Domain words are twice as likely as general ones; mood words are as likely as neutral ones.
-    """
+    """The productions of every symbol; domain words are twice as likely as general ones."""
     symbols = _WORDS | GRAMMAR["phrases"]
     for special, weight in ((GRAMMAR["domains"][domain], 2), (GRAMMAR["moods"][mood], 1)):
         for name, options in special["symbols"].items():
@@ -127,11 +122,10 @@ def say(rng: random.Random, what: str, domain: str) -> list[str]:
 def compose(
     rng: random.Random, family: str, domain: str, moods: Sequence[str], n_words: int
 ) -> list[list[str]]:
-    """Write one sentence per mood, of at most `n_words` words together.
+    """Write one sentence per mood, of at most `n_words` words together, punctuation on the words.
 
     One sentence is built from the family's own frames; the others come from the family or from
-    stock (a reaction, the domain's opening or closing phrase). Sentences that no longer fit are
-    left out, so fewer may come back than there are moods, or none. Words carry the punctuation.
+    stock (a reaction, the domain's opening or closing phrase). What no longer fits is left out.
     """
     frames = FAMILIES[family]
     main = int(rng.random() * len(moods))

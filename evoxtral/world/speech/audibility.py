@@ -62,13 +62,11 @@ def audibility(
             voice = voices[pair % len(voices)].id
             jobs.append(speech.RenderJob(f"{tag}/{pair}", said, voice, int(rng.integers(2**31))))
     heard = [log_mel_statistics(clip.audio) for _, clip in speech.render_many(jobs, workers)]
-    plain, *tagged = np.split(np.stack(heard), len(tags) + 1)
-    rows = []
-    for tag, clips in zip(tags, tagged, strict=True):
-        train = clips[:train_pairs], plain[:train_pairs]
-        test = clips[train_pairs:], plain[train_pairs:]
-        rows.append((tag, linear_probe(train, test, 0.02), 2 * test_pairs))
-    return pd.DataFrame(rows, columns=["tag", "auc", "n"])
+    plain, *tagged = (
+        np.split(clips, [train_pairs]) for clips in np.split(np.stack(heard), len(tags) + 1)
+    )
+    areas = [linear_probe(*zip(clips, plain, strict=True), 0.02) for clips in tagged]
+    return pd.DataFrame({"tag": tags, "auc": areas, "n": 2 * test_pairs})
 
 
 def linear_probe(
@@ -98,11 +96,10 @@ def place(tag: str, text: str, rng: np.random.Generator) -> str:
     """
     group = group_of(tag)
     parts = text.split() if group == "pause" else re.split(r"(?<=[.?!])\s+", text)
-    if group in ("emotion", "delivery"):
-        spot = 0
-    elif group == "pause":
+    spot = 0
+    if group == "pause":
         spot = int(rng.integers(1, max(2, len(parts))))
-    else:
+    elif group == "nonverbal":
         spot = int(rng.integers(0, len(parts) + 1))
     return " ".join([*parts[:spot], f"[{tag}]", *parts[spot:]])
 
@@ -144,7 +141,7 @@ def _mel_filters() -> npt.NDArray[np.float32]:
     return np.clip(np.minimum(rising, falling), 0, None).astype(np.float32)
 
 
-def _rhythm(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _rhythm(energy: Features) -> Features:
     """Longest quiet between sounds at four levels, pace, modulation of the level."""
     quiet = (np.diff(np.flatnonzero(energy >= level)) for level in (-1.0, -1.5, -2.0, -2.5))
     runs = [(int(steps.max(initial=1)) - 1) / 100 for steps in quiet]
@@ -155,9 +152,7 @@ def _rhythm(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.array([*runs, *pace, *spread])
 
 
-def _melody(
-    audio: npt.NDArray[np.float32], speaking: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float64]:
+def _melody(audio: npt.NDArray[np.float32], speaking: npt.NDArray[np.bool_]) -> Features:
     """Statistics of pitch, in octaves above 60 Hz, and of the strength of voicing, every 20 ms.
 
     The highest peak of the autocorrelation between 60 and 500 Hz, divided by that of the window.
@@ -174,13 +169,9 @@ def _melody(
     voiced = speaking & (strength > 0.45)
     heard = pitch[voiced] if voiced.sum() > 4 else np.zeros(5)
     steps = np.abs(np.diff(heard))
-    return np.array(
-        [
-            *np.percentile(heard, _PERCENTILES),
-            heard.std(),
-            steps[steps < 0.3].mean() if (steps < 0.3).any() else 0.0,
-            heard[-8:].mean() - heard.mean(),
-            voiced.sum() / max(1, speaking.sum()),
-            np.median(strength[speaking]) if speaking.any() else 0.0,
-        ]
-    )
+    steps = steps[steps < 0.3]
+    smoothness = steps.mean() if steps.size else 0.0
+    certainty = np.median(strength[speaking]) if speaking.any() else 0.0
+    shape = [heard.std(), smoothness, heard[-8:].mean() - heard.mean()]
+    share = voiced.sum() / max(1, speaking.sum())
+    return np.array([*np.percentile(heard, _PERCENTILES), *shape, share, certainty])

@@ -1,12 +1,10 @@
 """espeak-ng as a pure function: (utterances, seed) → samples with phoneme and word times.
 
 espeak-ng keeps hidden state between calls and cannot be reset (its issue 1528). So this file, run
-as a script, is a helper process that initialises the library once and answers every request from a
-fork of that pristine state: equal requests give equal bytes, in any process and any order. It must
-stay free of numpy and threads, for `fork` to be cheap and safe.
+as a script without numpy or threads, initialises the library once and answers every request from a
+fork of that pristine state: equal requests give equal bytes, in any process and any order.
 
-espeak-ng is GPL-3 software. Nothing of it is part of this package: the `espeakng-loader` wheel
-brings the library and its data, loaded at run time.
+espeak-ng is GPL-3 software and no part of this package: the `espeakng-loader` wheel brings it.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ import os
 import pickle
 import subprocess
 import sys
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Any, NamedTuple
 
 import espeakng_loader
@@ -28,7 +26,6 @@ _SYNCHRONOUS, _PHONEME_EVENTS, _UTF8_SSML = 2, 1, 1 | 0x10
 _END_OF_LIST, _WORD, _PHONEME = 0, 1, 7
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 _LOUDNESS = 60  # of 100: full scale with room for emphasis; above 100 the synthesiser clips
-_STRESS_MARKS = "',%=|"
 
 
 class Utterance(NamedTuple):
@@ -52,7 +49,7 @@ class Spoken(NamedTuple):
 
 @functools.cache
 def _server() -> subprocess.Popen[bytes]:
-    """The helper of this process; it ends when this process closes its pipe, or dies."""
+    """The helper of this process; it ends with it."""
     server = subprocess.Popen(
         [sys.executable, "-P", __file__],
         stdin=subprocess.PIPE,
@@ -74,7 +71,7 @@ def speak(utterances: list[Utterance], seed: int) -> list[Spoken]:
     """
     server = _server()
     try:  # as plain tuples: the helper does not import this package
-        server.stdin.write(pickle.dumps(([tuple(item) for item in utterances], seed)))
+        pickle.dump(([*map(tuple, utterances)], seed), server.stdin)
         server.stdin.flush()
         answer = pickle.load(server.stdout)
     except (EOFError, OSError):
@@ -103,18 +100,18 @@ _Callback = ctypes.CFUNCTYPE(
 
 def _say(library: ctypes.CDLL, sample_rate: int, utterance: Utterance) -> tuple:
     """What one utterance sounds like, as the parts of a `Spoken`."""
-    blocks: list[bytes] = []
+    pcm = bytearray()
     sounds: list[tuple[int, str]] = []
     words: list[tuple[int, int]] = []
 
     def receive(wave: Any, count: int, events: Any) -> int:
         if count > 0:
-            blocks.append(ctypes.string_at(wave, 2 * count))
+            pcm.extend(ctypes.string_at(wave, 2 * count))
         for event in takewhile(lambda event: event.type != _END_OF_LIST, events):
             if event.type == _WORD:
                 words.append((event.sample, event.text_position - 1))
             elif event.type == _PHONEME:
-                symbol = event.id.decode("utf-8", "replace").strip(_STRESS_MARKS)
+                symbol = event.id.decode("utf-8", "replace").strip("',%=|")  # stress marks
                 sounds.append((event.sample, symbol))
         return 0
 
@@ -128,11 +125,10 @@ def _say(library: ctypes.CDLL, sample_rate: int, utterance: Utterance) -> tuple:
     failed |= library.espeak_Synth(text, len(text), 0, 1, 0, _UTF8_SSML, None, None)
     if failed | library.espeak_Synchronize():
         raise ValueError(f"espeak-ng refused {utterance}")
-    pcm = b"".join(blocks)
-    ends = [*(start for start, _ in sounds), len(pcm) // 2][1:]
-    spans = [(start, end, symbol) for (start, symbol), end in zip(sounds, ends, strict=True)]
+    following = pairwise([*sounds, (len(pcm) // 2, "")])
+    spans = [(start, end, symbol) for (start, symbol), (end, _) in following]
     phonemes = [span for span in spans if span[1] > span[0] and span[2] and span[2][0] != "_"]
-    return pcm, sample_rate, phonemes, words
+    return bytes(pcm), sample_rate, phonemes, words
 
 
 def main() -> int:
@@ -151,7 +147,7 @@ def main() -> int:
                 answer = [_say(library, sample_rate, Utterance(*item)) for item in utterances]
             except ValueError as error:
                 answer = error
-            sys.stdout.buffer.write(pickle.dumps(answer))
+            pickle.dump(answer, sys.stdout.buffer)
             sys.stdout.buffer.flush()
             os._exit(0)
         if os.waitpid(child, 0)[1] != 0:

@@ -31,8 +31,6 @@ _PITCH_STEPS = (0, 20, 35, 50, 65, 80, 99)
 _SEMITONES = (-6.6, -4.6, -2.3, 0.0, 2.8, 5.4, 9.2)
 
 _TERMINAL = re.compile(r"(\.{2,}|…|[.?!])[^\w.?!…]*$")
-_DASH = re.compile(r"[–—]+|--+")
-_NOT_SPOKEN = re.compile(r"[^\w',;:.-]+")
 
 Manner = dict[str, float]
 """A way of speaking: the parts that `cast.yaml` lists under `neutral`."""
@@ -62,15 +60,11 @@ def find_voice(voice_id: str) -> Voice:
 
 
 class Token(NamedTuple):
-    """A word to say, as spelt, and whether its onset is stammered."""
+    """A word to say, as spelt."""
 
     text: str
-    stammered: bool
-
-    @property
-    def emphasised(self) -> bool:
-        """Whether it is written in capitals."""
-        return bool(emphasis_words(self.text))
+    stammered: bool  # at its onset
+    emphasised: bool  # written in capitals
 
 
 class Phrase(NamedTuple):
@@ -117,7 +111,7 @@ def read_score(tagged_text: str) -> list[Phrase]:
                 else:
                     items.append(Phrase(event=tag.name))
         if re.search(r"\w", word):
-            tokens.append(Token(word, stammered))
+            tokens.append(Token(word, stammered, bool(emphasis_words(word))))
             stammered = False
         if ending := _TERMINAL.search(word):
             mark = ending.group(1)
@@ -143,8 +137,8 @@ def utterance(
         if token.emphasised:
             semitones += rng.uniform(4.0, 6.0)
             rate *= rng.uniform(0.62, 0.75)
-        word = _DASH.sub(", ", token.text.replace("’", "'"))
-        word = _NOT_SPOKEN.sub(" ", word).rstrip(" .").lstrip(" .,")
+        word = re.sub("[–—]+|--+", ", ", token.text.replace("’", "'"))
+        word = re.sub(r"[^\w',;:.-]+", " ", word).rstrip(" .").lstrip(" .,")
         word = word.lower() if token.emphasised else word
         if hesitates and not word.endswith((",", ";", ":")):
             word += ","
@@ -158,7 +152,7 @@ def utterance(
     mark = "?" if rising and phrase.closing else phrase.closing[:1]
     name = voice.espeak_name
     if phrase.whispered:
-        name = f"{name.split('+')[0]}+{'whisperf' if voice.gender == 'female' else 'whisper'}"
+        name = name.split("+")[0] + {"female": "+whisperf", "male": "+whisper"}[voice.gender]
     neutral = float(np.interp(voice.pitch, _PITCH_STEPS, _SEMITONES))
     pitch = np.interp(neutral + manner["pitch"], _SEMITONES, _PITCH_STEPS)
     asked = Utterance(

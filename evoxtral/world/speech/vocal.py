@@ -18,7 +18,7 @@ Random = np.random.Generator
 
 _PEAK = 0.67  # share of the open phase in which the flow still rises
 _FRAME, _HOP, _FFT = 512, 128, 1024
-_UPPER = ((3700.0, 250.0), (4700.0, 400.0), (5800.0, 600.0), (7000.0, 800.0))
+_UPPER = {3700.0: 250.0, 4700.0: 400.0, 5800.0: 600.0, 7000.0: 800.0}  # bandwidth by formant
 
 
 def seconds(duration: float) -> int:
@@ -38,12 +38,7 @@ def contour(points: npt.ArrayLike, count: int) -> Audio:
 
 
 def pulses(
-    f0: Audio,
-    rng: Random,
-    *,
-    jitter: float = 0.01,
-    shimmer: float = 0.08,
-    open_quotient: float = 0.6,
+    f0: Audio, rng: Random, jitter: float = 0.01, shimmer: float = 0.08, open_quotient: float = 0.6
 ) -> Audio:
     """Derivative of the glottal flow, of about unit size, from the pitch in Hz; both shape (n,).
 
@@ -72,17 +67,17 @@ def resonate(source: Audio, formants: npt.ArrayLike, bandwidths: Sequence[float]
     """
     frames = len(source) // _HOP + 5
     padded = np.zeros((frames - 1) * _HOP + _FRAME)
-    padded[_FRAME - _HOP : _FRAME - _HOP + len(source)] = source
+    within = slice(_FRAME - _HOP, _FRAME - _HOP + len(source))
+    padded[within] = source
     blocks = np.lib.stride_tricks.sliding_window_view(padded, _FRAME)[::_HOP]
     spectrum = np.fft.rfft(blocks * np.hanning(_FRAME + 1)[:-1], _FFT)
     # Two-pole resonators, one after the other; the upper ones stand still.
-    tracks = [contour(track, frames) for track in np.asarray(formants, dtype=float).T]
-    tracks += [np.full(frames, hertz) for hertz, _ in _UPPER]
-    widths = [*bandwidths, *(width for _, width in _UPPER)]
+    tracks = [*np.asarray(formants, dtype=float).T, *([hertz] for hertz in _UPPER)]
     delay = np.exp(-2j * np.pi * np.arange(_FFT // 2 + 1) / _FFT)
     response = np.ones(spectrum.shape, dtype=complex)
-    for hertz, width in zip(tracks, widths, strict=True):
+    for track, width in zip(tracks, (*bandwidths, *_UPPER.values()), strict=True):
         radius = np.exp(-np.pi * width / SAMPLE_RATE)
+        hertz = contour(track, frames)
         cosine = (2 * radius * np.cos(2 * np.pi * hertz / SAMPLE_RATE))[:, None]
         response *= (1 - cosine + radius**2) / (1 - cosine * delay + radius**2 * delay**2)
     shaped = np.fft.irfft(spectrum * response, _FFT)
@@ -91,7 +86,7 @@ def resonate(source: Audio, formants: npt.ArrayLike, bandwidths: Sequence[float]
     for lane in range(step):
         lanes = shaped[lane::step]
         output[lane * _HOP : lane * _HOP + lanes.size] += lanes.ravel()
-    audio = output[_FRAME - _HOP : _FRAME - _HOP + len(source)]
+    audio = output[within]
     return audio / (np.sqrt(np.mean(audio**2)) + 1e-12)
 
 
@@ -118,8 +113,7 @@ def _formants(
 def _swell(count: int, attack: float, release: float) -> Audio:
     """Smooth rise and fall; attack and release are shares of the length."""
     place = np.linspace(0, 1, count)
-    rise = np.clip(place / attack, 0, 1)
-    fall = np.clip((1 - place) / release, 0, 1)
+    rise, fall = np.clip(place / attack, 0, 1), np.clip((1 - place) / release, 0, 1)
     return np.sin(np.pi / 2 * rise) ** 2 * np.sin(np.pi / 2 * fall) ** 2
 
 
