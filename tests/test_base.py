@@ -151,9 +151,10 @@ def test_a_killed_run_resumes_to_the_same_model_and_the_loss_falls(
             raise KeyboardInterrupt
         return advance(self)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train.Trainer, "_advance", die)
+    monkeypatch.setattr(train.Trainer, "_advance", die)
+    with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "killed", processor)
+    monkeypatch.setattr(train.Trainer, "_advance", advance)
     resumed, resumed_log = run(tmp_path / "killed", processor)
     assert resumed_log == log
     torch.testing.assert_close(whole, resumed, rtol=0, atol=0)

@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from evoxtral import runs, tags
 
-TEXTS = "texts.npy"
-"""Fingerprints of the texts learnt from, beside the shipped checkpoint."""
+TEXTS = "texts.npy"  # fingerprints of the texts learnt from, beside the shipped checkpoint
 
 
 def checkpoint_dir() -> Path:

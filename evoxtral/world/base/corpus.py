@@ -36,22 +36,16 @@ from evoxtral.world.scripts.draft import STATES
 from evoxtral.world.scripts.grammar import GRAMMAR, bare
 from evoxtral.world.speech import RenderJob, render_many
 
-MIN_DISTANCE = 0.7
-"""No test sentence has this ROUGE-L or more to a training sentence."""
-
 KINDS = ("neutral", "refine", "expressive", "dev", "test", "test_voices", "expressive_test")
 SOUNDS = ("none", "background", "laughs", "sighs", "gasps", "clears throat", "crying")
-"""Classes of non-speech sound; index 0 is speech or silence."""
-SHARD = 500
-"""Most clips in a file."""
-
+MIN_DISTANCE = 0.7  # ROUGE-L that no test sentence has to a training sentence
+SHARD = 500  # most clips in a file
 _BACKGROUND_SHARE = 0.3
 _HOP = SAMPLE_RATE // FRAME_RATE
 _SPAN = 1024
 
 Floats = NDArray[np.floating]
-Plan = dict[str, list[RenderJob]]
-"""What to synthesise, by kind."""
+Plan = dict[str, list[RenderJob]]  # by kind
 
 
 def build(cfg: TinyBase) -> runs.StageResult:
@@ -161,7 +155,6 @@ class Clip:
 
 
 Kinds = dict[str, list[Clip]]
-"""Clips by kind."""
 
 
 def make(folder: Path, planned: Plan, workers: int) -> None:

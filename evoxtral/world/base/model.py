@@ -27,10 +27,8 @@ from transformers.models.whisper.modeling_whisper import sinusoids
 from evoxtral.model import quiet
 
 SAMPLE_RATE = 16_000
-FRAME_RATE = 50
-"""Encoder frames per second: a 10 ms mel hop and one convolution of stride 2."""
-BOS, EOS, PAD, AUDIO = 1, 2, 11, 24
-"""Voxtral's token ids."""
+FRAME_RATE = 50  # of the encoder: a 10 ms mel hop and one convolution of stride 2
+BOS, EOS, PAD, AUDIO = 1, 2, 11, 24  # Voxtral's token ids
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,7 @@ class Architecture:
         return self.frames // 4
 
 
-SHAPE = Architecture()
-"""Of the base that ships."""
+SHAPE = Architecture()  # of the base that ships
 
 
 def build_model(shape: Architecture, vocabulary: int) -> VoxtralForConditionalGeneration:

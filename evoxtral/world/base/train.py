@@ -50,9 +50,7 @@ from evoxtral.world.base.model import (
 from evoxtral.world.base.score import transcribe
 
 LOG = "log.csv"
-CHECKPOINT_SECONDS = 180.0
-"""Between checkpoints."""
-
+CHECKPOINT_SECONDS = 180.0  # between checkpoints
 _CHECKPOINT = "checkpoint.pt"
 _LOSSES = (cross_entropy, cross_entropy, partial(smooth_l1_loss, beta=0.1))
 _MULTIPLE = 4 * 2 * 5  # mel frames: 4 encoder frames per audio token, stride 2, 5 tokens

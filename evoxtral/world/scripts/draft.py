@@ -17,9 +17,8 @@ from evoxtral.world.scripts import grammar
 from evoxtral.world.scripts.grammar import DOMAINS, GRAMMAR, Lines, bare, pick
 
 MAX_SECONDS, MAX_WORDS = 7.0, 16  # the audio window is 8 s
+# Tags that colour the words after them; all others are moments between words.
 STATES: Lines = (*GROUPS["emotion"], "whispers", "shouts")
-"""Tags that colour the words after them; all others are moments between words."""
-
 _EVENTS = GROUPS["nonverbal"]
 _WORDS_PER_SECOND = 3.2  # espeak at 190 words a minute
 _FACTS = GRAMMAR["tags"]

@@ -41,24 +41,19 @@ HELD_OUT_FAMILIES = {name for name, frames in FAMILIES.items() if "held_out" in 
 _WORDS = GRAMMAR["words"]
 _FELT = [part["symbols"] for part in GRAMMAR["moods"].values()]
 
+# Every word in lower case, with the way it is written inside a sentence (`anna` → `Anna`).
 SURFACE: dict[str, str] = {
     word.lower(): word
     for words in (GRAMMAR["spelt_out"], *_WORDS.values(), *(w for s in _FELT for w in s.values()))
     for word in words
 }
-"""Every word in lower case, with the way it is written inside a sentence (`anna` → `Anna`)."""
-
-LEXICON: frozenset[str] = frozenset(SURFACE)
-"""All plain words, lower case, contractions included: what a transcript can contain."""
-
-EMPHASIS_WORDS: frozenset[str] = frozenset(GRAMMAR["emphasis"])
-"""Words that may be stressed (written in capitals): two letters or more, no contraction."""
-
-LEANING_WORDS: frozenset[str] = frozenset(GRAMMAR["leaning"]).union(
+LEXICON = frozenset(SURFACE)  # all plain words of transcripts, lower case, contractions included
+EMPHASIS_WORDS = frozenset(GRAMMAR["emphasis"])  # may be stressed (written in capitals)
+# Words that lean on the next one: nobody pauses or laughs after them.
+LEANING_WORDS = frozenset(GRAMMAR["leaning"]).union(
     *(symbols.get(name, ()) for symbols in (_WORDS, *_FELT) for name in ("adj", "quality")),
     _WORDS["number"],
 )
-"""Words that lean on the next one: nobody pauses or laughs after them."""
 
 _SYMBOL = re.compile(r"\{(\w+)(\?)?\}")
 _A_BEFORE_VOWEL = re.compile(r"(?<!\S)a (?=[aeiouAEIOU])")

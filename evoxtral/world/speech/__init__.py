@@ -48,14 +48,9 @@ from evoxtral.world.speech.vocal import (
     vocalise,
 )
 
-WINDOW_SECONDS = 8.0
-"""What the embedded model hears at once."""
-
-MAX_SECONDS = 7.8
-"""Longest clip that is safe to put into the window."""
-
-ROOM = 0.5
-"""Chance of a reverberant room."""
+WINDOW_SECONDS = 8.0  # what the embedded model hears at once
+MAX_SECONDS = 7.8  # longest clip that is safe to put into the window
+ROOM = 0.5  # chance of a reverberant room
 
 _PEAK = 0.97
 _VOWELS = "aeiouAEIOUVQ@03"
@@ -167,10 +162,10 @@ def _say(
         return []
     asked = [utterance(phrase, voice, manner, rng) for phrase, manner in cast]
     spoken = speak([request for request, _ in asked], int(rng.integers(2**31)))
-    tract = _draw("tract", rng)
+    tract = {"tract": _draw("tract", rng)}
     return [
-        _coloured(*performed, sound, positions, tract, rng)
-        for performed, (_, positions), sound in zip(cast, asked, spoken, strict=True)
+        _coloured(phrase, manner | tract, sound, positions, rng)
+        for (phrase, manner), (_, positions), sound in zip(cast, asked, spoken, strict=True)
     ]
 
 
@@ -194,19 +189,10 @@ def _event(name: str, voice: Voice, rng: Random) -> Take:
 
 
 def _coloured(
-    phrase: Phrase,
-    manner: Manner,
-    spoken: Spoken,
-    positions: Sequence[int],
-    tract: float,
-    rng: Random,
+    phrase: Phrase, manner: Manner, spoken: Spoken, positions: Sequence[int], rng: Random
 ) -> Take:
-    """A phrase with the sound of its manner, its emphasis and its stammers, phonemes marked.
-
-    It is played `tract` times as fast, which moves the formants as a shorter vocal tract would,
-    and has not espeak-ng's closing silence.
-    """
-    source_rate = spoken.sample_rate * tract
+    """A phrase, but for its closing silence, in its manner, with emphasis and stammers."""
+    source_rate = spoken.sample_rate * manner["tract"]  # faster, as from a shorter vocal tract
     ratio = SAMPLE_RATE / source_rate
     samples = np.frombuffer(spoken.pcm, dtype="<i2") / 32768
     last = spoken.phonemes[-1][1] if spoken.phonemes else len(samples)
