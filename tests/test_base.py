@@ -35,19 +35,15 @@ def planned() -> corpus.Plan:
     return corpus.plan(SIZES, seed=3)
 
 
-def test_the_plan_has_every_kind_in_the_sizes_asked_for(planned: corpus.Plan) -> None:
+def test_the_plan_leaks_no_test_sentence_or_voice_into_training(planned: corpus.Plan) -> None:
     assert {kind: len(planned[kind]) for kind in corpus.KINDS} | {"probe": 4} == SIZES
     for tag in ("plain", *tags.TAGS):
         assert len(planned[f"probe_train:{tag}"]) == 2 * len(planned[f"probe_test:{tag}"]) == 4
     assert planned == corpus.plan(SIZES, seed=3) != corpus.plan(SIZES, seed=4)
-
-
-def test_no_test_sentence_or_voice_leaks_into_training(planned: corpus.Plan) -> None:
-    trained = [job.tagged_text for kind in ("neutral", "refine") for job in planned[kind]]
-    tests = [job.tagged_text for kind in ("dev", "test", "test_voices") for job in planned[kind]]
-    assert near_duplicates(tests, trained, corpus.MIN_DISTANCE).empty
-    heard = {tags.plain_text(job.tagged_text) for job in planned["expressive"]}
-    assert not heard & {tags.plain_text(job.tagged_text) for job in planned["expressive_test"]}
+    texts = {kind: [tags.plain_text(job.tagged_text) for job in planned[kind]] for kind in planned}
+    tests = texts["dev"] + texts["test"] + texts["test_voices"]
+    assert near_duplicates(tests, texts["neutral"] + texts["refine"], corpus.MIN_DISTANCE).empty
+    assert not set(texts["expressive"]) & set(texts["expressive_test"])
     held_out = {voice.id for voice in speech.HELD_OUT_VOICES}
     kinds = ("neutral", "refine", "expressive", "dev", "test")
     assert not held_out & {job.voice_id for kind in kinds for job in planned[kind]}

@@ -244,26 +244,18 @@ def test_statistics_are_finite_and_do_not_depend_on_the_level() -> None:
 
 def test_auc_of_noise_is_a_half_and_of_signal_is_one() -> None:
     rng = np.random.default_rng(1)
-
-    def area(shift: float) -> float:
-        draw = [rng.standard_normal((80, 20)) + tagged * shift for tagged in (1, 0, 1, 0)]
-        return linear_probe((draw[0], draw[1]), (draw[2], draw[3]), 0.02)
-
-    assert area(0) == pytest.approx(0.5, abs=0.12)
-    assert area(1) > 0.98
+    for shift, low, high in ((0, 0.38, 0.62), (1, 0.98, 1)):
+        train, test = ((rng.normal(shift, 1, (80, 20)), rng.normal(0, 1, (80, 20))) for _ in "ab")
+        assert low < linear_probe(train, test, 0.02) <= high
 
 
-@pytest.mark.parametrize(
-    ("tag", "places"),
-    [
-        ("sad", {"[sad] A b. C d."}),
-        ("pause", {"A [pause] b. C d.", "A b. [pause] C d.", "A b. C [pause] d."}),
-        ("gasps", {"[gasps] A b. C d.", "A b. [gasps] C d.", "A b. C d. [gasps]"}),
-    ],
-)
-def test_a_tag_is_placed_where_it_makes_sense(tag: str, places: set[str]) -> None:
-    rngs = map(np.random.default_rng, range(40))
-    assert {place(tag, "A b. C d.", rng) for rng in rngs} == places
+def test_a_tag_is_placed_where_it_makes_sense() -> None:
+    for tag, places in {
+        "sad": {"[sad] A b. C d."},
+        "pause": {"A [pause] b. C d.", "A b. [pause] C d.", "A b. C [pause] d."},
+        "gasps": {"[gasps] A b. C d.", "A b. [gasps] C d.", "A b. C d. [gasps]"},
+    }.items():
+        assert {place(tag, "A b. C d.", np.random.default_rng(n)) for n in range(40)} == places
 
 
 def test_loud_tags_are_audible_on_unheard_voices() -> None:

@@ -1,7 +1,7 @@
 """The embedded base model: a small Voxtral that ships with the package, and how it is made.
 
-Here, without a framework: where the checkpoint lies and which texts it was trained on. A test text
-that the base has heard in another voice is no leak, but a reader should know how many there are.
+Here, without a framework: where it lies and which texts it was trained on. A test text that it
+has heard in another voice is no leak, but a reader should know how many there are.
 """
 
 from __future__ import annotations

@@ -64,9 +64,8 @@ def build(cfg: TinyBase) -> runs.StageResult:
 def plan(sizes: Mapping[str, int], seed: int) -> Plan:
     """Decide text, voice and seed of every clip: of each of `KINDS`, `probe` of each tag and none.
 
-    Half of the test sentences are from template families that training never sees; training
-    sentences too close to any of them (ROUGE-L) are dropped. A third of the training texts are
-    short lists of words: without a grammar to lean on, the language model must listen.
+    Half of the test sentences are from template families that training never sees. A third of the
+    training texts are word lists: without a grammar to lean on, the language model must listen.
     """
     dev, tested = sizes["dev"], sizes["dev"] + sizes["test"]
     wanted = tested + sizes["test_voices"]
@@ -158,10 +157,7 @@ Kinds = dict[str, list[Clip]]
 
 
 def make(folder: Path, planned: Plan, workers: int) -> None:
-    """Synthesise what is planned and write features in shards; resumes after a kill.
-
-    Clips longer than the window are left out: half a clip has the wrong transcript.
-    """
+    """Synthesise missing shards of what is planned, without the clips longer than the window."""
     missing = {}
     for kind, jobs in planned.items():
         name = kind.replace(":", "-").replace(" ", "_")
@@ -214,7 +210,7 @@ def _describe(
 def add_background(
     audio: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], list[tuple[float, float, str]]]:
-    """Lay knocks, a beep, a hiss or a hum over some clips; transcripts do not mention it.
+    """Lay knocks, a beep, a hiss or a hum over some clips, which transcripts do not mention.
 
     Returns the audio, same length, and (start, end, "background") spans in seconds.
     """
@@ -250,7 +246,7 @@ def load(folder: Path) -> tuple[Kinds, list[str]]:
             shards.append((data["mel"], data["prosody"], json.loads(data["facts"].tobytes())))
     symbols = {p[2] for *_, facts in shards for fact in facts for p in fact["phonemes"]}
     names = ["", *sorted(symbols)]
-    kinds: Kinds = {}
+    kinds = {}
     for mel, prosody, facts in shards:
         end = 0
         for fact in facts:
@@ -282,9 +278,8 @@ def frame_labels(
 def prosody_frames(audio: NDArray[np.float32], frames: int) -> NDArray[np.float16]:
     """Pitch, voicing and loudness of each frame of 16 kHz audio, shape (frames, 3).
 
-    Pitch is log2 in units of 150 Hz (0 where unvoiced); voicing the height of the normalised
-    autocorrelation's peak between 60 and 500 Hz, in [0, 1]; loudness log10 of the mean square,
-    scaled to about [0, 1].
+    Pitch is log2 in units of 150 Hz, 0 where unvoiced; voicing the peak of the autocorrelation
+    between 60 and 500 Hz, in [0, 1]; loudness log10 of the mean square, about in [0, 1].
     """
     padded = np.zeros(frames * _HOP + _SPAN, np.float32)
     keep = min(len(audio), frames * _HOP)

@@ -118,8 +118,7 @@ SPECIAL_TOKENS = tuple(_NAMED.get(rank, f"<SPECIAL_{rank}>") for rank in range(4
 def train_tokenizer(texts: Iterable[str], merges: int, shape: Architecture) -> dict[str, Any]:
     """Learn a byte-level BPE; returns the content of a `tekken.json` for `mistral_common`.
 
-    The vocabulary is 40 control tokens, 256 bytes and the merges. Text is split as by Mistral's
-    released tokenizers.
+    40 control tokens, 256 bytes and the merges; text is split as by Mistral's tokenizers.
     """
     released = files("mistral_common") / "data" / "tekken_240911.json"
     pattern = json.loads(released.read_text(encoding="utf-8"))["config"]["pattern"]
@@ -172,7 +171,7 @@ def prompt_ids(tokenizer: MistralCommonBackend, audio_tokens: int) -> list[int]:
 def encode(model: VoxtralForConditionalGeneration, mels: Tensor) -> Tensor:
     """Encoder features, shape (batch, frames / 2, width), of `mels`, shape (batch, bands, frames).
 
-    As Voxtral's own forward, which insists on the full window; any length will do here.
+    Voxtral's own forward insists on the full window; this one does not.
     """
     tower = model.model.audio_tower
     hidden = nn.functional.gelu(tower.conv1(mels))

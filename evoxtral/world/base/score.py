@@ -61,12 +61,10 @@ def transcription_scores(
 ) -> pd.DataFrame:
     """Corpus word error rate on each test set, with 95 % bootstrap intervals over clips.
 
-    Returns:
-        One row per test set: `clips`, `wer` (text as written), `wer_normalised` (standard English
-        normaliser) with `low` and `high`, and `tagged`: transcripts that hold any bracket.
+    One row per test set: `clips`, `wer` (as written), `wer_normalised` (English normaliser) with
+    `low` and `high`, and `tagged`: transcripts that hold any bracket.
     """
-    rows = []
-    normaliser = metrics.english_normaliser()
+    rows, normaliser = [], metrics.english_normaliser()
     for kind, label in TEST_SETS.items():
         heard = transcribe(model, tokenizer, kinds[kind])
         spoken = [tags.plain_text(clip.text) for clip in kinds[kind]]
@@ -82,11 +80,8 @@ def transcription_scores(
 def probe_scores(model: VoxtralForConditionalGeneration, kinds: Kinds) -> pd.DataFrame:
     """How well a line through the frozen encoder's features tells each tag from plain speech.
 
-    Logistic regression on pooled features of the same sentences with and without the tag, tested
-    on others in held-out voices: what a frozen encoder does not hold, fine-tuning cannot learn.
-
-    Returns:
-        One row per tag: `tag`, `group`, `auc` (area under the ROC curve, chance 0.5), `clips`.
+    Tested on other sentences in held-out voices: what a frozen encoder does not hold, fine-tuning
+    cannot learn. One row per tag: `tag`, `group`, `auc` (ROC, chance 0.5), `clips`.
     """
     rows = []
     parts = ("probe_train", "probe_test")

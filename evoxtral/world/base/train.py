@@ -1,8 +1,4 @@
-"""How the base learns: two cycles as stages, frame targets and read-outs, the training loop.
-
-The shipped checkpoint in `evoxtral/world/base/checkpoint/` is the second stage of the tiny
-profile, copied by `ship`.
-"""
+"""How the base learns: two cycles as stages, frame targets and read-outs, the training loop."""
 
 from __future__ import annotations
 
@@ -78,9 +74,8 @@ class Recipe:
 def build(cfg: TinyBase, source: StageResult) -> StageResult:
     """The stage that trains tokenizer and model on a corpus stage.
 
-    Two cycles, each a stage: the model learns to listen, easiest speech first; then, its
-    read-outs and its optimiser begun afresh, the same speech with voices and tempo perturbed,
-    for speakers that it has never heard.
+    Two cycles, each a stage: the model learns to listen, easiest speech first; then, with fresh
+    read-outs and optimiser, voices and tempo are perturbed, for speakers it has never heard.
     """
     learn = Recipe("neutral", cfg.seed, cfg.steps, cfg.batch, cfg.learning_rate)
     sizes = cfg.refine_steps, cfg.batch, cfg.refine_learning_rate
@@ -135,8 +130,7 @@ def ship(source: StageResult, card: str, kinds: corpus.Kinds) -> None:
 def perturbed(clip: Clip, tract: float, tempo: float, longest: int) -> Clip:
     """The same words from a smaller or larger person, quicker or slower.
 
-    `tract` is a factor on all frequencies, pitch included, `tempo` one on the length; at most
-    `longest` mel frames come out.
+    `tract` scales all frequencies, `tempo` the length; at most `longest` mel frames come out.
     """
     bands = clip.mel.shape[1]
     highest = hertz_to_mel(SAMPLE_RATE / 2, mel_scale="slaney")  # as Whisper places its bands
@@ -186,8 +180,8 @@ def tensors(
 class Trainer:
     """State of one training run; `run` trains the model in place, on its device.
 
-    Of the kinds of clips, that of the recipe is transcribed, `expressive` only heard by the
-    encoder, `dev` watched; `lines` are read without audio; there are `phonemes` classes of phoneme.
+    The recipe's kind is transcribed, `expressive` only heard, `dev` watched; `lines` are read
+    without audio; there are `phonemes` classes of phoneme.
     """
 
     def __init__(
@@ -227,10 +221,7 @@ class Trainer:
         """Train, resuming from the checkpoint in `folder` if a killed run left one.
 
         Returns the log: some fifty steps a row with mean losses and, every thousand steps and at
-        the end, the word error rate of the clips to watch.
-
-        Raises:
-            UserError: the loss is not finite.
+        the end, the word error rate of `dev`. Raises UserError if the loss is not finite.
         """
         checkpoint, steps = folder / _CHECKPOINT, self.recipe.steps
         if checkpoint.exists():
@@ -310,10 +301,7 @@ class Trainer:
         room: float,
         write: bool,
     ) -> dict[str, Tensor]:
-        """Losses of read-outs and, if written, transcript, on clips of like length.
-
-        They are from the shortest `share` of the clips.
-        """
+        """Losses of read-outs, and transcript if written, on some of the shortest clips."""
         size, change, full = self.recipe.batch, self.recipe.perturb, 2 * self.frames
         reach = max(size, int(len(among) * share))
         span = min(reach, max(4 * size, len(among) // 20))

@@ -1,8 +1,6 @@
-"""Tagged scripts: what the speakers of the synthetic world say, and the released scripts.
+"""Tagged scripts: what the speakers of the synthetic world say, and the 1,010 released scripts.
 
-`generate` writes scripts offline from a seeded grammar over a closed vocabulary, `plain_sentences`
-and `word_lists` write neutral text for the base model, and `read_released` reads the 1,010
-released ones. All words and phrases stand in `grammar.yaml`.
+Generated ones come from a seeded grammar over a closed vocabulary, both in `grammar.yaml`.
 """
 
 from __future__ import annotations
@@ -75,9 +73,8 @@ def generate(
     """Generate tagged scripts: the same arguments give the same scripts.
 
     Every script fits the audio window of 8 s and differs in its words, not only in tags, case or
-    punctuation, from all others and from the plain texts in `exclude`. About half of the coloured
-    sentences have neutral words, and feeling words occur untagged, so that the text alone does
-    not tell the tags.
+    punctuation, from all others. About half of the coloured sentences have neutral words, and
+    feeling words occur untagged, so that the text alone does not tell the tags.
 
     Args:
         n: Number of scripts.
@@ -92,13 +89,13 @@ def generate(
     """
     rng = random.Random(f"evoxtral scripts {seed}")
     seen = set(map(text_key, exclude))
-    names: list[str] = []
+    names = []
     shares = slices or SLICES
     for name, end in zip(shares, accumulate(shares.values()), strict=True):
         names += [name] * (round(n * end / sum(shares.values())) - len(names))
     rng.shuffle(names)
     draft = Draft(rng, _families(held_out), Counter() if balanced else None)
-    scripts: list[Script] = []
+    scripts = []
     for name in names:
         text = _unseen(partial(draft.write, name), seen)
         if balanced:
@@ -114,9 +111,8 @@ def plain_sentences(
 ) -> list[str]:
     """Generate distinct plain texts of 1–14 words: no tags, no capitals for emphasis.
 
-    Three in five are built from template families (`held_out` as for `generate`), one in five
-    strings phrases together without a frame, and one in five is words in random order, which
-    covers the whole lexicon. `exclude` holds texts whose words must not come again.
+    Three in five are from template families, one in five phrases without a frame, one in five
+    words in random order, which covers the lexicon; `held_out`, `exclude` as for `generate`.
 
     Raises:
         UserError: The grammar has no new text left.
@@ -161,7 +157,7 @@ def _plain(rng: random.Random, families: Sequence[str]) -> str:
         return " ".join(word for words in sentences for word in words)
     if draw >= 0.8:
         return _word_list(rng, n_words)
-    words: list[str] = []
+    words = []
     while len(words) < n_words:
         phrase = pick(rng, GRAMMAR["loose"])
         words += grammar.expand(phrase, grammar.table(domain, mood), rng).split()
@@ -174,7 +170,7 @@ def _word_list(rng: random.Random, n_words: int) -> str:
 
 
 def fetch_released(cache_dir: Path) -> Path:
-    """Download the released scripts into a folder, verified by SHA-256, or use the copy there.
+    """The file of released scripts in a folder, downloaded if absent and checked by SHA-256.
 
     Raises:
         UserError: The file cannot be downloaded, or is not the pinned one.
@@ -193,8 +189,7 @@ def fetch_released(cache_dir: Path) -> Path:
 def read_released(path: Path) -> list[Script]:
     """Read a JSON list of objects with `tagged_text`, `slice_type` and `domain`, as spelt there.
 
-    The released file's `plain_text`, `tags_used` and `tag_count` disagree with its `tagged_text`
-    in part, and are not read.
+    The released file's other fields disagree with its `tagged_text` in part, and are not read.
 
     Raises:
         UserError: The file cannot be read, or a row lacks a field; names file and row.
@@ -221,8 +216,7 @@ def read_released(path: Path) -> list[Script]:
 def split_released(scripts: Sequence[Script]) -> dict[str, list[Script]]:
     """Split into train, validation and test (808/101/101) exactly as the report did.
 
-    Same rows in the same order as `datasets.Dataset.train_test_split(test_size=0.2, seed=42)`
-    and `train_test_split(test_size=0.5, seed=42)` on its test part.
+    As `train_test_split` of `datasets` with seed 42 twice: 0.2 of all, and 0.5 of that.
 
     Raises:
         UserError: Fewer than 5 scripts, so that a part would be empty.

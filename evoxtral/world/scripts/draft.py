@@ -43,8 +43,7 @@ def _word_limit(*tags: str) -> int:
 class Draft:
     """The script under construction; the gap before a word has the word's index.
 
-    `used` counts the tags of earlier scripts: what is behind is preferred, so that all 17 come
-    about equally often. None stands for the tags' own frequencies.
+    `used` counts the tags of earlier scripts, of which rare ones are preferred; None for a tail.
     """
 
     rng: random.Random
@@ -57,10 +56,7 @@ class Draft:
     tags: list[list[str]] = field(init=False)  # in each gap
 
     def write(self, slice_name: str) -> str | None:
-        """The tagged text of a new script of a slice, or None where no frame fitted.
-
-        It keeps to `MAX_WORDS` and, with its events and pauses, to `MAX_SECONDS`.
-        """
+        """The tagged text of a new script of a slice, None if no frame fitted or it is too long."""
         self.family, self.domain = pick(self.rng, self.families), pick(self.rng, DOMAINS)
         if slice_name == "edge":
             done = self._edge(pick(self.rng, GRAMMAR["edge_cases"]))
@@ -68,7 +64,7 @@ class Draft:
             done = self._compose(self._draw(pick(self.rng, GRAMMAR["slices"][slice_name]["tags"])))
         if not done:
             return None
-        pieces: list[str] = []
+        pieces = []
         for word, here in zip((*self.words, ""), self.tags, strict=True):
             pieces += [*(f"[{tag}]" for tag in sorted(here, key=_order)), word]
         text = " ".join(pieces).rstrip()
@@ -84,7 +80,7 @@ class Draft:
 
     def _draw(self, n: int, among: Collection[str] = TAGS) -> list[str]:
         """Draw `n` tags (0–7) that go together, in drawing order; only a pause may repeat."""
-        chosen: list[str] = []
+        chosen = []
         options = [tag for tag in TAGS if tag in among]
         while len(chosen) < n:
             chosen += self.rng.choices(options, [self._weight(tag, chosen) for tag in options])
@@ -105,10 +101,7 @@ class Draft:
         return weight / (1 + 2 * repeats)
 
     def _compose(self, tags: Sequence[str], n_words: int | None = None) -> bool:
-        """Write a text for these tags, of `n_words` at most or a drawn length, and set them in.
-
-        False where no frame fitted.
-        """
+        """Write a text for these tags, and set them in; False where no frame fitted."""
         rng, limit = self.rng, _word_limit(*tags)
         if n_words:
             room = min(n_words, limit)
@@ -129,7 +122,7 @@ class Draft:
         # words that suit the colour, the others neutral ones.
         colours = {s: tag for tag, s in reversed(owners)}
         events = [tag for tag in tags if tag in _EVENTS]
-        near: dict[str, int] = {}
+        near = {}
         moods = []
         for s in range(count):
             if s not in colours and len(near) < len(events) and rng.random() < 0.6:
@@ -185,7 +178,7 @@ class Draft:
         # A sound first, last, twice, or with states in one place.
         (event,) = self._draw(1, _EVENTS)
         beside = [event] if case == "event_twice" else []
-        states: list[str] = []
+        states = []
         if case == "event_last":
             beside = self._draw(rng.randint(0, 2), STATES)
         elif case == "event_with_states":
@@ -203,8 +196,8 @@ class Draft:
     def _add_state(self, tag: str, sentence: int) -> bool:
         """Let an emotion or delivery begin with a sentence, or now and then with a later clause.
 
-        A gap holds one emotion and one way of speaking at most; False if all are taken. Half of
-        the shouted sentences get an exclamation mark: always would give the shout away in print.
+        A gap holds one of a kind; False if all are taken. Half of the shouted sentences get an
+        exclamation mark: always would give the shout away in print.
         """
         first, end = self.starts[sentence : sentence + 2]
         kind = _order(tag)

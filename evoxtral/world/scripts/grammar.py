@@ -117,16 +117,14 @@ def say(rng: random.Random, what: str, domain: str) -> list[str]:
 def compose(
     rng: random.Random, family: str, domain: str, moods: Sequence[str], n_words: int
 ) -> list[list[str]]:
-    """Write one sentence per mood, of at most `n_words` words together, punctuation on the words.
+    """Write one sentence per mood, `n_words` at most together, with punctuation on the words.
 
-    One sentence is built from the family's own frames; the others come from the family or from
-    stock (a reaction, the domain's opening or closing phrase). What no longer fits is left out.
+    One is built from the family's own frames, the others from these or from stock (a reaction, the
+    domain's opening or closing phrase). What no longer fits is left out.
     """
     frames = FAMILIES[family]
     main = int(rng.random() * len(moods))
-    sentences: list[list[str]] = []
-    used: set[str] = set()
-    left = n_words
+    sentences, used, left = [], set(), n_words
     for i, mood in enumerate(moods):
         still = len(moods) - i
         room = left - 3 * (still - 1)

@@ -1,8 +1,7 @@
 """Tagged scripts become audio: voices, prosody, vocal events, rooms.
 
-Same text, voice and seed, same bytes. The text becomes a score, one fork of espeak-ng speaks all
-its phrases, their sound is coloured by their manner, vocal events and gaps go between them, and
-the whole is put into a room.
+Same text, voice and seed, same bytes. One fork of espeak-ng speaks all phrases of a text; they are
+coloured by their manner, joined with events and gaps, and put into a room.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ def render(tagged_text: str, voice: Voice, seed: int) -> Rendered:
         for (item, following), manner in zip(pairwise((*score, None)), manners, strict=True)
     ]
     whole, tail = (_silence(_draw(name, rng)) for name in ("lead", "tail"))
-    extents: dict[Tag, tuple[int, int]] = {}  # from the first to the last phrase of each style
+    extents = {}  # from the first to the last phrase of each style
     for item, take, gap in zip(score, takes, gaps, strict=True):
         start = len(whole.audio)
         for style in item.styles:
@@ -121,7 +120,7 @@ def render(tagged_text: str, voice: Voice, seed: int) -> Rendered:
         whole = whole.then(take).then(_silence(gap))
     audio = _record(whole.then(tail).audio, rng)
     marks = [*whole.marks, *((*extent, style.name) for style, extent in extents.items())]
-    spans: dict[str, list[Span]] = {"phonemes": [], "events": [], "styles": []}
+    spans = {"phonemes": [], "events": [], "styles": []}
     kinds = {"other": "phonemes", "nonverbal": "events", "pause": "events"}
     for start, end, label in marks:
         span = start / SAMPLE_RATE, end / SAMPLE_RATE, label
@@ -140,7 +139,7 @@ def _silence(duration: float) -> Take:
 def _manners(score: Sequence[Phrase], rng: Random) -> list[Manner]:
     """The manner of each item: the clip's own neutral voice plus the styles in force."""
     drawn = {name: _draw(name, rng) for name in ("rate", "pitch", "range", "tilt", "breath")}
-    intensities: dict[Tag, float] = {}
+    intensities = {}
     manners = []
     for item in score:
         for style in item.styles:

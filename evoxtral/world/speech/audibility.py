@@ -1,8 +1,7 @@
 """How audible is each tag to a listener who has never heard the voice?
 
-For each tag, clips with it and without it (same text, same voice, seeds of their own) are told
-apart by a line through simple statistics of the sound, learnt from the training voices and tested
-on the held-out ones. The area under the ROC curve says how audible the tag is: 0.5 is not at all.
+Clips with a tag and without it (same text and voice) are told apart by a line through statistics
+of the sound, learnt from the training voices and tested on the held-out ones.
 """
 
 from __future__ import annotations
@@ -41,11 +40,8 @@ def audibility(
 ) -> pd.DataFrame:
     """Area under the ROC curve of a linear probe for each tag, on voices it has not heard.
 
-    A text of two words or more for each pair, none used twice; the untagged clips are shared by
-    all tags.
-
-    Returns:
-        `tag | auc | n`, the test clips counted, half of them tagged.
+    A text of two words or more for each pair; the untagged clips are shared by all tags. Returns
+    `tag | auc | n`, the test clips counted, half of them tagged.
 
     Raises:
         UserError: There are too few texts.
@@ -74,10 +70,7 @@ def linear_probe(
 ) -> float:
     """Area under the ROC curve, on unheard clips, of a logistic regression on scaled features.
 
-    Args:
-        train: Features of clips with a tag and of clips without it, each of shape (clips, d).
-        test: The same of the clips that it is tested on.
-        inverse_penalty: `C` of the regression.
+    `train` and `test` are features of clips with a tag and without it, each of shape (clips, d).
     """
     learnt, asked = (np.repeat([1, 0], [len(part) for part in side]) for side in (train, test))
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=inverse_penalty, max_iter=2000))
@@ -105,11 +98,10 @@ def place(tag: str, text: str, rng: np.random.Generator) -> str:
 
 
 def log_mel_statistics(audio: npt.NDArray[np.float32]) -> Features:
-    """Describe a clip, 16 kHz, by 250 numbers that know nothing of words.
+    """Describe a clip, 16 kHz, by 250 numbers that know nothing of words, nor of the level.
 
-    Per mel band mean, deviation, percentiles and mean and deviation of the change over 30 ms (all
-    relative to the clip's loudest band, so that recording level is not a cue); then rhythm (runs
-    of quiet, modulation of the level), pitch and voicing.
+    Per mel band mean, deviation, percentiles and the change over 30 ms; then rhythm (runs of quiet,
+    modulation of the level), pitch and voicing.
     """
     spectrum = np.abs(np.fft.rfft(_blocks(audio), 512)) ** 2
     mel = np.log10(spectrum @ _mel_filters().T + 1e-10)

@@ -1,10 +1,8 @@
 """espeak-ng as a pure function: (utterances, seed) → samples with phoneme and word times.
 
-espeak-ng keeps hidden state between calls and cannot be reset (its issue 1528). So this file, run
-as a script without numpy or threads, initialises the library once and answers every request from a
-fork of that pristine state: equal requests give equal bytes, in any process and any order.
-
-espeak-ng is GPL-3 software and no part of this package: the `espeakng-loader` wheel brings it.
+espeak-ng cannot be reset (its issue 1528). So this file, run as a script without numpy or threads,
+initialises it once and answers every request from a fork of that state: equal requests, equal
+bytes. It is GPL-3 software and no part of this package: the `espeakng-loader` wheel brings it.
 """
 
 from __future__ import annotations
@@ -100,9 +98,7 @@ _Callback = ctypes.CFUNCTYPE(
 
 def _say(library: ctypes.CDLL, sample_rate: int, utterance: Utterance) -> tuple:
     """What one utterance sounds like, as the parts of a `Spoken`."""
-    pcm = bytearray()
-    sounds: list[tuple[int, str]] = []
-    words: list[tuple[int, int]] = []
+    pcm, sounds, words = bytearray(), [], []
 
     def receive(wave: Any, count: int, events: Any) -> int:
         if count > 0:

@@ -88,10 +88,7 @@ def read_score(tagged_text: str) -> list[Phrase]:
     ['...', '.', '']
     """
     transcript = parse(tagged_text)
-    items: list[Phrase] = []
-    tokens: list[Token] = []
-    styles: dict[str, Tag] = {}
-    stammered = False
+    items, tokens, styles, stammered = [], [], {}, False
 
     def close(closing: str) -> None:
         if tokens:
@@ -127,8 +124,7 @@ def utterance(
     phrase: Phrase, voice: Voice, manner: Manner, rng: Random
 ) -> tuple[Utterance, list[int]]:
     """What to ask of espeak-ng for a phrase, and where each token begins in the text of it."""
-    text = ""
-    positions: list[int] = []
+    text, positions = "", []
     last = len(phrase.tokens) - 1
     for index, token in enumerate(phrase.tokens):
         semitones = manner["slope"] * (index / last - 0.5) if last else 0.0

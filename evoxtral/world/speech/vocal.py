@@ -1,8 +1,7 @@
 """Non-verbal events, synthesised by a little vocal tract: no two laughs are alike.
 
 A glottal pulse train (Rosenberg's pulse, 1971) and noise are shaped by resonances that move in
-time. The filter works frame by frame on the short-time spectrum, so nothing loops over samples.
-Each maker draws its own counts, lengths, pitch and timbre.
+time, frame by frame on the short-time spectrum.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ def pulses(
 ) -> Audio:
     """Derivative of the glottal flow, of about unit size, from the pitch in Hz; both shape (n,).
 
-    Jitter is the standard deviation of a cycle's onset, in cycles, shimmer that of its amplitude,
-    and the open quotient the share of a cycle in which the glottis is open.
+    `jitter` and `shimmer` are the standard deviations of a cycle's onset, in cycles, and amplitude,
+    `open_quotient` the share of a cycle in which the glottis is open.
     """
     phase = np.cumsum(f0) / SAMPLE_RATE + rng.random()
     cycles = int(phase[-1]) + 3
@@ -91,10 +90,9 @@ def resonate(source: Audio, formants: npt.ArrayLike, bandwidths: Sequence[float]
 
 
 def vocalise(tag: str, f0: float, gender: str, level: tuple[float, float], rng: Random) -> Audio:
-    """One vocal event, shape (n,), of a speaker with a neutral pitch of `f0` Hz.
+    """One vocal event, shape (n,), of a `female` or `male` speaker with a pitch of `f0` Hz.
 
-    The gender, `female` or `male`, sets the length of the vocal tract. The level is drawn from a
-    range in dB relative to speech, which has RMS 1.
+    The level is drawn from a range in dB relative to speech, which has RMS 1.
     """
     tract = {"female": 1.15, "male": 1.0}[gender] * rng.uniform(0.95, 1.05)
     audio = _MAKERS[tag](f0, tract, rng)
