@@ -23,7 +23,7 @@ SMALL = Architecture(
     lm_heads=2,
     lm_kv_heads=1,
 )
-WINDOW = [24] * SMALL.audio_tokens
+WINDOW = [24] * (SMALL.frames // 4)
 """Token ids of the audio positions of one window."""
 
 

@@ -207,7 +207,7 @@ def test_encoder_prompt_and_sizes_are_voxtrals_own(processor: VoxtralProcessor) 
         theirs = made.model.audio_tower(mels).last_hidden_state
         torch.testing.assert_close(model.encode(made, mels), theirs)
     wanted = request(processor, [np.zeros(16_000, np.float32)], TINY)["input_ids"][0]
-    assert model.prompt_ids(processor.tokenizer, TINY.audio_tokens) == wanted.tolist()
+    assert model.prompt_ids(processor.tokenizer, TINY.frames // 4) == wanted.tolist()
     frame = score.architecture_sizes(merges=800).set_index("part")
     assert frame.loc["all parameters", "mini"] == 4_676_271_104
     assert frame.loc["audio positions per window"].tolist() == [100, 375]

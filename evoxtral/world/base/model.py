@@ -50,11 +50,6 @@ class Architecture:
         """Encoder frames in a window (`max_source_positions`)."""
         return self.window_seconds * FRAME_RATE
 
-    @property
-    def audio_tokens(self) -> int:
-        """Audio positions the language model sees per window: four frames make one."""
-        return self.frames // 4
-
 
 SHAPE = Architecture()  # of the base that ships
 
