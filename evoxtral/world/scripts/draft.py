@@ -43,7 +43,7 @@ def _word_limit(*tags: str) -> int:
 class Draft:
     """The script under construction; the gap before a word has the word's index.
 
-    `used` counts the tags of earlier scripts, of which rare ones are preferred; None for a tail.
+    `used` counts the tags of earlier scripts, the rarest preferred; None for a long tail.
     """
 
     rng: random.Random
@@ -226,7 +226,7 @@ class Draft:
         return before in grammar.LEANING_WORDS or after in GRAMMAR["enclitics"]
 
     def _add_moment(self, tag: str, before: int | None = None) -> bool:
-        """Set an event or a pause, preferably before a sentence; False if no gap is left."""
+        """Set an event or a pause, preferably before a given sentence; False if no gap is left."""
         if before is not None:
             gap = self.starts[before]
             if not self.tags[gap] and self.rng.random() < 0.6:

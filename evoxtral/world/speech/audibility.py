@@ -70,7 +70,8 @@ def linear_probe(
 ) -> float:
     """Area under the ROC curve, on unheard clips, of a logistic regression on scaled features.
 
-    `train` and `test` are features of clips with a tag and without it, each of shape (clips, d).
+    `train` and `test` are features of clips with a tag and without it, each of shape (clips, d);
+    `inverse_penalty` is `C` of the regression.
     """
     learnt, asked = (np.repeat([1, 0], [len(part) for part in side]) for side in (train, test))
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=inverse_penalty, max_iter=2000))
