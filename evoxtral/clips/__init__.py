@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from evoxtral import UserError, runs, tags
 
@@ -113,19 +113,15 @@ def _encoded(samples: npt.NDArray[Any], **kind: Any) -> bytes:
     return buffer.getvalue()
 
 
-class TagMark(BaseModel):
+class TagMark(BaseModel, frozen=True, from_attributes=True):
     """A tag and the number of words before it."""
-
-    model_config = ConfigDict(frozen=True, from_attributes=True)
 
     name: str
     word_index: int
 
 
-class Clip(BaseModel):
+class Clip(BaseModel, frozen=True, allow_inf_nan=False):
     """One recording with its transcript; a row of `metadata.jsonl`."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     file_name: str  # path of the audio below the folder of its metadata file, with `/`
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z")  # unique in its dataset

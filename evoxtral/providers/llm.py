@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 from jinja2 import Environment
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from evoxtral import UserError, runs, tags
 from evoxtral.clips import density
@@ -65,13 +65,11 @@ Form = TypeVar("Form", bound=BaseModel)
 
 
 # What requests are answered with. No bounds: some servers refuse them in a strict schema.
-class _Scripts(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Scripts(BaseModel, extra="forbid"):
     scripts: list[str]
 
 
-class _Vote(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Vote(BaseModel, extra="forbid"):
     reasoning: str  # first, so that the score follows from it
     score: Literal[1, 2, 3, 4, 5]
 
@@ -236,12 +234,10 @@ class _Writer:
     def _ask(self, system: str, user: str, form: type[Form], number: int) -> Form | str:
         """What the model wrote, or why it cannot be used; `number` tells equal messages apart."""
         schema = {"name": form.__name__, "strict": True, "schema": form.model_json_schema()}
+        said = {"system": system, "user": user}
         request = {
             "model": self.cfg.script_model,
-            "messages": [
-                {"role": "system", "content": system},
-                {"role": "user", "content": user},
-            ],
+            "messages": [{"role": role, "content": text} for role, text in said.items()],
             "temperature": 1.0,
             "max_completion_tokens": 2000,
             "response_format": {"type": "json_schema", "json_schema": schema},
