@@ -6,9 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
 import numpy as np
@@ -50,10 +49,9 @@ def rare_tags(measured: Measured) -> pd.DataFrame:
     Rows of `bench.score_frame`, protocol strict, with `tag`, `precision`, `recall`, `predicted`.
     """
     rows = bench.by_tag(measured.balanced_scores)
-    rows = rows[(rows["protocol"] == STRICT) & (rows["support"] > 0)]
-    rows = rows[rows["system"].isin((SFT, RL))]
-    systems = measured.balanced.evaluations
-    counts = {name: systems[name].tag_counts("strict") for name in (SFT, RL)}
+    strict = (rows["protocol"] == STRICT) & (rows["support"] > 0)
+    rows = rows[strict & rows["system"].isin((SFT, RL))]
+    counts = {s: measured.balanced.evaluations[s].tag_counts("strict") for s in (SFT, RL)}
     own = [counts[s][tag] for s, tag in zip(rows["system"], rows["tag"], strict=True)]
     names = ("precision", "recall", "predicted")
     return rows.assign(**{name: [getattr(count, name) for count in own] for name in names})
@@ -84,14 +82,13 @@ def pair_tags(reference: Transcript, prediction: Transcript) -> list[tuple[str |
             if distance <= TOLERANCE_WORDS:
                 equal = (tag.name == other.name) * most * pair
                 gain[i, j] = equal + pair - distance * nearer - abs(i - j)
-    rows, columns = linear_sum_assignment(gain, maximize=True)
-    partner = {int(i): int(j) for i, j in zip(rows, columns, strict=True) if gain[i, j] > 0}
-    paired = [
-        (tag.name, predicted[partner[i]].name if i in partner else None)
-        for i, tag in enumerate(true)
+    best = zip(*linear_sum_assignment(gain, maximize=True), strict=True)
+    found = {i: j for i, j in best if gain[i, j] > 0}
+    return [
+        *((true[i].name, predicted[j].name) for i, j in found.items()),
+        *((tag.name, None) for i, tag in enumerate(true) if i not in found),
+        *((None, tag.name) for j, tag in enumerate(predicted) if j not in found.values()),
     ]
-    taken = set(partner.values())
-    return paired + [(None, tag.name) for j, tag in enumerate(predicted) if j not in taken]
 
 
 def confusion(evaluation: Evaluation) -> pd.DataFrame:
@@ -103,38 +100,33 @@ def confusion(evaluation: Evaluation) -> pd.DataFrame:
     """
     names = [tag for group in tags.GROUPS.values() for tag in group]
     true, predicted = ({tag: tag for tag in names} | {None: none} for none in (INVENTED, MISSED))
-    counts: Counter[tuple[str, str]] = Counter()
-    for clip in evaluation.clips:
-        pairs = pair_tags(tags.parse(clip.reference), tags.parse(clip.prediction))
-        counts.update((true.get(t, OTHER), predicted.get(p, OTHER)) for t, p in pairs)
-    names += [OTHER] if any(OTHER in pair for pair in counts) else []
-    rows = [
-        (true, predicted, counts[true, predicted])
-        for true in [*names, INVENTED]
-        for predicted in [*names, MISSED]
-        if (true, predicted) != (INVENTED, MISSED)
-    ]
-    frame = pd.DataFrame(rows, columns=["true", "predicted", "count"])
-    of_true, of_predicted = (
-        frame.groupby(side)["count"].transform("sum") for side in ("true", "predicted")
+    counts = Counter(
+        (true.get(t, OTHER), predicted.get(p, OTHER))
+        for clip in evaluation.clips
+        for t, p in pair_tags(tags.parse(clip.reference), tags.parse(clip.prediction))
     )
+    names += [OTHER] if any(OTHER in pair for pair in counts) else []
+    pairs = [*product([*names, INVENTED], [*names, MISSED])][:-1]
+    frame = pd.DataFrame(pairs, columns=["true", "predicted"])
+    frame["count"] = [counts[pair] for pair in pairs]
+    of_true, of_predicted = (frame.groupby(s)["count"].transform("sum") for s in frame.columns[:2])
     total = of_true.where(frame["true"] != INVENTED, of_predicted)
     return frame.assign(share=frame["count"] / total.where(total > 0))
 
 
-def _tag_numbers(evaluation: Evaluation) -> tuple[np.ndarray, np.ndarray]:
-    """True and predicted tags of each clip, both of shape (clips,)."""
-    own = [clip.strict.tags for clip in evaluation.clips]
-    return np.array([c.support for c in own]), np.array([c.predicted for c in own])
+def _tag_numbers(evaluation: Evaluation) -> pd.DataFrame:
+    """Tags of each clip: `true | predicted`."""
+    own = [(clip.strict.tags.support, clip.strict.tags.predicted) for clip in evaluation.clips]
+    return pd.DataFrame(own, columns=["true", "predicted"])
 
 
 def count_pairs(split: Split) -> pd.DataFrame:
     """Clips by number of true and predicted tags: `system | true | predicted | clips`."""
-    rows = []
-    for system, evaluation in split.models.items():
-        seen = Counter(zip(*map(np.ndarray.tolist, _tag_numbers(evaluation)), strict=True))
-        rows += [(system, *pair, clips) for pair, clips in sorted(seen.items())]
-    return pd.DataFrame(rows, columns=["system", "true", "predicted", "clips"])
+    counts = {
+        system: _tag_numbers(evaluation).groupby(["true", "predicted"]).size()
+        for system, evaluation in split.models.items()
+    }
+    return pd.concat(counts, names=["system"]).rename("clips").reset_index()
 
 
 def count_bias(split: Split, *, seed: int = 0) -> pd.DataFrame:
@@ -146,17 +138,15 @@ def count_bias(split: Split, *, seed: int = 0) -> pd.DataFrame:
     """
     rows = []
     for system, evaluation in split.models.items():
-        true, predicted = _tag_numbers(evaluation)
-        ratios = {
-            "difference": Ratio(predicted - true, np.ones(len(true))),
-            "ratio": Ratio(predicted, true),
-        }
-        row = {"system": system, "true": true.mean(), "predicted": predicted.mean()}
-        for name, i in stats.bootstrap_intervals(ratios, seed=seed).items():
-            prefix = "ratio_" if name == "ratio" else ""
-            row |= {name: i.value, f"{prefix}low": i.low, f"{prefix}high": i.high}
-        rows.append(row | {"same": (true == predicted).mean(), "n": len(true)})
-    return pd.DataFrame(rows)
+        true, predicted = _tag_numbers(evaluation).to_numpy().T
+        ratios = [Ratio(predicted - true, np.ones(len(true))), Ratio(predicted, true)]
+        found = stats.bootstrap_intervals(dict(enumerate(ratios)), seed=seed)
+        ends = [end for i in found.values() for end in (i.value, i.low, i.high)]
+        same = (true == predicted).mean()
+        rows.append((system, true.mean(), predicted.mean(), *ends, same, len(true)))
+    names = ["system", "true", "predicted", "difference", "low", "high"]
+    names += ["ratio", "ratio_low", "ratio_high", "same", "n"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def drop_tags(texts: Sequence[str], share: float, *, seed: int = 0) -> list[str]:
@@ -193,18 +183,18 @@ def noise_curve(
         the paired interval `rise_low`, `rise_high`.
     """
     clean = split.evaluations[RL]
-    spoilt = Split(RL, {str(share): _with_noise(clean, share, seed) for share in shares})
-    whole = Split(RL, {"clean": clean, **spoilt.evaluations})
-    pairs = [("clean", share) for share in spoilt.evaluations]
-    scores = bench.score_frame(spoilt, OVERALL, only=("hallucination",), seed=seed)
-    rises = bench.paired_frame(whole, pairs, OVERALL, only=("hallucination",), seed=seed)
-    rises = rises.rename(columns={"difference": "rise"})
-    frame = scores.merge(rises, on=["system", "protocol"], suffixes=("", "_rise"))
-    frame = frame.rename(columns={"low_rise": "rise_low", "high_rise": "rise_high"})
-    frame = frame.assign(share=frame["system"].astype(float), system=RL)
+    noisy = {share: _with_noise(clean, share, seed) for share in shares}
+    rows = []
+    for protocol, measured in OVERALL.items():
+        before = measured(clean)["hallucination"].ratio
+        after = {share: measured(own)["hallucination"].ratio for share, own in noisy.items()}
+        found = stats.bootstrap_intervals(after, seed=seed)
+        rises = stats.paired_differences(after, dict.fromkeys(after, before), seed=seed)
+        for share, i in found.items():
+            ends = [end for own in (i, rises[share]) for end in (own.value, own.low, own.high)]
+            rows.append((RL, protocol, "hallucination", share, *ends, len(clean.clips)))
     columns = ["system", "protocol", "metric", "share", "value", "low", "high"]
-    columns += ["rise", "rise_low", "rise_high", "n"]
-    return frame.sort_values("protocol", kind="stable", ignore_index=True)[columns]
+    return pd.DataFrame(rows, columns=[*columns, "rise", "rise_low", "rise_high", "n"])
 
 
 def _with_noise(clean: Evaluation, share: float, seed: int) -> Evaluation:
@@ -212,28 +202,13 @@ def _with_noise(clean: Evaluation, share: float, seed: int) -> Evaluation:
     texts = drop_tags([clip.reference for clip in clean.clips], share, seed=seed)
     clips = []
     for clip, text in zip(clean.clips, texts, strict=True):
-        true, predicted = tags.parse(text), tags.parse(clip.prediction)
-        as_written = metrics.tag_matches(text, clip.prediction)
-        paper = replace(clip.paper, per_tag=as_written, per_tag_anywhere=as_written)
-        strict = replace(
-            clip.strict,
-            per_tag=metrics.aligned_matches(true, predicted),
-            per_tag_anywhere=metrics.anywhere_matches(true, predicted),
-        )
+        spelt = metrics.tag_matches(text, clip.prediction)
+        sides = tags.parse(text), tags.parse(clip.prediction)
+        placed, anywhere = metrics.aligned_matches(*sides), metrics.anywhere_matches(*sides)
+        paper = replace(clip.paper, per_tag=spelt, per_tag_anywhere=spelt)
+        strict = replace(clip.strict, per_tag=placed, per_tag_anywhere=anywhere)
         clips.append(replace(clip, paper=paper, strict=strict))
     return Evaluation(tuple(clips))
-
-
-def missing_labels(observed: float, genuine: float) -> float:
-    """Share of labels that must be missing for one hallucination rate to show up as another.
-
-    Each turns a right tag into a false one: observed = genuine + share (1 - genuine). Tags that
-    repeat in a clip make it a lower bound.
-
-    >>> round(missing_labels(0.202, 0.0), 3), round(missing_labels(0.202, 0.1), 3)
-    (0.202, 0.113)
-    """
-    return (observed - genuine) / (1 - genuine)
 
 
 def spread(split: Split, few: int) -> pd.DataFrame:
@@ -262,19 +237,22 @@ def limits(measured: Measured, printed: Published, noise: pd.DataFrame) -> pd.Da
         "rare": (supports < RARE).sum(),
         "least": RARE,
         "tags": len(supports),
+        "only" if measured.headline.clips <= few else "clips": measured.headline.clips,
         **_hallucination(measured, printed, noise),
         **_precision(measured, few),
     }
-    if RL in measured.seen.evaluations:
-        ours, others = (
-            split.evaluations[RL].table("paper")["wer"].value
-            for split in (measured.seen, measured.headline)
+    if measured.seen:
+        wer, seen_wer = (
+            _number(own.table("paper")["wer"].value)
+            for own in (measured.headline.evaluations[RL], measured.seen)
         )
-        known |= {"seen": measured.seen.clips, "seen_wer": _number(ours), "wer": _number(others)}
+        known |= {"seen": len(measured.seen.clips), "seen_wer": seen_wer, "wer": wer}
 
     def filled(text: str) -> str:
-        names = {name for _, name, _, _ in Formatter().parse(text) if name}
-        return text.format(**known) if names <= known.keys() else ""
+        try:
+            return text.format(**known)
+        except KeyError:  # of something that was not measured
+            return ""
 
     rows = [
         (row["limit"], filled(row["said"]), " ".join(filter(None, map(filled, row["measured"]))))
@@ -301,7 +279,9 @@ def _hallucination(measured: Measured, printed: Published, noise: pd.DataFrame) 
     if last["rise_low"] > 0:
         known["rise"] = ": missing labels look like hallucination."
         if own["value"] < rate:
-            known["needed"] = _number(missing_labels(rate, own["value"]))
+            # Each missing label turns a right tag into a false one: rate = own + share (1 - own).
+            # Tags that repeat in a clip make the share a lower bound.
+            known["needed"] = _number((rate - own["value"]) / (1 - own["value"]))
     return known
 
 
@@ -324,8 +304,7 @@ def _precision(measured: Measured, few: int) -> dict[str, Any]:
         if name == "wide":
             support = single.loc[single["support"] > 0, "support"]
             known |= {"balanced": support.min(), "found": len(support)}
-    clips = measured.headline.clips
-    return known | {"only" if clips <= few else "clips": clips}
+    return known
 
 
 def choose(split: Split, *, seed: int = 0) -> pd.DataFrame:
@@ -347,14 +326,14 @@ def choose(split: Split, *, seed: int = 0) -> pd.DataFrame:
     models, pairs = Split(split.name, split.models), permutations(split.models, 2)
     scores = bench.score_frame(models, OVERALL, only=USES, seed=seed)
     paired = bench.paired_frame(models, pairs, OVERALL, only=USES, seed=seed)
+    paired = paired.set_index(["protocol", "metric", "system", "reference"]).sort_index()
     rows = []
     for (protocol, metric), own in scores.groupby(["protocol", "metric"], sort=False):
         use, label, higher = USES[metric]
         values = own.set_index("system")["value"]
         values = values.sort_values(ascending=not higher, kind="stable")
         best, *others = values.index
-        apart = paired[(paired["protocol"] == protocol) & (paired["metric"] == metric)]
-        apart = apart[apart["system"] == best].set_index("reference").loc[others]
+        apart = paired.loc[(protocol, metric, best)].loc[others]
         tied = (apart["low"] <= 0) & (apart["high"] >= 0)
         against = []
         for name, i in apart.iterrows():

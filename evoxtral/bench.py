@@ -26,7 +26,6 @@ from evoxtral.tracking import tracker
 
 if TYPE_CHECKING:
     from evoxtral.pipeline import Setup
-    from evoxtral.raft import Round
 
 BASE, SFT, RL = "base", "SFT", "RL"
 STEPS = ((BASE, SFT), (SFT, RL))
@@ -41,18 +40,16 @@ ADAPTER, PREDICTIONS = "adapter", "predictions"
 Protocols = Mapping[str, Callable[[Evaluation], dict[str, Metric]]]
 """Metrics of an evaluation, by the protocol's name with its version."""
 
-PAPER, STRICT = (f"{name}/{metrics.PROTOCOL}" for name in ("paper", "strict"))
-"""The report's conventions, and pooled counts with tags matched by position."""
+OVERALL: Protocols
+PROTOCOLS: Protocols
+OVERALL, PROTOCOLS = (
+    {f"{name}/{metrics.PROTOCOL}": partial(own, protocol=name) for name in ("paper", "strict")}
+    for own in (Evaluation.table, Evaluation.full_table)
+)
+"""Both protocols, without and with the F1 of single tags."""
 
-OVERALL: Protocols = {
-    PAPER: partial(Evaluation.table, protocol="paper"),
-    STRICT: partial(Evaluation.table, protocol="strict"),
-}
-PROTOCOLS: Protocols = {
-    PAPER: partial(Evaluation.full_table, protocol="paper"),
-    STRICT: partial(Evaluation.full_table, protocol="strict"),
-}
-"""Both, without and with the F1 of single tags."""
+PAPER, STRICT = OVERALL
+"""The report's conventions, and pooled counts with tags matched by position."""
 
 _WORDS = yaml.safe_load(Path(__file__).with_name("bench.yaml").read_text(encoding="utf-8"))
 _SEEN = "validation"
@@ -75,7 +72,7 @@ class Split:
     @property
     def clips(self) -> int:
         """How many clips it has."""
-        return next((len(own.clips) for own in self.evaluations.values()), 0)
+        return len(next(iter(self.evaluations.values())).clips)
 
     def __str__(self) -> str:
         return f"{self.clips:,} clips of {self.name}"
@@ -83,19 +80,17 @@ class Split:
 
 def _found(
     split: Split, protocols: Protocols, only: Collection[str]
-) -> dict[str, dict[tuple[str, str], Metric]]:
-    """Of each system its metrics by protocol and name."""
+) -> dict[tuple[str, str, str], Metric]:
+    """Metrics by system, protocol and name."""
     clips = {tuple((c.id, c.reference) for c in own.clips) for own in split.evaluations.values()}
     if len(clips) > 1:
         raise UserError("only scores of the same clips can be compared; evaluate all on one split")
     return {
-        system: {
-            (protocol, name): metric
-            for protocol, measured in protocols.items()
-            for name, metric in measured(evaluation).items()
-            if not only or name in only
-        }
+        (system, protocol, name): metric
         for system, evaluation in split.evaluations.items()
+        for protocol, measured in protocols.items()
+        for name, metric in measured(evaluation).items()
+        if not only or name in only
     }
 
 
@@ -109,14 +104,12 @@ def score_frame(
     Raises:
         UserError: the systems were not scored on the same clips in the same order.
     """
-    found = {
-        (system, split.name, *key): own
-        for system, metrics in _found(split, protocols, only).items()
-        for key, own in metrics.items()
-    }
+    found = _found(split, protocols, only)
     ends = stats.bootstrap_intervals({key: own.ratio for key, own in found.items()}, seed=seed)
-    rows = [(*key, i.value, i.low, i.high, found[key].n, found[key].support)
-            for key, i in ends.items()]  # fmt: skip
+    rows = [
+        (system, split.name, *key, i.value, i.low, i.high, own.n, own.support)
+        for ((system, *key), own), i in zip(found.items(), ends.values(), strict=True)
+    ]
     names = ["system", "split", "protocol", "metric", "value", "low", "high", "n", "support"]
     return pd.DataFrame(rows, columns=names)
 
@@ -134,18 +127,18 @@ def paired_frame(
     The other arguments and errors are those of `score_frame`.
     """
     found = _found(split, protocols, only)
-    keys = [
-        (system, reference, key)
+    both = [
+        (reference, system, *key)
         for reference, system in pairs
-        for key in found[system]
-        if key in found[reference]
+        for name, *key in found
+        if name == system and (reference, *key) in found
     ]
-    first = {(a, b, key): found[a][key].ratio for a, b, key in keys}
-    second = {(a, b, key): found[b][key].ratio for a, b, key in keys}
-    apart = stats.paired_differences(first, second, seed=seed) if keys else {}
+    first = {key: found[key[1:]].ratio for key in both}
+    second = {key: found[key[0], *key[2:]].ratio for key in both}
+    apart = stats.paired_differences(first, second, seed=seed) if both else {}
     rows = [
         (system, reference, split.name, *key, i.value, i.low, i.high, i.n)
-        for (system, reference, key), i in apart.items()
+        for (reference, system, *key), i in apart.items()
     ]
     names = ["system", "reference", "split", "protocol", "metric", "difference", "low", "high", "n"]
     return pd.DataFrame(rows, columns=names)
@@ -173,7 +166,7 @@ def wide(
     sources = [(scores, "value", ""), (paired, "difference", "_difference")]
     parts = []
     for system in scores["system"].unique():
-        for frame, value, suffix in sources if paired is not None else sources[:1]:
+        for frame, value, suffix in sources[: 1 + (paired is not None)]:
             own = frame[frame["system"] == system].set_index(key)[[value, "low", "high"]]
             names = [f"{system}{suffix}{end}" for end in ("", "_low", "_high")]
             parts += [own.set_axis(names, axis="columns")] if len(own) else []
@@ -184,11 +177,10 @@ def wide(
 class Measured:
     """Everything that was measured."""
 
-    profile: str  # of the run
     seed: int  # of bootstraps
     headline: Split  # for the headline numbers, drawn as the report's test set is
     balanced: Split  # all tags are about as frequent
-    seen: Split  # in voices and sentence families of the training set
+    seen: Evaluation | None  # of RL in voices and sentence families of the training set, if any
     origins: Mapping[str, str]  # what each system is, by name
     settings: Mapping[str, object]  # of fine-tuning, named as in the report's Table 1
     rl_settings: Mapping[str, object]  # of the RL stage, named as in the model card
@@ -255,82 +247,56 @@ def measure(cfg: Benchmark) -> Measured | None:
     setup = pipeline.open_setup(tuning)
     headline = cfg.split or setup.headline
     # First, so that a wrong file or folder stops before any work.
-    own = None
+    own = {}
     if cfg.predictions:
         ids = [clip.id for clip in setup.clips(headline)]
-        own = pipeline.read_predictions(runs.named(cfg.predictions), ids)
+        own = {PREDICTIONS: pipeline.read_predictions(runs.named(cfg.predictions), ids)}
     added = {ADAPTER: check_adapter(runs.named(cfg.adapter))} if cfg.adapter else {}
     recipe = raft.recipe_of(params.profile(Raft, cfg.profile))
     start = raft.start_adapter(recipe, setup)
     last = raft.refine(recipe, setup, start, "RAFT")[-1]
-    folders: dict[str, Path | None] = {BASE: None, SFT: start, RL: last.tuned.adapter, **added}
-    splits = {
-        name: _split(setup, name, folders, own if name == headline else None)
-        for name in dict.fromkeys((headline, setup.balanced))
-    }
-    known = {name: folders[name] for name in (SFT, RL)}
-    seen = _split(setup, _SEEN, known, None) if setup.has(_SEEN) else Split(_SEEN, {})
-    name = setup.base.name
-    base = "embedded tiny Voxtral" if name == TINY else Path(name).name
+    folders = {BASE: None, SFT: start, RL: last.tuned.adapter, **added}
+
+    def scored(name: str, systems: Mapping[str, Any]) -> Split:
+        plain = [tags.plain_text(clip.tagged_text) for clip in setup.clips(name)]
+        return Split(name, pipeline.evaluate(setup, name, {NO_TAGS: plain, **systems}))
+
+    measured = scored(headline, folders | own)
+    balanced = measured if setup.balanced == headline else scored(setup.balanced, folders)
+    seen = pipeline.evaluate(setup, _SEEN, {RL: folders[RL]})[RL] if setup.has(_SEEN) else None
+    facts = raft.facts(recipe, last)
+    known = recipe.model_dump() | facts | {"rate": scientific(recipe.learning_rate)}
+    tiny = setup.base.name == TINY
+    base = "embedded tiny Voxtral" if tiny else Path(setup.base.name).name
     return Measured(
-        profile=cfg.profile,
         seed=cfg.seed,
-        headline=splits[headline],
-        balanced=splits[setup.balanced],
+        headline=measured,
+        balanced=balanced,
         seen=seen,
         origins=_origins(cfg, f"{base}, weights {setup.base.digest[:_SHOWN]}", folders),
         settings=pipeline.settings(tuning, setup),
-        rl_settings=_rl_settings(recipe, last),
-        numbers=raft.facts(recipe, last) | _sizes(tuning, recipe, setup, splits[headline].clips),
+        rl_settings={name: text.format(**known) for name, text in _WORDS["rl_settings"].items()},
+        numbers=facts | _sizes(tuning, setup, recipe.prompts, measured.clips),
         base=base,
     )
-
-
-def _split(
-    setup: Setup, name: str, folders: Mapping[str, Path | None], own: list[str] | None
-) -> Split:
-    from evoxtral import pipeline
-
-    clips = setup.clips(name)
-    ids, references = [clip.id for clip in clips], [clip.tagged_text for clip in clips]
-
-    def scored(texts: list[str]) -> Evaluation:
-        normalise = metrics.english_normaliser()
-        return metrics.evaluate(references, texts, ids=ids, normalise=normalise)
-
-    baseline = {NO_TAGS: scored([tags.plain_text(text) for text in references])}
-    added = {} if own is None else {PREDICTIONS: scored(own)}
-    return Split(name, baseline | pipeline.evaluate(setup, name, folders) | added)
 
 
 def _origins(cfg: Benchmark, base: str, folders: Mapping[str, Path | None]) -> dict[str, str]:
     """What each system is, by its name."""
     from evoxtral.model import adapter_digest
 
-    found = _WORDS["origins"] | {BASE: base, ADAPTER: cfg.adapter, PREDICTIONS: cfg.predictions}
-    for name, folder in folders.items():
-        if folder:
-            found[name] += f"; adapter {adapter_digest(folder)[:_SHOWN]}"
-    order = (NO_TAGS, BASE, SFT, RL, ADAPTER, PREDICTIONS)
-    return {name: found[name] for name in order if found[name]}
+    known, found = cfg.model_dump() | {"base": base}, {}
+    for name, text in _WORDS["origins"].items():
+        folder = folders.get(name)
+        digest = f"; adapter {adapter_digest(folder)[:_SHOWN]}" if folder else ""
+        found[name] = text.format(**known) + digest
+    return {name: origin for name, origin in found.items() if origin}
 
 
-def _rl_settings(cfg: Raft, last: Round) -> dict[str, object]:
-    """Settings of the RL stage, named as the rows of the model card."""
-    known = cfg.model_dump() | {
-        "kept": last.curated.kept,
-        "mean": last.curated.mean_after,
-        "rate": scientific(cfg.learning_rate),
-        "loss": float(last.tuned.steps["loss"].iloc[-1]),
-        "sampled": last.scored["clip"].nunique(),
-    }
-    return {name: text.format(**known) for name, text in _WORDS["rl_settings"].items()}
-
-
-def _sizes(tuning: Sft, cfg: Raft, setup: Setup, tested: int) -> dict[str, Any]:
+def _sizes(tuning: Sft, setup: Setup, prompts: str, tested: int) -> dict[str, Any]:
     """Clips of each kind and the first stage's settings, keyed as the published numbers."""
     sizes = {name: len(clips) for name, clips in setup.source.splits.items()}
-    unseen = 0 if cfg.prompts == "train" else sizes[cfg.prompts]
+    unseen = 0 if prompts == "train" else sizes[prompts]
     return {
         "scripts": sizes["train"] + sizes["validation"] + tested + unseen,
         "train_clips": sizes["train"],

@@ -25,9 +25,8 @@ import operator
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -61,18 +60,16 @@ _Item = TypeVar("_Item")
 
 def mapping() -> pd.DataFrame:
     """`tag`, `group`, and a column of names for each scheme, None where it has none."""
-    return pd.DataFrame(
-        [
-            {"tag": tag, "group": tags.group_of(tag), **{name: own.get(name) for name in SCHEMES}}
-            for tag, own in _DATA["names"].items()
-        ]
-    )
+    rows = [
+        (tag, tags.group_of(tag), *map(names.get, SCHEMES)) for tag, names in _DATA["names"].items()
+    ]
+    return pd.DataFrame(rows, columns=["tag", "group", *SCHEMES])
 
 
 def coverage(split: Split) -> list[str]:
     """A sentence for each scheme: its source, and how much of a test set it can score."""
-    references = [clip.reference for clip in next(iter(split.evaluations.values())).clips]
-    names = [tag.name for text in references for tag in tags.parse(text).tags]
+    clips = next(iter(split.evaluations.values())).clips
+    names = [tag.name for clip in clips for tag in tags.parse(clip.reference).tags]
     said = []
     for scheme, known in COUNTERPARTS.items():
         share = f"{sum(n in known for n in names) / len(names):.1%}" if names else "—"
@@ -81,8 +78,7 @@ def coverage(split: Split) -> list[str]:
     return said
 
 
-@dataclass(frozen=True, slots=True)
-class NvvCounts:
+class NvvCounts(NamedTuple):
     """One clip."""
 
     events: MatchCounts  # all types together
@@ -119,18 +115,17 @@ def nvv_counts(reference: str, prediction: str, names: Mapping[str, str]) -> Nvv
 def _nvv(evaluation: Evaluation) -> dict[str, Metric]:
     known = COUNTERPARTS["nvv16"]
     clips = [nvv_counts(c.reference, c.prediction, known) for c in evaluation.clips]
-    errors, lengths = [clip.errors for clip in clips], [clip.length for clip in clips]
-    f1 = metrics.micro_f1("f1", [clip.events for clip in clips])
+    counts, distances, errors, lengths = zip(*clips, strict=True)
+    f1 = metrics.micro_f1("f1", counts)
     found = [
         f1,
-        metrics.mean("distance", [clip.distance for clip in clips], support=f1.support),
+        metrics.mean("distance", distances, support=f1.support),
         metrics.ratio("tagged_wer", errors, lengths, support=sum(lengths), n=len(clips)),
     ]
-    sides = (
-        np.hstack([getattr(metric.ratio, side) for metric in found])
-        for side in ("numerator", "denominator")
-    )
-    return {m.name: m for m in [*found, Metric("score", _Score(*sides), f1.support, len(clips))]}
+    numerators = np.hstack([metric.ratio.numerator for metric in found])
+    denominators = np.hstack([metric.ratio.denominator for metric in found])
+    score = Metric("score", _Score(numerators, denominators), f1.support, len(clips))
+    return {metric.name: metric for metric in [*found, score]}
 
 
 class _Score(Ratio):
@@ -145,13 +140,11 @@ class _Score(Ratio):
 
 
 def _wesr(evaluation: Evaluation) -> dict[str, Metric]:
-    known = COUNTERPARTS["wesr"]
-    clips = [
-        metrics.aligned_matches(
-            _events(c.reference, known), _events(c.prediction, known), tolerance=0
-        )
-        for c in evaluation.clips
-    ]
+    sides = (
+        [_events(text, COUNTERPARTS["wesr"]) for text in (clip.reference, clip.prediction)]
+        for clip in evaluation.clips
+    )
+    clips = [metrics.aligned_matches(*pair, tolerance=0) for pair in sides]
     types = sorted({name for clip in clips for name in clip})
     micro = metrics.micro_f1("f1", [metrics.total(clip) for clip in clips])
     return {"f1": micro, "f1_macro": metrics.macro_f1("f1_macro", clips, types)}
@@ -164,8 +157,8 @@ PROTOCOLS: Protocols = {NVV: _nvv, WESR: _wesr}
 def _events(text: str, names: Mapping[str, str]) -> Transcript:
     """The transcript with mapped tags alone, under their names in the scheme."""
     transcript = tags.parse(text)
-    marks = [tag for tag in transcript.tags if tag.name in names]
-    return Transcript(transcript.words, tuple(Tag(names[t.name], t.word_index) for t in marks))
+    marks = (Tag(names[tag.name], tag.word_index) for tag in transcript.tags if tag.name in names)
+    return Transcript(transcript.words, tuple(marks))
 
 
 def _plain_words(transcript: Transcript) -> Transcript:
@@ -176,9 +169,8 @@ def _plain_words(transcript: Transcript) -> Transcript:
         plain = unicodedata.normalize("NFKC", word).translate(_APOSTROPHES).lower()
         words += _WORD.findall(plain)
         before.append(len(words))
-    return Transcript(
-        tuple(words), tuple(Tag(t.name, before[t.word_index]) for t in transcript.tags)
-    )
+    moved = (Tag(tag.name, before[tag.word_index]) for tag in transcript.tags)
+    return Transcript(tuple(words), tuple(moved))
 
 
 def _places(reference: Sequence[str], prediction: Sequence[str]) -> list[int]:

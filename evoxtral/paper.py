@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,6 @@ class Published:
     clips_with: Mapping[str, int]  # in how many of these clips each tag occurs
 
 
-def folder() -> Path:
-    """Where the published numbers lie in a checkout."""
-    return runs.root() / "reports" / "paper"
-
-
 def load() -> Published:
     """Read all published numbers.
 
@@ -78,7 +74,7 @@ def read(name: str) -> pd.DataFrame:
     Raises:
         UserError: it is missing.
     """
-    path = folder() / f"{name}.csv"
+    path = runs.root() / "reports" / "paper" / f"{name}.csv"
     if not path.is_file():
         raise UserError(f"{path} is missing: restore it with git checkout reports/paper")
     return pd.read_csv(path, keep_default_na=False)
@@ -129,12 +125,12 @@ def changes(printed: Published, paired: pd.DataFrame, profile: str) -> pd.DataFr
     """
     steps = paired["reference"] + " → " + paired["system"]
     found = paired.assign(system=steps, value=paired["difference"])
-    core, parts = printed.core.assign(place=printed.core["key"], n_paper=0), []
-    for before, after in (("base", "sft"), ("sft", "rl")):
-        step = f"{SYSTEMS[before]} → {SYSTEMS[after]}"
-        core[step] = core[after] - core[before]
-        parts.append(_beside(core, [step], found, profile, rounded=2))
-    frame = pd.concat(parts, ignore_index=True).rename(columns={"system": "step"})
+    core = printed.core.rename(columns=SYSTEMS).assign(place=printed.core["key"], n_paper=0)
+    named = {f"{a} → {b}": core[b] - core[a] for a, b in pairwise(SYSTEMS.values())}
+    frame = _beside(core.assign(**named), [*named], found, profile, rounded=2)
+    frame = frame.rename(columns={"system": "step"})
+    order = {"key": lambda steps: steps.map([*named].index), "kind": "stable"}
+    frame = frame.sort_values("step", **order, ignore_index=True)
     up, down, risen = frame["low"] > 0, frame["high"] < 0, frame["paper"] > 0
     direction = np.select(
         [frame["measured"].isna(), ~(up | down), up == risen],
@@ -155,7 +151,7 @@ def _beside(
     """Printed values beside measured ones, with a verdict; `rounded` numbers made each value."""
     names = ["key", "metric", "place", "n_paper"]
     frame = printed.melt(names, systems, "system", "paper", ignore_index=False)
-    frame = frame.sort_index(kind="stable").reset_index(drop=True)
+    frame = frame.sort_index(kind="stable", ignore_index=True)
     found = found[found["protocol"].str.startswith("paper/")]
     places = pd.MultiIndex.from_frame(frame[["system", "place"]])
     own = found.set_index(["system", "metric"]).reindex(places).reset_index(drop=True)
@@ -167,8 +163,9 @@ def _beside(
         [NOT_MEASURED, TINY_WORLD, "no interval", "within interval"],
         "outside interval",
     )
-    frame.insert(0, "protocol", found["protocol"].iloc[0])
-    return frame[["system", "protocol", "key", "metric", "paper"]].assign(
+    columns = ["system", "protocol", "key", "metric", "paper", "measured", "delta", "low", "high"]
+    return frame.assign(
+        protocol=found["protocol"].iloc[0],
         measured=own["value"],
         delta=own["value"] - frame["paper"],
         low=own["low"],
@@ -176,7 +173,7 @@ def _beside(
         n_paper=frame["n_paper"].astype(int),
         n=own["n"].fillna(0).astype(int),
         verdict=verdict,
-    )
+    )[[*columns, "n_paper", "n", "verdict"]]
 
 
 # Recomputed
@@ -201,18 +198,10 @@ def claims(printed: Published) -> pd.DataFrame:
         ["not printed", "holds", "not resolved", "differs", "explained"],
         "holds",
     )  # fmt: skip
-    return pd.DataFrame(
-        {
-            "topic": frame["topic"],
-            "claim": [text.format(**known) for text in frame["claim"]],
-            "printed": value,
-            "recomputed": other,
-            "unit": frame["unit"],
-            "verdict": verdict,
-            "note": [text.format(**known) for text in frame["note"]],
-            "decimals": frame["decimals"].astype(int),
-        }
-    )
+    filled = {name: [text.format(**known) for text in frame[name]] for name in ("claim", "note")}
+    frame = frame.assign(**filled, printed=value, recomputed=other, verdict=verdict)
+    columns = ["topic", "claim", "printed", "recomputed", "unit", "verdict", "note", "decimals"]
+    return frame[columns].astype({"decimals": int})
 
 
 def summary(frame: pd.DataFrame) -> str:
@@ -220,26 +209,27 @@ def summary(frame: pd.DataFrame) -> str:
     checked = frame[frame["printed"].notna()]
     others = checked[checked["verdict"] != "holds"]
     held = len(checked) - len(others)
-    lines = [f"Of {len(checked)} printed numbers checked, **{held} hold**. The others:", ""]
-    lines += [
-        f"- *{row.claim}*: **{row.verdict}**{f'; {row.note}' if row.note else ''}."
+    lines = [
+        f"- *{row.claim}*: **{row.verdict}**{row.note and f'; {row.note}'}."
         for row in others.itertuples()
     ]
-    return "\n".join(lines)
+    head = f"Of {len(checked)} printed numbers checked, **{held} hold**. The others:"
+    return "\n".join([head, "", *lines])
 
 
 def _numbers(printed: Published) -> dict[str, Any]:
     """Published numbers and what follows from them, by the names that `claims.yaml` uses."""
     p, table = printed.numbers, printed.per_tag
     base, sft, rl = (printed.core.set_index("key")[system] for system in SYSTEMS)
-    clips, untagged = printed.released["clips"], printed.released["clips without tags"]
-    plain, tagged = printed.released["clips without capitals"], clips - untagged
+    released = printed.released
+    clips, untagged = released["clips"], released["clips without tags"]
+    plain = released["clips without capitals"]
     train, rank = int(p["train_clips"]), int(p["lora_rank"])
-    kept = kept_strictly_above(train, p["filtered_share"])
+    # The rule keeps what is strictly above the reward at this place in ascending order.
+    removed = int(p["filtered_share"] * train) + 1
     frozen, adapted = (lora_parameter_count(rank, encoder=own) for own in (False, True))
     rows, moves = deltas(table), table["rl"] - table["sft"]
-    errors = tag_f1_errors(printed)
-    se = errors.loc[errors["metric"] == "sft", "se"].tolist()
+    se = tag_f1_errors(printed).set_index("metric").loc["sft", "se"].tolist()
     gain, change = sft["tag_f1"] - base["tag_f1"], rl["tag_f1"] - sft["tag_f1"]
     printed_rows = rows[rows["printed"].notna()]
     return {
@@ -250,8 +240,8 @@ def _numbers(printed: Published) -> dict[str, Any]:
         **{f"relative_{key}": rl[key] / sft[key] - 1 for key in ("tag_f1", "wer")},
         "splits": train + p["validation_clips"] + p["test_clips"],
         "batch": p["batch_size"] * p["accumulation"],
-        "kept": kept,
-        "removed": train - kept,
+        "kept": train - removed,
+        "removed": removed,
         "rank": rank,
         "lora_frozen": frozen,
         "lora_adapted": adapted,
@@ -263,11 +253,11 @@ def _numbers(printed: Published) -> dict[str, Any]:
         "lowest": min(row["hallucination"] for row in (base, sft, rl)),
         "clips": clips,
         "untagged": untagged,
-        "tagged": tagged,
+        "tagged": clips - untagged,
         "plain": plain,
         "untagged_share": untagged / clips,
         "plain_share": plain / clips,
-        "sft_tagged": (sft["tag_f1"] * clips - untagged) / tagged,
+        "sft_tagged": (sft["tag_f1"] * clips - untagged) / (clips - untagged),
         "improved": int((moves > 0).sum()),
         "stable": int((moves == 0).sum()),
         "regressed": int((moves < 0).sum()),
@@ -287,15 +277,6 @@ def _numbers(printed: Published) -> dict[str, Any]:
         "most_errors": change / se[0],
         "no_bound": math.inf,
     }
-
-
-def kept_strictly_above(n: int, share: float) -> int:
-    """Clips left by the rule `reward > sorted(rewards)[int(share * n)]` when no reward is tied.
-
-    >>> kept_strictly_above(808, 0.1)
-    727
-    """
-    return n - (int(share * n) + 1)
 
 
 # Linear maps that the report's target names match in Voxtral-Mini-3B: how many, inputs, outputs.
@@ -345,39 +326,33 @@ def deltas(per_tag: pd.DataFrame) -> pd.DataFrame:
     `counts_rl` (text, hits/predicted that give the score), `fewest_events` (hits and false alarms
     gained or lost that explain it), `support`.
     """
-    rows = []
-    for row in per_tag.itertuples():
-        printed, step = math.nan, 0.0
-        if row.delta != "—":
-            digits = row.delta.replace("−", "-").rstrip("%")
-            places = len(digits.partition(".")[2]) + 2
-            printed, step = round(float(digits) / 100, places), 10.0**-places
-        moved = row.rl != row.sft
-        relative = (row.rl - row.sft) / row.sft if moved and row.sft else math.nan
-        close = abs(printed - relative) <= step / 2 + _ROUNDING
-        before, after = (attainable_counts(f1, row.support) for f1 in (row.sft, row.rl))
-        # Predictions less hits are false alarms.
-        events = [abs(h - g) + abs((p - h) - (q - g)) for g, q in before for h, p in after]
-        rows.append(
-            {
-                "tag": row.tag,
-                "delta": row.delta,
-                "printed": printed,
-                "relative": relative,
-                "points": row.rl - row.sft,
-                "agrees": close if moved else math.isnan(printed),
-                "counts_sft": _options(before),
-                "counts_rl": _options(after),
-                "fewest_events": min(events, default=None),
-                "support": row.support,
-            }
-        )
-    return pd.DataFrame(rows).astype({"fewest_events": "Int64"})
-
-
-def _options(counts: Sequence[tuple[int, int]]) -> str:
-    text = ", ".join(f"{hits}/{predicted}" for hits, predicted in counts[:3])
-    return f"{text}, …" if len(counts) > 3 else text
+    sft, rl, support = (per_tag[name] for name in ("sft", "rl", "support"))
+    digits = per_tag["delta"].where(per_tag["delta"] != "—").str.replace("−", "-").str.rstrip("%")
+    printed = (digits + "e-2").astype(float)
+    step = 0.01 * 0.1 ** digits.str.partition(".")[2].str.len()
+    moved = rl != sft
+    relative = ((rl - sft) / sft).where(moved & (sft != 0))
+    close = (printed - relative).abs() <= step / 2 + _ROUNDING
+    before, after = ([*map(attainable_counts, own, support)] for own in (sft, rl))
+    # Predictions less hits are false alarms.
+    events = [
+        min((abs(h - g) + abs((p - h) - (q - g)) for g, q in a for h, p in b), default=None)
+        for a, b in zip(before, after, strict=True)
+    ]
+    counts_sft, counts_rl = (
+        [", ".join([f"{h}/{p}" for h, p in own[:3]] + ["…"] * (len(own) > 3)) for own in side]
+        for side in (before, after)
+    )
+    return per_tag[["tag", "delta"]].assign(
+        printed=printed,
+        relative=relative,
+        points=rl - sft,
+        agrees=close.where(moved, printed.isna()),
+        counts_sft=counts_sft,
+        counts_rl=counts_rl,
+        fewest_events=pd.array(events, dtype="Int64"),
+        support=support,
+    )
 
 
 def smallest_sd(mean: float, n: int, binary: int) -> float:

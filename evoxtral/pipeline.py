@@ -202,16 +202,24 @@ def read_predictions(path: Path | str, ids: Collection[str]) -> list[str]:
     return [texts[name] for name in ids]
 
 
-def evaluate(setup: Setup, split: str, systems: Mapping[str, Path | None]) -> dict[str, Evaluation]:
-    """Scores of systems on a split; of each the adapter's folder, None is the base alone."""
+def evaluate(
+    setup: Setup, split: str, systems: Mapping[str, Path | list[str] | None]
+) -> dict[str, Evaluation]:
+    """Scores of systems on a split.
+
+    A system is the folder of its adapter, None for the base alone, or its transcripts.
+    """
     clips = setup.clips(split)
     ids, references = [c.id for c in clips], [c.tagged_text for c in clips]
     normalise = metrics.english_normaliser()
     return {
         name: metrics.evaluate(
-            references, transcripts(setup, split, adapter), ids=ids, normalise=normalise
+            references,
+            system if isinstance(system, list) else transcripts(setup, split, system),
+            ids=ids,
+            normalise=normalise,
         )
-        for name, adapter in systems.items()
+        for name, system in systems.items()
     }
 
 

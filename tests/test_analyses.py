@@ -15,7 +15,6 @@ from evoxtral.analyses import (
     NO_DIFFERENCE,
     OTHER,
     drop_tags,
-    missing_labels,
     pair_tags,
 )
 from evoxtral.bench import PAPER, STRICT, Split
@@ -101,16 +100,10 @@ NUMBERS = _split(
 
 def test_pairs_are_counted_per_clip() -> None:
     frame = analyses.count_pairs(NUMBERS)
-    rows = frame.itertuples(index=False, name=None)
-    assert list(rows) == [
-        ("many", 0, 0, 1),
-        ("many", 0, 1, 1),
-        ("many", 1, 1, 1),
-        ("many", 2, 3, 1),
-        ("none", 0, 0, 2),
-        ("none", 1, 0, 1),
-        ("none", 2, 0, 1),
-    ]
+    assert frame.to_numpy().tolist() == [
+        ["many", 0, 0, 1], ["many", 0, 1, 1], ["many", 1, 1, 1], ["many", 2, 3, 1],
+        ["none", 0, 0, 2], ["none", 1, 0, 1], ["none", 2, 0, 1],
+    ]  # fmt: skip
 
 
 def test_bias_is_a_difference_and_a_ratio() -> None:
@@ -153,12 +146,10 @@ def test_hallucination_of_a_perfect_system_is_the_noise() -> None:
     texts = ["[sad] a [pause] b [sighs] c"] * 200
     shares = (0.0, 0.2, 0.5)
     frame = analyses.noise_curve(_split(texts, RL=texts), shares, seed=5)
-    spoilt = [drop_tags(texts, share, seed=5) for share in shares]
-    for protocol in (PAPER, STRICT):
-        rows = frame[frame["protocol"] == protocol]
-        dropped = [1 - sum(len(tags.find_tags(t)) for t in own) / 600 for own in spoilt]
-        assert list(rows["value"]) == pytest.approx(dropped)
-        assert list(rows["rise"]) == pytest.approx(dropped)
+    left = [sum(map(len, map(tags.find_tags, drop_tags(texts, s, seed=5)))) for s in shares]
+    dropped = [1 - tags / 600 for tags in left]
+    for _, rows in frame.groupby("protocol"):
+        assert list(rows["value"]) == list(rows["rise"]) == pytest.approx(dropped)
         assert tuple(rows.iloc[0][["rise_low", "rise_high"]]) == (0, 0)
         assert (rows.iloc[1:]["rise_low"] > 0).all()
 
@@ -177,12 +168,6 @@ def test_the_curve_is_that_of_a_new_evaluation() -> None:
         assert (row["value"], row["low"], row["high"]) == pytest.approx((i.value, i.low, i.high))
 
 
-@given(SHARES, st.floats(0, 0.99))
-def test_missing_labels_explain_the_observed_rate(share: float, genuine: float) -> None:
-    observed = min(1.0, genuine + share * (1 - genuine))
-    assert missing_labels(observed, genuine) == pytest.approx(share, abs=1e-9)
-
-
 N = 40
 SPOKEN = [f"[sad] one two three [pause] four {k}" for k in range(N)]
 WORDS = [f"one two three four {k}" for k in range(N)]  # no tag, no error
@@ -193,11 +178,8 @@ NEARLY = [*TAGS[:-1], f"one too three [pause] four {N - 1}"]
 def test_each_use_gets_the_model_that_is_better_for_it() -> None:
     frame = analyses.choose(_split(SPOKEN, SFT=WORDS, RL=TAGS))
     assert set(frame["protocol"]) == {PAPER, STRICT}
-    for protocol in (PAPER, STRICT):
-        rows = frame[frame["protocol"] == protocol].set_index("metric")
-        assert rows.loc["WER", "choice"] == "SFT"
-        assert rows.loc["Tag F1", "choice"] == "RL"
-        assert (rows.loc["WER", "value"], rows.loc["WER", "rival_value"]) == (0, pytest.approx(0.2))
+    for _, rows in frame.set_index("metric").groupby("protocol"):
+        assert rows["choice"].to_dict() == {"WER": "SFT", "Tag F1": "RL"}
         assert rows.loc["WER", "difference"] == pytest.approx(-0.2)
         assert rows.loc["Tag F1", "text"] == (
             "Tag F1 of RL 100.0%: against SFT (0.0%) +100.0 points [+100.0, +100.0]"

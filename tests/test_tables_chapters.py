@@ -34,7 +34,7 @@ def test_composition_prints_each_unit_as_it_is(name: str) -> None:
 def test_shares_are_percentages_and_counts_are_counts() -> None:
     density = tables.composition(SETS, "density")
     assert density.cells()[0] == ["none (0 tags)", "30–35 %", "40.0%", "no", "24.6%", "no"]
-    assert density.notes == ("Rows that pass, of 4: own 0, released 1.",)
+    assert density.notes == ["Rows that pass, of 4: own 0, released 1."]
     assert tables.composition(SETS, "examples").cells()[10][2:] == ["2", "no", "86", "yes"]
     # What a set lacks is not known.
     other = SETS["own"][SETS["own"]["row"] != "none (0 tags)"]
@@ -44,12 +44,9 @@ def test_shares_are_percentages_and_counts_are_counts() -> None:
 
 def test_targets_count_what_is_met() -> None:
     _, frame = balance.rebalance(ITEMS, 0)
-    table = tables.targets(frame, "All.")
     met, reached = ((frame[column] == "yes").sum() for column in ("met", "reached"))
-    assert table.notes == [
-        f"Of {len(frame)} targets shown, {met} are met before and {reached} after.",
-    ]
-    assert table.cells()[0][3] == "40.0%"
+    [note] = tables.targets(frame, "All.").notes
+    assert note == f"Of {len(frame)} targets shown, {met} are met before and {reached} after."
 
 
 def test_audibility_says_when_there_is_nothing_to_compare() -> None:
@@ -71,19 +68,9 @@ def test_near_duplicates_show_the_most_alike() -> None:
     assert table.notes[0] == "10 of 12 pairs shown."
 
 
-LEAKS = {"split": "test", "texts": 8, "pairs": 3, "alike": 2, "share": 0.25, "heard": 1}
-SPLITS = {"split": "train", "clips": 2000, "hours": 1.234, "voices": 5, "texts": 9,
-          "held_out": 0.5, "tagged": 0.25, "tags": 7, "least": 1}  # fmt: skip
-GROWTH = {"work": "SFT", "way": "ours", "smallest": 10, "largest": 1000, "points": 3, "slope": 1}
-
-
 @pytest.mark.parametrize(
     ("name", "frame", "row"),
     [
-        ("splits", SPLITS, ["train", "2,000", "1.23", "5", "9", "50.0%", "25.0%", "7", "1"]),
-        ("findings", {"kind": "reject", "rows": 2, "share": 0.05, "examples": "x"},
-         ["reject", "2", "5.0%", "x"]),
-        ("leakage", LEAKS, ["test", "8", "3", "2", "25.0%", "1"]),
         ("six_splits", SIX["splits"], ["gsm8k", "math", "7,473", "6,227", "1,246", "6,250"]),
         ("six_mixes", SIX["mixes"], ["sum", "train", "64,043", "48,032", "48,032", "160,107"]),
         ("six_draws", SIX["draws"], ["gsm8k", "math", "6,227", "32,022", "3,977", "5.14", "36"]),
@@ -91,15 +78,10 @@ GROWTH = {"work": "SFT", "way": "ours", "smallest": 10, "largest": 1000, "points
         ("class_weights", chapter.class_weights(ITEMS, 0.5), ["excited", "1", "1.0"]),
         ("factors", composition.factors(ITEMS, ITEMS)[1:],
          ["[sad]", "high", "1x", "1.00x", "1.00x", "2", "1", "—"]),
-        ("training_mix", {"draws": 2, "clips": 3, "share": 1.0, "weight": 1.0},
-         ["2", "3", "100.0%", "1.000"]),
-        ("growth", GROWTH, ["SFT", "ours", "10 to 1,000", "3", "1.00"]),
     ],
 )  # fmt: skip
-def test_each_table_prints_its_facts(name: str, frame: object, row: list[str]) -> None:
-    facts = {"threshold": 0.7, "beta": 0.5, "mix": "1:1", "class_balance": "none"}
-    frame = pd.DataFrame([frame]) if isinstance(frame, dict) else frame
-    table = tables.of(name, frame, **facts)
+def test_each_table_prints_its_facts(name: str, frame: pd.DataFrame, row: list[str]) -> None:
+    table = tables.of(name, frame, beta=0.5)
     assert table.cells()[0][: len(row)] == row
     assert "nan" not in tables.to_markdown(table).lower()
 
@@ -158,10 +140,7 @@ def test_curation_stands_under_the_reports(numbers: paper.Published) -> None:
 
 def test_grid_compares_every_recipe_to_sft() -> None:
     table = tables.grid(SCORED, "RL")
-    assert list(table.headers.values()) == [
-        "Recipe", "WER", "Δ WER", "Tag F1", "Δ Tag F1",
-        "Tags per untagged clip", "Δ Tags per untagged clip",
-    ]  # fmt: skip
+    assert [*table.headers.values()][:4] == ["Recipe", "WER", "Δ WER", "Tag F1"]
     frame = table.frame.set_index("recipe")
     assert list(frame.index) == list(SAID)
     paired = bench.paired_frame(Split("", SCORED), [("SFT", "RL")], only=("tag_f1",))
@@ -171,7 +150,6 @@ def test_grid_compares_every_recipe_to_sft() -> None:
     assert frame.loc["SFT", "wer"] == SCORED["SFT"].table("strict")["wer"].value
     assert table.cells()[0][2] == "—"
     assert table.notes[-1] == "Chosen on validation: RL."
-    assert "nan" not in tables.to_html(table)
     assert "Δ Tag hallucination" in tables.grid(SCORED, "RL", "paper").headers.values()
 
 

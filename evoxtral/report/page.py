@@ -23,7 +23,7 @@ from PIL import Image
 from evoxtral import UserError, params, runs
 from evoxtral.params import REPORT_NOTEBOOKS, Parameters
 from evoxtral.report import SOURCE, render
-from evoxtral.tables import MEASURES
+from evoxtral.tables import MEASURES, points, show
 
 EXAMPLE = "reports/example"  # the committed report, below the checkout
 
@@ -189,8 +189,8 @@ def with_numbers(readme: str) -> str:
     for protocol, key in [(name, key) for name, keys in _SCORES.items() for key in keys]:
         measure, cells = MEASURES[key], []
         for row in [found[system, protocol, key] for system in ("base", "SFT", "RL")]:
-            low, high = measure.points(row["low"]), measure.points(row["high"])
-            cells.append(f"{measure.value(row['value'])} [{low}, {high}]")
+            low, high = (show(row[end], points(measure.rule)) for end in ("low", "high"))
+            cells.append(f"{show(row['value'], measure.rule)} [{low}, {high}]")
         lines.append(f"| {measure.label}, {protocol} protocol | {' | '.join(cells)} |")
     table = "\n".join(lines)
     return _NUMBERS.sub(lambda marks: f"{marks[1]}\n{table}\n{marks[2]}", readme)

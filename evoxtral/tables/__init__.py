@@ -7,11 +7,10 @@ pivoted here to systems side by side, which `evoxtral.figures` draws too.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ from evoxtral import bench, paper, tags
 from evoxtral.bench import Split
 from evoxtral.metrics import PROTOCOL, Evaluation, Protocol
 from evoxtral.paper import Published
-from evoxtral.tables.render import Table, show, to_csv, to_html, to_latex, to_markdown
+from evoxtral.tables.render import MISSING, Table, show, to_csv, to_html, to_latex, to_markdown
 
 if TYPE_CHECKING:
     from evoxtral.raft import Curated
@@ -35,25 +34,12 @@ _ENDS = f"[{{}},{_SPACE}{{}}]"
 _Row: TypeAlias = Mapping[Hashable, Any]
 
 
-@dataclass(frozen=True)
-class Measure:
-    """How a metric is called and printed: its label, which way is better, and a rule of `show`."""
+class Measure(NamedTuple):
+    """How a metric is called and printed."""
 
     label: str
-    direction: Literal["lower", "higher"]
-    rule: str
-
-    def value(self, value: float) -> str:
-        """Print a value of the metric.
-
-        >>> MEASURES["wer"].value(0.0447), MEASURES["hallucinated_per_untagged"].value(0.02)
-        ('4.47%', '0.020')
-        """
-        return show(value, self.rule)
-
-    def points(self, value: float, *, signed: bool = False) -> str:
-        """Print an end of an interval or a difference: percent without the sign, or a number."""
-        return show(value, _points(self.rule, signed=signed))
+    direction: Literal["lower", "higher"]  # which is better
+    rule: str  # of `show`
 
 
 MEASURES = {key: Measure(*said) for key, said in _DATA["measures"].items()}
@@ -70,13 +56,10 @@ def of(name: str, frame: pd.DataFrame, notes: Sequence[str] = (), **said: object
     for column, text in layout.get("texts", {}).items():
         shown[column] = [text.format(**row, label=_label(row.get("metric"))) for row in rows]
     for column, (prefix, rule) in layout.get("intervals", {}).items():
-        ends, text = [f"{prefix}low", f"{prefix}high"], layout.get("ends", _ENDS)
-        shown[column] = [
-            _interval([row[end] for end in ends], _rule(rule, row), text) for row in rows
-        ]
-    headed = {column: head for column, head in layout["columns"].items() if column in shown}
-    if "others" in layout:
-        headed = dict.fromkeys(frame, layout["others"]) | headed
+        ends, text = (f"{prefix}low", f"{prefix}high"), layout.get("ends", _ENDS)
+        shown[column] = [_interval(map(row.get, ends), _rule(rule, row), text) for row in rows]
+    headed = dict.fromkeys(frame, layout["others"]) if "others" in layout else {}
+    headed |= {column: head for column, head in layout["columns"].items() if column in shown}
     headed = {c: (head, "text") if isinstance(head, str) else head for c, head in headed.items()}
     names = {"paper": bench.PAPER, "strict": bench.STRICT, **said}
     best = enumerate(_best(rows, layout))
@@ -100,21 +83,22 @@ def _rule(rule: str, row: _Row) -> str:
     if kind == "metric":
         key = row.get("key", row["metric"])
         own = "number 3" if key in tags.TAGS else MEASURES[key].rule
-        return _points(own, signed="signed" in words) if words else own
+        return points(own) + " signed" * ("signed" in words) if words else own
     if kind in _DATA["rules"]:
         cases = _DATA["rules"][kind]
         return cases.get(row[cases["by"]], cases.get("else")).format(**row)
     return rule
 
 
-def _points(rule: str, *, signed: bool = False) -> str:
-    """The rule for an end of an interval, or for a difference."""
-    return rule.replace("percent", "points") + " signed" * signed
+def points(rule: str) -> str:
+    """The rule for differences and ends of intervals: a percentage has no sign there."""
+    return rule.replace("percent", "points")
 
 
-def _interval(ends: Sequence[float], rule: str, text: str = _ENDS) -> str | None:
+def _interval(ends: Iterable[float], rule: str, text: str = _ENDS) -> str | None:
     """Both ends of an interval as text, nothing where there is none."""
-    return None if any(map(math.isnan, ends)) else text.format(*(show(end, rule) for end in ends))
+    shown = [show(end, rule) for end in ends]
+    return None if MISSING in shown else text.format(*shown)
 
 
 def _best(rows: Sequence[_Row], layout: Mapping[str, Any]) -> list[list[str]]:
@@ -136,7 +120,7 @@ def core(frame: pd.DataFrame) -> Table:
     best = _best(frame.to_dict("records"), _LAYOUTS["table2"])
     shown = frame.assign(
         shown_metric=frame["metric"] + " " + frame["direction"].map(_ARROWS),
-        best_computed=[", ".join(_NAMES[system] for system in own) for own in best],
+        best_computed=[", ".join(map(_NAMES.get, own)) for own in best],
         best_printed=frame["best"].map(_NAMES),
     )
     differ = shown.loc[shown["best_printed"] != shown["best_computed"], "metric"]
@@ -182,15 +166,13 @@ def scores(
     """
     name, split, systems = f"{protocol}/{PROTOCOL}", Split("", evaluations), list(evaluations)
     base, last, chosen = reference or systems[0], systems[-1], {name: bench.OVERALL[name]}
-    found = bench.score_frame(split, chosen, only=metrics)
     pairs = [(base, system) for system in systems if system != base]
     paired = bench.paired_frame(split, pairs, chosen, only=metrics)
-    frame = scores_frame(found, paired, metrics)
-    rules = [MEASURES[key].rule for key in frame["key"]]
+    frame = scores_frame(bench.score_frame(split, chosen, only=metrics), paired, metrics)
     frame["shown_metric"] = frame["metric"] + _SPACE + frame["direction"].map(_ARROWS)
     headers = {"shown_metric": "Metric"}
     for system in systems:
-        frame[f"shown_{system}"] = _cells(frame, system, rules)
+        frame[f"shown_{system}"] = _cells(frame, system, "metric")
         headers[f"shown_{system}"] = system[:1].upper() + system[1:]
     what = f"{protocol} protocol, {split.clips:,} clips"
     notes = [f"By the {what}; 95% bootstrap intervals over clips in brackets."]
@@ -201,13 +183,13 @@ def scores(
     return Table(frame, headers, f"Scores, {what}.", notes=notes)
 
 
-def _cells(frame: pd.DataFrame, column: str, rules: Sequence[str]) -> list[str]:
+def _cells(frame: pd.DataFrame, column: str, rule: str) -> list[str]:
     """Values of a column with their intervals, in one cell."""
-    values = frame[[column, f"{column}_low", f"{column}_high"]].to_numpy()
     cells = []
-    for (value, *ends), rule in zip(values, rules, strict=True):
-        interval = _interval(ends, _points(rule))
-        cells.append(show(value, rule) + (_SPACE + interval if interval else ""))
+    for row in frame.to_dict("records"):
+        own, ends = _rule(rule, row), (row[f"{column}_low"], row[f"{column}_high"])
+        interval = _interval(ends, points(own))
+        cells.append(show(row[column], own) + (_SPACE + interval if interval else ""))
     return cells
 
 
@@ -215,9 +197,9 @@ def _differences(frame: pd.DataFrame, system: str) -> list[str] | None:
     """Differences to the reference, which has none, with their intervals and what they show."""
     if f"{system}_difference" not in frame:
         return None
-    rules = [_points(MEASURES[key].rule, signed=True) for key in frame["key"]]
-    cells = zip(_cells(frame, f"{system}_difference", rules), _verdicts(frame, system), strict=True)
-    return [f"{cell} {verdict}".rstrip() for cell, verdict in cells]
+    cells = _cells(frame, f"{system}_difference", "metric signed")
+    pairs = zip(cells, _verdicts(frame, system), strict=True)
+    return [f"{cell} {verdict}".rstrip() for cell, verdict in pairs]
 
 
 def _verdicts(frame: pd.DataFrame, system: str) -> np.ndarray:
@@ -227,26 +209,27 @@ def _verdicts(frame: pd.DataFrame, system: str) -> np.ndarray:
     return np.where((low > 0) | (high < 0), way, "")
 
 
-def tag_scores(evaluations: Mapping[str, Evaluation], protocol: Protocol = "strict") -> Table:
-    """F1 of each of the 17 tags with 95 % intervals, in the report's order.
+def tag_scores(evaluations: Mapping[str, Evaluation]) -> Table:
+    """F1 of each of the 17 tags with 95 % intervals, in the report's order, protocol strict.
 
     The frame is what figures draw: `tag`, `group`, `support`, `protocol`, and `<system>`,
     `<system>_low`, `<system>_high`; NaN for a tag that is nowhere.
     """
-    name = f"{protocol}/{PROTOCOL}"
-    scores = bench.score_frame(Split("", evaluations), {name: bench.PROTOCOLS[name]})
-    found = bench.by_tag(scores)
+    chosen = {bench.STRICT: bench.PROTOCOLS[bench.STRICT]}
+    found = bench.by_tag(bench.score_frame(Split("", evaluations), chosen))
     support = found.groupby("tag")["support"].first().reindex(tags.TAGS, fill_value=0)
-    frame = pd.DataFrame({"tag": tags.TAGS, "group": [tags.group_of(tag) for tag in tags.TAGS]})
-    frame = frame.assign(
-        support=support.to_numpy(), shown_tag="[" + frame["tag"] + "]", protocol=name
-    ).join(bench.wide(found, key="tag"), on="tag")
+    frame = pd.DataFrame({"tag": tags.TAGS, "group": map(tags.group_of, tags.TAGS)}).assign(
+        support=support.to_numpy(),
+        shown_tag=[f"[{tag}]" for tag in tags.TAGS],
+        protocol=bench.STRICT,
+    )
+    frame = frame.join(bench.wide(found, key="tag"), on="tag")
     headers = {"shown_tag": "Tag", "group": "Group", "support": "Support"}
     for system in evaluations:
-        cells = _cells(frame, system, ["number 2"] * len(frame))
+        cells = _cells(frame, system, "number 2")
         frame.insert(frame.columns.get_loc(f"{system}_high") + 1, f"shown_{system}", cells)
         headers[f"shown_{system}"] = f"F1, {system}"
-    caption = f"F1 of each tag with its 95% interval, {protocol} protocol."
+    caption = "F1 of each tag with its 95% interval, strict protocol."
     return Table(frame, headers, caption, {"support": "count"})
 
 
@@ -280,13 +263,14 @@ def takeaways(frame: pd.DataFrame, groups: pd.DataFrame, chosen: str) -> Table:
     `frame` is that of `scores` with SFT as the reference, `groups` of `raft.group_table`, `chosen`
     the recipe that validation chose.
     """
-    found = frame.assign(verdict=_verdicts(frame, "RL")).set_index("key")
+    found = frame.assign(verdict=_verdicts(frame, "RL")).to_dict("records")
     rows = []
-    for key in (key for key in _DATA["takeaways"] if key in found.index):
-        row, measure = found.loc[key], MEASURES[key]
-        before, after = (measure.value(row[name]) for name in ("SFT", "RL"))
-        values = (row[f"RL_difference{end}"] for end in ("", "_low", "_high"))
-        change, low, high = (measure.points(value, signed=True) for value in values)
+    for row in (row for key in _DATA["takeaways"] for row in found if row["key"] == key):
+        before, after = (show(row[name], _rule("metric", row)) for name in ("SFT", "RL"))
+        change, low, high = (
+            show(row[f"RL_difference{end}"], _rule("metric signed", row))
+            for end in ("", "_low", "_high")
+        )
         verdict = row["verdict"] or "no difference shown"
         answer = f"{before} to {after}: {change} ({low} to {high}), {verdict}"
         rows.append((f"Does RL change {row['metric']}?", answer))
@@ -303,17 +287,16 @@ def audibility(frame: pd.DataFrame) -> Table:
     """Linear probes on simple statistics of the sound (`chapter.audible`)."""
     bands = zip(frame["low"], frame["high"], strict=True)
     target = [f"≥ {low:g}" if high == 1 else f"{low:g}–{high:g}" for low, high in bands]
-    shown = frame.assign(shown_tag="[" + frame["tag"] + "]", target=target)
     note = "An error of 0 only says that no test clip was out of order."
     if frame.empty:
         note = "This source has no clips with and without a tag to compare."
-    return of("audibility", shown, [note])
+    return of("audibility", frame.assign(shown_tag="[" + frame["tag"] + "]", target=target), [note])
 
 
 def near_duplicates(pairs: pd.DataFrame, **facts: object) -> Table:
     """The ten pairs of texts most alike (`chapter.filter_alike`)."""
     shown = pairs.head(10)
-    shown = shown.assign(stay=["both" if both else "one" for both in shown["kept"]])
+    shown = shown.assign(stay=shown["kept"].map({True: "both", False: "one"}))
     return of("near_duplicates", shown, shown=len(shown), pairs=len(pairs), **facts)
 
 
@@ -340,7 +323,7 @@ def composition(sets: Mapping[str, pd.DataFrame], name: str) -> Table:
     units = [_rule("unit", row) for row in frame.to_dict("records")]
     rules = dict.fromkeys(sets, units)
     note = f"Rows that pass, of {len(frame)}: {', '.join(passed)}."
-    return Table(frame, headers, _DATA["compositions"][name], rules, notes=(note,))
+    return Table(frame, headers, _DATA["compositions"][name], rules, notes=[note])
 
 
 def recipe(name: str, this_run: Mapping[str, object], *printed: pd.DataFrame) -> Table:
@@ -368,16 +351,15 @@ def _setting(value: object) -> str:
 def parameter_counts(frame: pd.DataFrame, numbers: Published) -> Table:
     """Parameters of this run's model (`part | total | trainable`) beside Voxtral-Mini-3B's."""
     rank, mini = int(numbers.numbers["lora_rank"]), "Voxtral-Mini-3B"
-    printed = (numbers.numbers[f"{name}_parameters"] for name in ("total", "trainable"))
+    columns = ["part", "total", "trainable"]
+    printed = (numbers.numbers[f"{name}_parameters"] for name in columns[1:])
     rows = [(f"{mini}, as printed", *printed)]
     for encoder, name in ((True, "adapted"), (False, "frozen")):
         count = paper.lora_parameter_count(rank, encoder=encoder)
         rows.append((f"{mini}, encoder {name}", math.nan, count))
-    columns = ["part", "total", "trainable"]
     shown = pd.concat([frame[columns], pd.DataFrame(rows, columns=columns)], ignore_index=True)
-    return of(
-        "parameter_counts", shown.assign(share=shown["trainable"] / shown["total"]), rank=rank
-    )
+    shown["share"] = shown["trainable"] / shown["total"]
+    return of("parameter_counts", shown, rank=rank)
 
 
 def epochs(frame: pd.DataFrame, best: int) -> Table:
@@ -396,18 +378,17 @@ def learnt(groups: Mapping[str, Sequence[str]]) -> Table:
 def curation(curated: Mapping[str, Curated | str], numbers: Published) -> Table:
     """What each curation kept, or why it kept nothing, under the report's own row."""
     names = ("train_clips", "curated_clips", "reward_threshold", "mean_before", "mean_reward")
-    rows, failed = {"Report": [numbers.numbers.get(name) for name in names]}, ""
+    rows, failed = [("Report", *map(numbers.numbers.get, names))], ""
     for name, c in curated.items():
         if isinstance(c, str):
-            rows[name] = [None] * len(names)
+            rows.append((name, *[None] * len(names)))
             failed += f" By {name}: {c}."
         else:
             mean = c.best["reward"].mean()
-            rows[name] = [len(c.best), c.kept, c.threshold, mean, c.mean_after]
+            rows.append((name, len(c.best), c.kept, c.threshold, mean, c.mean_after))
     columns = ["clips", "kept", "threshold", "mean_before", "mean_after"]
-    frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype="float64")
-    frame["share"] = frame["kept"] / frame["clips"]
-    return of("curation", frame.rename_axis("rule").reset_index(), failed=failed)
+    frame = pd.DataFrame(rows, columns=["rule", *columns]).astype(dict.fromkeys(columns, float))
+    return of("curation", frame.assign(share=frame["kept"] / frame["clips"]), failed=failed)
 
 
 def speed_conditions(said: pd.DataFrame) -> Table:
