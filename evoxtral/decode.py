@@ -20,9 +20,7 @@ from evoxtral.model import Listened, Prompter, last_logits
 from evoxtral.model.cpu import side_by_side
 from evoxtral.processes import progress
 
-_DROP_AT = 0.25
-"""Share of ended rows at which the cache is compacted: each compaction copies what stays."""
-
+_DROP_AT = 0.25  # share of ended rows: to compact the cache copies what stays
 _PREFILLED_AT_ONCE = 16  # clips, on a processor: what they take stays in its cache
 
 
@@ -30,10 +28,8 @@ _PREFILLED_AT_ONCE = 16  # clips, on a processor: what they take stays in its ca
 class Decoding:
     """How tokens are chosen.
 
-    Attributes:
-        max_new_tokens: most tokens of a completion, the end included; 1 or more.
-        temperature: 0 takes the likeliest token; otherwise logits are divided by it.
-        top_p: sample from the smallest set of tokens with at least this probability, in (0, 1].
+    At most `max_new_tokens`, 1 or more, the end included. Temperature 0 takes the likeliest token,
+    any other divides the logits; drawn is from the smallest set of probability `top_p`, in (0, 1].
     """
 
     max_new_tokens: int
@@ -57,28 +53,23 @@ class Decoded:
 @torch.inference_mode()
 def decode(
     model: nn.Module,
-    prompt: Sequence[int],
-    features: Tensor,
+    prompter: Prompter,
+    heard: Listened,
+    clips: Sequence[int],
     settings: Decoding,
-    eos: int,
     seeds: Sequence[Sequence[Collection[int] | int]] = (),
 ) -> list[list[Decoded]]:
-    """Completions of each clip of a batch that shares one prompt.
+    """Completions of each clip of a batch: of some places in `heard`, all of as many windows.
 
-    Args:
-        model: a Voxtral, with merged or attached adapters.
-        prompt: token ids of the request.
-        features: what the model's encoder takes, all windows of all clips, clip by clip.
-        settings: greedy or sampled.
-        eos: id that ends a completion.
-        seeds: what seeds each completion's random numbers, shape (clips, k); without any each
-            clip has one.
+    The model, adapters merged or attached, reads what `heard` holds. `seeds` are those of each
+    completion's random numbers, shape (clips, k); without any each clip has one completion.
     """
     limit, k = settings.max_new_tokens, len(seeds[0]) if seeds else 1
     if settings.temperature:
         own = [np.random.default_rng(seed).random(limit) for row in seeds for seed in row]
         draws = torch.from_numpy(np.stack(own))
-    cache, logits = _prefilled(model, prompt, features)
+    prompt = prompter.prompt(heard.windows[clips[0]])
+    cache, logits = _prefilled(model, prompt, [heard[clip] for clip in clips])
     if k > 1:
         cache.batch_repeat_interleave(k)
         logits = logits.repeat_interleave(k, dim=0)
@@ -90,7 +81,7 @@ def decode(
         else:
             chosen = logits.argmax(dim=-1)
         for place, token in zip(places, chosen.tolist(), strict=True):
-            if token == eos:
+            if token == prompter.eos:
                 made[place].finished = True
             elif not made[place].finished:
                 made[place].ids.append(token)
@@ -108,18 +99,18 @@ def decode(
 
 
 def _prefilled(
-    model: nn.Module, prompt: Sequence[int], features: Tensor
+    model: nn.Module, prompt: Sequence[int], clips: Sequence[Tensor]
 ) -> tuple[DynamicCache, Tensor]:
     """The cache after the prompt, and the logits of what follows, shape (clips, vocabulary)."""
-    device, config = next(model.parameters()).device, model.config
-    windows = prompt.count(config.audio_token_id) * 4 // config.audio_config.max_source_positions
-    at_once = _PREFILLED_AT_ONCE * windows if device.type == "cpu" else len(features)
+    device = next(model.parameters()).device
+    at_once = _PREFILLED_AT_ONCE if device.type == "cpu" else len(clips)
     parts, logits = [], []
-    for some in features.split(at_once):
-        parts.append(DynamicCache(config=config.text_config))
+    for start in range(0, len(clips), at_once):
+        some = clips[start : start + at_once]
+        parts.append(DynamicCache(config=model.config.text_config))
         out = model(
-            input_ids=torch.tensor([prompt], device=device).expand(len(some) // windows, -1),
-            input_features=some.to(device, model.dtype),
+            input_ids=torch.tensor([prompt], device=device).expand(len(some), -1),
+            input_features=torch.cat(some).to(device, model.dtype),
             past_key_values=parts[-1],
             use_cache=True,
             **last_logits(1, device),
@@ -133,12 +124,10 @@ def _prefilled(
 
 
 def sample(logits: Tensor, uniform: Tensor, settings: Decoding) -> Tensor:
-    """Draw one token id per row by inverting the cumulative distribution.
+    """Draw one token id per row of logits by inverting the cumulative distribution.
 
-    Args:
-        logits: shape (rows, vocabulary), float32.
-        uniform: a random number in [0, 1) per row.
-        settings: temperature above 0, and top_p.
+    `logits`, float32, have the shape (rows, vocabulary); `uniform` is a number in [0, 1) per row;
+    the temperature is above 0.
     """
     probabilities = (logits / settings.temperature).softmax(dim=-1).double()
     ordered, ids = probabilities.sort(dim=-1, descending=True, stable=True)
@@ -151,62 +140,42 @@ def sample(logits: Tensor, uniform: Tensor, settings: Decoding) -> Tensor:
     return ids.gather(1, place)[:, 0]
 
 
-def plan_batches(
-    windows: Sequence[int], seconds: Sequence[float], size: int
-) -> list[tuple[int, ...]]:
-    """Group clips that take equally many windows, long with long, so that few rows wait.
+def plan_batches(heard: Listened, clips: Sequence[int], size: int) -> list[tuple[int, ...]]:
+    """Group clips, by their places in `heard`, that take equally many windows, `size` at most.
 
-    Args:
-        windows: of each clip; clips of a batch share their prompt.
-        seconds: duration of each clip, from which the length of its transcript is expected.
-        size: most clips of a batch.
-
-    Returns:
-        Row numbers, the longest clips first, so that a lack of memory shows at once.
+    The longest come first, so that a lack of memory shows at once, and long with long, so that few
+    rows wait.
     """
-    order = sorted(range(len(windows)), key=lambda i: (-windows[i], -seconds[i], i))
-    alike = [tuple(rows) for _, rows in groupby(order, key=lambda i: windows[i])]
+    order = sorted(clips, key=lambda i: (-heard.windows[i], -heard.seconds[i], i))
+    alike = [tuple(rows) for _, rows in groupby(order, key=lambda i: heard.windows[i])]
     return [rows[i : i + size] for rows in alike for i in range(0, len(rows), size)]
 
 
 def transcribe(
     model: nn.Module,
     prompter: Prompter,
-    features: Listened,
-    seconds: Sequence[float],
+    heard: Listened,
     max_new_tokens: int,
     batch: int,
     what: str | None = None,
 ) -> list[Decoded]:
     """Greedy transcripts, one per clip, in the clips' order.
 
-    Of several processes each decodes whole batches of one plan, and all get all transcripts.
-
-    Args:
-        model: reads what `features` are (`model.read_cached`).
-        prompter: of the same base.
-        features: of the clips.
-        seconds: their durations.
-        max_new_tokens: most tokens of a transcript.
-        batch: clips decoded together. A processor has a batch on each of its threads.
-        what: named in the progress bar; None shows none.
+    Of several processes each decodes whole batches of one plan, and all get all transcripts. On a
+    processor each thread has a batch. `what` is named in the progress bar; None shows none.
     """
     made: dict[int, Decoded] = {}
-    settings = Decoding(max_new_tokens)
-    mine = processes.share(plan_batches(features.windows, seconds, batch))
-
-    def hear(rows: tuple[int, ...]) -> list[list[Decoded]]:
-        heard = torch.cat([features[i] for i in rows])
-        prompt = prompter.prompt(features.windows[rows[0]])
-        return decode(model, prompt, heard, settings, prompter.eos)
-
-    clips = sum(map(len, mine))
+    settings, clips = Decoding(max_new_tokens), range(len(heard.seconds))
+    mine = processes.share(plan_batches(heard, clips, batch))
     with (
-        progress(clips, f"transcripts of {what}", unit="clip", shown=what is not None) as bar,
+        progress(
+            sum(map(len, mine)), f"transcripts of {what}", unit="clip", shown=what is not None
+        ) as bar,
         side_by_side(next(model.parameters()).device) as pool,
     ):
-        for rows, texts in zip(mine, pool.map(hear, mine), strict=True):
+        work = pool.map(lambda rows: decode(model, prompter, heard, rows, settings), mine)
+        for rows, texts in zip(mine, work, strict=True):
             made |= {row: text for row, [text] in zip(rows, texts, strict=True)}
             bar.update(len(rows))
     everything = {i: one for share in processes.gather(made) for i, one in share.items()}
-    return [everything[i] for i in range(len(seconds))]
+    return [everything[i] for i in clips]

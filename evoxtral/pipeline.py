@@ -1,7 +1,4 @@
-"""What 02 to 04 stand on: clips, a base, what it hears; transcripts; fine-tuning.
-
-`Setup` holds the clips and the base model. Each other function is a stage, or shows one.
-"""
+"""What 02 to 04 stand on: clips, a base, what it hears; transcripts; fine-tuning."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from transformers import VoxtralForConditionalGeneration
 
 from evoxtral import UserError, metrics, model, params, processes, runs, tags
-from evoxtral.clips import Clip, Dataset, to_mp3
+from evoxtral.clips import Clip, to_mp3
 from evoxtral.decode import transcribe
 from evoxtral.metrics import Evaluation
 from evoxtral.mix import balance
@@ -51,17 +48,9 @@ class Setup:
     mix_cfg: DataMix
     source: Source
 
-    @property
-    def sounds(self) -> Dataset:
-        """The dataset that reads the clips' audio."""
-        return self.source.clips
-
     @cached_property
     def base(self) -> Voxtral:
-        """The base model, loaded once, never changed; only its encoder listens.
-
-        The rest of it waits in main memory: a GPU holds one language model, the one in use.
-        """
+        """The base model, loaded once, never changed; only its encoder stays on a GPU."""
         opened = self.fresh()
         opened.model.model.language_model.to("cpu")
         opened.model.lm_head.to("cpu")
@@ -105,9 +94,10 @@ class Setup:
 
     def heard(self, split: str, *, encoder_learns: bool = False) -> Listened:
         """What a split is to a model: cached features, or log-mels if its encoder has adapters."""
-        clips, sounds = self.clips(split), self.sounds
+        clips, sounds = self.clips(split), self.source.clips
         if encoder_learns:
-            return LogMels(lambda i: sounds.audio(clips[i]), len(clips), self.prompter)
+            seconds = [clip.seconds or 0.0 for clip in clips]
+            return LogMels(lambda i: sounds.audio(clips[i]), seconds, self.prompter)
         return model.cache_features(self.base, clips, sounds, self.cfg.profile, split)
 
 
@@ -126,10 +116,8 @@ def listener(
     """A system ready to decode a split: its model, adapter merged, and what it is fed."""
     learnt = adapter is not None and model.shape_of(adapter).encoder_lora
     system = setup.fresh().model
-    if not learnt:
-        system = model.read_cached(system)
-    if adapter:
-        system = model.merge(system, adapter)
+    system = system if learnt else model.read_cached(system)
+    system = model.merge(system, adapter) if adapter else system
     return system, setup.heard(split, encoder_learns=learnt)
 
 
@@ -144,16 +132,12 @@ def decoding_key(setup: Setup, clips: Sequence[Clip], adapter: Path | None) -> d
 
 
 def transcripts(setup: Setup, split: str, adapter: Path | None = None) -> list[str]:
-    """What a system writes for each clip of a split, in the clips' order.
-
-    Decoding is greedy, in float32 on a CPU, with the adapter, if any, merged into the weights.
-    """
+    """What a system writes greedily for each clip of a split, in the clips' order."""
     clips, batch = setup.clips(split), setup.cfg.decode_batch
 
     def make(folder: Path) -> None:
         system, heard = listener(setup, split, adapter)
-        seconds, limit = [clip.seconds or 0.0 for clip in clips], setup.max_new_tokens
-        made = transcribe(system, setup.prompter, heard, seconds, limit, batch, split)
+        made = transcribe(system, setup.prompter, heard, setup.max_new_tokens, batch, split)
         if processes.is_main():
             rows = zip(clips, made, strict=True)
             written = ({"id": clip.id} | one.row(setup.prompter) for clip, one in rows)
@@ -166,7 +150,7 @@ def transcripts(setup: Setup, split: str, adapter: Path | None = None) -> list[s
 
 
 class Prediction(BaseModel):
-    """What a system wrote for one clip; other fields of a file's row are ignored."""
+    """What a system wrote for one clip."""
 
     id: str
     text: str = Field(max_length=20_000)  # edit distance grows with its square
@@ -175,11 +159,7 @@ class Prediction(BaseModel):
 def read_predictions(path: Path | str, ids: Collection[str]) -> list[str]:
     """The texts of a file written elsewhere, exactly one for each id, in the order of `ids`.
 
-    A clip left out would cost nothing, so such a file is refused.
-
-    Raises:
-        UserError: there is no such file, a row is no prediction, or an id has none, two, or is
-            not known.
+    A `UserError` says what is wrong with a file, a row or an id.
     """
     if not Path(path).is_file():
         raise UserError(f"cannot read {path}: there is no such file")
@@ -229,16 +209,14 @@ def before_after(
     """Clips spread over a split: `id | reference | audio` (a data URI), and a column a system."""
     clips = setup.clips(split)
     chosen = range(0, len(clips), max(1, len(clips) // count))[:count]
-    sounds = [base64.b64encode(to_mp3(setup.sounds.audio(clips[i]))).decode() for i in chosen]
-    texts = {name: transcripts(setup, split, adapter) for name, adapter in systems.items()}
-    return pd.DataFrame(
-        {
-            "id": [clips[i].id for i in chosen],
-            "reference": [clips[i].tagged_text for i in chosen],
-            "audio": [f"data:audio/mpeg;base64,{sound}" for sound in sounds],
-            **{name: [own[i] for i in chosen] for name, own in texts.items()},
-        }
-    )
+    sounds = (to_mp3(setup.source.clips.audio(clips[i])) for i in chosen)
+    audio = [f"data:audio/mpeg;base64,{base64.b64encode(sound).decode()}" for sound in sounds]
+    rows = [(clips[i].id, clips[i].tagged_text) for i in chosen]
+    shown = pd.DataFrame(rows, columns=["id", "reference"]).assign(audio=audio)
+    for name, adapter in systems.items():
+        texts = transcripts(setup, split, adapter)
+        shown[name] = [texts[i] for i in chosen]
+    return shown
 
 
 # Fine-tuning
@@ -261,7 +239,6 @@ def examples(setup: Setup, split: str, targets: pd.DataFrame, *, encoder_learns:
         draws=np.arange(len(rows)).repeat(rows["draws"].astype(int)).tolist(),
         prompter=setup.prompter,
         weights=rows["weight"].tolist(),
-        seconds=[clip.seconds or 0.0 for clip in clips],
     )
 
 
@@ -275,16 +252,9 @@ def tune(
 ) -> Tuned:
     """Build or reuse an adapter: that of SFT, or of the last step of RAFT.
 
-    Args:
-        cfg: the hyperparameters.
-        setup: clips and base.
-        start: shape of fresh adapters (SFT), or the folder of those to go on from (RAFT).
-        split: whose clips are learnt.
-        targets: what is learnt of them (`references`).
-        name: shown while it trains.
-
-    Raises:
-        UserError: the data has no validation split, or training failed; one sentence.
+    It starts with a shape of fresh adapters (SFT), or the folder of those to go on from (RAFT);
+    `targets`, as `references` makes them, are learnt of a split; `name` is shown meanwhile. Raises
+    what `train.finetune` does, and a `UserError` where the data has no validation split.
     """
     fresh = isinstance(start, LoraShape)
     kind, shape = ("sft", start) if fresh else ("raft", model.shape_of(start))
@@ -306,7 +276,7 @@ def tune(
                 with processes.alone():  # the others go on
                     heard = transcripts(setup, VALIDATION, folder / ADAPTER)[:_TRACKED]
                 rows = [
-                    [clip.id, setup.sounds.audio(clip), clip.tagged_text, text]
+                    [clip.id, setup.source.clips.audio(clip), clip.tagged_text, text]
                     for clip, text in zip(setup.clips(VALIDATION), heard, strict=False)
                 ]
                 log_adapter(run, folder / ADAPTER, "sft-adapter" if fresh else "rl-adapter", rows)
@@ -345,7 +315,7 @@ def training_mix(setup: Setup) -> pd.DataFrame:
 
 
 def sft_adapter(cfg: Sft, setup: Setup) -> Tuned:
-    """Build or reuse the SFT adapter; `tune` says what it may raise."""
+    """Build or reuse the SFT adapter; raises as `tune` does."""
     return tune(cfg, setup, lora_shape(cfg), TRAIN, training_mix(setup), "SFT")
 
 
@@ -375,7 +345,7 @@ def example(setup: Setup) -> list[tuple[str, bool]]:
     """The first training clip with a tag, token by token, and whether each is a label."""
     mix, prompter = training_mix(setup).query("draws > 0"), setup.prompter
     clip = setup.clips(TRAIN)[mix["text"].map(tags.find_tags).astype(bool).idxmax()]
-    prompt = prompter.prompt(prompter.windows(len(setup.sounds.audio(clip))))
+    prompt = prompter.prompt(prompter.windows(len(setup.source.clips.audio(clip))))
     pieces = prompter.pieces([*prompt, *prompter.target(clip.tagged_text)])
     return [(piece, place >= len(prompt)) for place, piece in enumerate(pieces)]
 
@@ -388,10 +358,7 @@ def ceiling(setup: Setup, split: str) -> pd.DataFrame:
 def learnt(scores: pd.DataFrame, auc: Mapping[str, float], system: str) -> dict[str, list[str]]:
     """Tags by what became of them: learnt (F1 of half or more), audible but not learnt, neither.
 
-    Args:
-        scores: frame of `tables.tag_scores`.
-        auc: of the probe, by tag; 0.9 or more counts as audible.
-        system: whose F1.
+    By the frame of `tables.tag_scores` for a system; a tag is audible at a probe's AUC of 0.9.
     """
     groups: dict[str, list[str]] = {"learnt": [], "audible, not learnt": [], "hardly audible": []}
     for tag, f1 in zip(scores["tag"], scores[system], strict=True):

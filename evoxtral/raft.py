@@ -1,15 +1,7 @@
 """RAFT, rejection sampling fine-tuning, from an SFT adapter to a better one (report section 3.3).
 
-Sample, score, select, curate, fine-tune; and the recipes that are compared, written down before
-any is run. Validation chooses among them, not the test set. What is selected depends on no order
-of rows, and chance comes from a digest of seed and clip id: what is drawn for a clip does not
-depend on which other clips there are.
-
->>> said = pd.DataFrame({"clip": ["a", "a"], "index": [0, 1], "text": ["oh", "[sad] oh"],
-...                      "tokens": [1, 2], "finished": True})
->>> scored = score(said, {"a": "[sad] oh"}, RewardWeights(), "strict")
->>> scored["reward"].tolist(), curate(best_of(scored), "exact", 0.1).rows["text"].tolist()
-([0.6, 1.0], ['[sad] oh'])
+Sample, score, select, curate, fine-tune; validation chooses among the recipes compared. Chance
+comes from a digest of seed and clip id: what is drawn for a clip depends on no other clip.
 """
 
 from __future__ import annotations
@@ -24,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-import torch
 
 from evoxtral import UserError, model, pipeline, processes, runs, stats, tags
 from evoxtral.clips import Clip
@@ -45,7 +36,6 @@ TERMS = ("wer", "tag_f1", "hallucination")
 """Columns the reward is made of, as in `metrics.rewards`; WER may exceed 1."""
 
 Rule = Literal["report", "exact"]
-
 _CODE = ("evoxtral.model", "evoxtral.decode", "evoxtral.raft")
 _DECIMALS = 12  # further ones are the order of summation, and would break ties of equal texts
 
@@ -53,9 +43,8 @@ _DECIMALS = 12  # further ones are the order of summation, and would break ties 
 class Recipe(Raft):
     """Parameters of 03, and two that only its controls change.
 
-    Attributes:
-        select: learn the best completion by reward, a random one, or the reference in its place.
-        clips: most clips to sample, the first of the split; None takes all.
+    Learnt is the best completion by reward, a random one, or the reference in its place; sampled
+    are the first `clips` of the split, or all.
     """
 
     select: Literal["best", "random", "reference"] = "best"
@@ -68,11 +57,7 @@ class Recipe(Raft):
 
 
 def recipe_of(cfg: Raft) -> Recipe:
-    """The recipe that the notebook's parameters name.
-
-    Raises:
-        UserError: the reward's weights do not sum to 1, or the folder `adapter` holds none.
-    """
+    """The notebook's recipe; a `UserError` where weights do not sum to 1 or an adapter is none."""
     if cfg.adapter:
         model.check_adapter(runs.named(cfg.adapter))
     recipe = Recipe(**cfg.model_dump())
@@ -83,8 +68,7 @@ def recipe_of(cfg: Raft) -> Recipe:
 def others(own: Recipe, prompts: int) -> dict[str, Recipe]:
     """What `compare` sets beside our recipe, which samples so many prompts.
 
-    Controls are what a gain has to be told from: the same clips with other texts, and the report's
-    recipe on as many clips of the training split. The grid adds one change at a time from the
+    Controls are what a gain has to be told from; the grid adds one change at a time from the
     report's recipe to ours, and beyond it.
     """
 
@@ -120,9 +104,8 @@ def sample(
 ) -> pd.DataFrame:
     """K completions of each clip by an adapter, as a stage that survives being killed.
 
-    Each batch of one plan is a file: a resumed run, or another process, takes the missing ones. A
-    completion's random numbers come from (seed, clip, index): in float32 on one thread per process
-    the result is the same, byte for byte, however many processes there were.
+    Each batch of one plan is a file: a resumed run, or another process, takes the missing ones. In
+    float32 on one thread per process the bytes are the same however many processes there were.
 
     Returns:
         `clip | index | text | tokens | finished`, in the order of clips and indices.
@@ -131,10 +114,29 @@ def sample(
     key |= {"seed": seed, **pipeline.decoding_key(setup, clips, adapter)}
 
     def make(folder: Path) -> None:
-        parts = _sample(folder, setup, recipe, clips, adapter, seed)
+        system, heard = pipeline.listener(setup, recipe.prompts, adapter)
+        split, prompter = setup.clips(recipe.prompts), setup.prompter
+        place = {clip.id: i for i, clip in enumerate(split)}
+        plan = plan_batches(heard, [place[clip.id] for clip in clips], recipe.sample_batch)
+        parts = {folder / f"part-{number:06d}.jsonl": batch for number, batch in enumerate(plan)}
+        mine = processes.share([part for part in parts if not part.exists()])
+        processes.barrier()  # nobody writes before everybody has looked
+        settings = Decoding(setup.max_new_tokens, recipe.temperature, recipe.top_p)
+        total = recipe.k * sum(len(parts[part]) for part in mine)
+        with progress(total, "completions", unit="completion") as bar:
+            for part in mine:
+                ids = [split[i].id for i in parts[part]]
+                seeds = [[_drawn(seed, name, j) >> 192 for j in range(recipe.k)] for name in ids]
+                made = decode(system, prompter, heard, parts[part], settings, seeds)
+                new = [
+                    {"clip": name, "index": j} | one.row(prompter)
+                    for name, group in zip(ids, made, strict=True)
+                    for j, one in enumerate(group)
+                ]
+                runs.write_jsonl(part, new)
+                bar.update(len(new))
         processes.barrier()
         if processes.is_main():
-            place = {clip.id: i for i, clip in enumerate(clips)}
             rows = [row for part in parts for row in runs.read_jsonl(part)]
             rows.sort(key=lambda row: (place[row["clip"]], row["index"]))
             runs.write_jsonl(folder / COMPLETIONS, rows)
@@ -143,41 +145,6 @@ def sample(
 
     made = runs.stage("completions", recipe.profile, key, make, code=_CODE, together=True)
     return pd.DataFrame(runs.read_jsonl(made.path / COMPLETIONS))
-
-
-def _sample(
-    folder: Path, setup: Setup, recipe: Recipe, clips: Sequence[Clip], adapter: Path, seed: int
-) -> list[Path]:
-    """Write this process's share of the files that are missing; returns the files of all."""
-    system, heard = pipeline.listener(setup, recipe.prompts, adapter)
-    rows = {clip.id: i for i, clip in enumerate(setup.clips(recipe.prompts))}
-    places, prompter = [rows[clip.id] for clip in clips], setup.prompter
-    windows = [heard.windows[place] for place in places]
-    plan = plan_batches(windows, [clip.seconds or 0.0 for clip in clips], recipe.sample_batch)
-    parts = {folder / f"part-{number:06d}.jsonl": batch for number, batch in enumerate(plan)}
-    mine = processes.share([part for part in parts if not part.exists()])
-    processes.barrier()  # nobody writes before everybody has looked
-    settings = Decoding(setup.max_new_tokens, recipe.temperature, recipe.top_p)
-    total = recipe.k * sum(len(parts[part]) for part in mine)
-    with progress(total, "completions", unit="completion") as bar:
-        for part in mine:
-            batch = parts[part]
-            made = decode(
-                system,
-                prompter.prompt(windows[batch[0]]),
-                torch.cat([heard[places[i]] for i in batch]),
-                settings,
-                prompter.eos,
-                [[_drawn(seed, clips[i].id, j) >> 192 for j in range(recipe.k)] for i in batch],
-            )
-            new = [
-                {"clip": clips[i].id, "index": j} | one.row(prompter)
-                for i, group in zip(batch, made, strict=True)
-                for j, one in enumerate(group)
-            ]
-            runs.write_jsonl(part, new)
-            bar.update(len(new))
-    return list(parts)
 
 
 def _drawn(*of: object) -> int:
@@ -194,33 +161,23 @@ def score(
     weights: RewardWeights,
     convention: Convention,
 ) -> pd.DataFrame:
-    """Reward of each completion (equation 1; `metrics.rewards`).
+    """Reward of each completion of `sample` (equation 1; `metrics.rewards`).
 
-    Args:
-        completions: of `sample`, in any order.
-        references: tagged text by clip id.
-        weights: of the reward's terms.
-        convention: `report` or `strict`.
+    `references` are tagged texts by clip id.
 
     Returns:
         The same columns, `reward` in [0, 1] and `TERMS`, in order of clip id, then index.
     """
     frame = completions.sort_values(["clip", "index"], ignore_index=True)
-    rewards = pd.DataFrame(
-        [
-            reward(references[clip], text, weights, convention=convention)
-            for clip, text in zip(frame["clip"], frame["text"], strict=True)
-        ]
-    )
+    pairs = zip(frame["clip"].map(references), frame["text"], strict=True)
+    rewards = pd.DataFrame([reward(*pair, weights, convention=convention) for pair in pairs])
     return frame.assign(reward=rewards["total"].round(_DECIMALS), **rewards[[*TERMS]])
 
 
 def group_table(scored: pd.DataFrame) -> pd.DataFrame:
-    """Rewards within each clip's group of completions: without spread there is nothing to select.
+    """Rewards of each clip's completions: `clip | mean | best | worst | spread | identical`.
 
-    Returns:
-        `clip | mean | best | worst | spread | identical`, in order of id: rewards, best - worst,
-        and whether all are the same text.
+    In order of id; the spread is best - worst, and identical are those of one text.
     """
     groups = scored.groupby("clip", sort=True)
     table = groups["reward"].agg(mean="mean", best="max", worst="min")
@@ -230,10 +187,7 @@ def group_table(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranked(scored: pd.DataFrame) -> pd.DataFrame:
-    """Completions in order of clip id, the best of each clip first.
-
-    Among equal rewards finished ones come first, then those of fewer tokens, then lower indices.
-    """
+    """Completions by clip id, the best first: by reward, finished, fewer tokens, lower index."""
     keys = {"clip": True, "reward": False, "finished": False, "tokens": True, "index": True}
     return scored.sort_values(list(keys), ascending=list(keys.values()), ignore_index=True)
 
@@ -252,13 +206,10 @@ def random_of(scored: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Curated:
-    """What curation kept.
+    """What curation kept: the `rows` of `best`, the selected completions, in order of clip id.
 
-    Attributes:
-        best: the selected completion of each clip.
-        rows: those of them that were kept, in order of clip id.
-        threshold: reward that all kept clips exceed by `report`, and reach by `exact`, where it
-            is the highest that was dropped; None if nothing was.
+    All kept clips exceed the threshold by `report`, and reach it by `exact`, where it is the
+    highest reward that was dropped; None if nothing was.
     """
 
     best: pd.DataFrame
@@ -279,13 +230,10 @@ class Curated:
 def curate(best: pd.DataFrame, rule: Rule, share: float) -> Curated:
     """Drop a share, in [0, 1), of the clips: those whose selected completion earned least.
 
-    With n clips and a share of 1 / 10, `report` keeps rewards strictly above the ⌊n / 10⌋-th order
-    statistic, counted from 0: it drops one clip more than the tenth, 81 of 808, every tie with
-    that one, and everything if the statistic is the maximum. `exact` keeps n - ⌊n / 10⌋ clips
-    whatever ties there are, 728 of 808; among equal rewards those whose ids come first.
-
-    Raises:
-        UserError: `report` would keep none.
+    Of n clips and a share s, `report` keeps rewards above the ⌊s n⌋-th order statistic, counted
+    from 0: it drops one clip more, 81 of 808 at a tenth, and every tie with that one. `exact` keeps
+    n - ⌊s n⌋ clips, 728 of 808; among equal rewards those whose ids come first.
+    `report` may keep none, a `UserError`.
 
     >>> best = pd.DataFrame({"clip": list("abcd"), "reward": [0.2, 0.4, 0.4, 0.6]})
     >>> [curate(best, rule, share=0.25).rows["clip"].tolist() for rule in ("report", "exact")]
@@ -293,13 +241,11 @@ def curate(best: pd.DataFrame, rule: Rule, share: float) -> Curated:
     """
     order = best.sort_values(["reward", "clip"], ascending=[False, True])
     kept = len(best) - math.floor(len(best) * Fraction(str(share)))
-    threshold = None
+    rows, rewards = order[:kept], order["reward"].tolist()
+    threshold = rewards[kept] if kept < len(best) else None
     if rule == "report":
-        threshold = float(order["reward"].iloc[kept - 1])
+        threshold = rewards[kept - 1]
         rows = best[best["reward"] > threshold]
-    else:
-        rows, dropped = order.head(kept), order["reward"].iloc[kept:]
-        threshold = float(dropped.iloc[0]) if len(dropped) else None
     if rows.empty:
         raise UserError(
             f"no reward exceeds the threshold {threshold:.3f}, which is the highest of all "
@@ -321,14 +267,7 @@ def curations(best: pd.DataFrame, share: float) -> dict[str, Curated | str]:
 
 
 def select(scored: pd.DataFrame, recipe: Recipe, seed: int) -> Curated:
-    """Select one completion per clip, and curate those.
-
-    With `drop_flat`, clips whose completions all earn the same are left out: selection learns
-    nothing there.
-
-    Raises:
-        UserError: no clip is left.
-    """
+    """Select a completion per clip, and curate those; a `UserError` where no clip is left."""
     if recipe.drop_flat:
         flat = group_table(scored).query("spread == 0")["clip"]
         scored = scored[~scored["clip"].isin(flat)]
@@ -348,14 +287,10 @@ def mix_untagged(
 ) -> pd.DataFrame:
     """Make untagged clips, with their references, a share, in (0, 1), of a training set.
 
-    Where no tag was spoken none should be learnt, and selection by reward favours such clips too
-    much (any clean transcript of theirs earns 1) or, once flat groups are dropped, hardly leaves
-    any. So tagged clips stay as they are, and untagged ones are drawn anew from all references:
-    a completion of theirs may hold a hallucinated tag. With the same seed a larger share takes the
-    same clips and more.
-
-    Raises:
-        UserError: there are too few untagged clips.
+    Selection by reward favours such clips (any clean transcript earns 1), or leaves hardly any once
+    flat groups are dropped. So tagged clips stay, and untagged ones are drawn anew from all
+    references, of which there may be too few (`UserError`); with the same seed a larger share takes
+    the same clips and more.
     """
     untagged = [clip for clip, text in references.items() if not tags.parse(text).tags]
     tagged = targets[~targets["clip"].isin(untagged)]
@@ -385,16 +320,14 @@ def training_set(
 
 
 def best_of_curve(scored: pd.DataFrame) -> pd.DataFrame:
-    """What the best of j completions is worth on average over clips, for every j up to k.
+    """What the completion of highest reward of j is worth, for every j up to k.
 
     Of all subsets of j completions, C(k - 1 - i, j - 1) have the i-th best of the k (from 0) as
-    their best, so the mean over all C(k, j) subsets needs no resampling. It is the unbiased
-    estimate of the expected best of j fresh samples, and has far less variance than the best of
-    the first j. The best is always the one with the highest reward.
+    their best; the mean over all C(k, j) is the unbiased estimate for j fresh samples.
 
     Returns:
-        `column | j | value | low | high | n`: `reward` and `TERMS`, their means with 95% bootstrap
-        intervals (NaN for a single clip), and clips.
+        `column | j | value | low | high | n`: means of `reward` and `TERMS` over n clips with 95%
+        bootstrap intervals (NaN for a single clip).
     """
     order, k = ranked(scored), int(scored["clip"].value_counts().iloc[0])
     weights = np.array(
@@ -416,13 +349,7 @@ def best_of_curve(scored: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """One pass of RAFT.
-
-    Attributes:
-        scored: every completion with its reward (`score`).
-        curated: what curation kept of the selected ones.
-        tuned: the adapter and its log.
-    """
+    """One pass of RAFT: every completion with its reward, what was kept of them, the adapter."""
 
     scored: pd.DataFrame
     curated: Curated
@@ -437,16 +364,11 @@ def start_adapter(cfg: Raft, setup: Setup) -> Path:
 
 
 def refine(recipe: Recipe, setup: Setup, start: Path, name: str) -> list[Round]:
-    """Run all rounds of a recipe, each on its own part of the prompts, each from the one before.
-
-    Raises:
-        UserError: there is nothing to learn from: all rewards tie, or the data lacks a split.
-    """
+    """Run all rounds of a recipe, each on its own part of the prompts, each from the one before."""
     done: list[Round] = []
     for number in range(recipe.rounds):
         clips = setup.clips(recipe.prompts)[: recipe.clips][number :: recipe.rounds]
-        seed = recipe.seed + number
-        references = {clip.id: clip.tagged_text for clip in clips}
+        seed, references = recipe.seed + number, {clip.id: clip.tagged_text for clip in clips}
         completions = sample(setup, recipe, clips, start, seed)
         scored = score(completions, references, recipe.weights, recipe.convention)
         curated = select(scored, recipe, seed)
@@ -505,7 +427,8 @@ def best_by_validation(
     scored = pipeline.evaluate(setup, VALIDATION, adapters)
 
     def earned(name: str) -> float:
-        pairs = [(clip.reference, clip.prediction) for clip in scored[name].clips]
-        return sum(reward(*pair, convention="strict").total for pair in pairs) / len(pairs)
+        clips = scored[name].clips
+        rewards = [reward(c.reference, c.prediction, convention="strict").total for c in clips]
+        return sum(rewards) / len(rewards)
 
     return max(scored, key=earned), scored

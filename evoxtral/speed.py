@@ -231,30 +231,28 @@ class Subject:
 
     def features(self, clips: Sequence[Clip], *, anew: bool = False) -> Features:
         """Cached encoder features of clips, built anew or where they are missing."""
-        wanted = self.setup.base, clips, self.setup.sounds, "speed", "the clips"
+        wanted = self.setup.base, clips, self.setup.source.clips, "speed", "the clips"
         if anew:
             shutil.rmtree(cache_features(*wanted).folder)
         return cache_features(*wanted)
 
     def request(self, clips: Sequence[Clip]) -> BatchFeature:
         """What the model's page shows: all that is made of clips anew, of one window each."""
-        return self.setup.base.request([self.setup.sounds.audio(clip) for clip in clips])
+        return self.setup.base.request([self.setup.source.clips.audio(clip) for clip in clips])
 
     def greedy(self, clips: Sequence[Clip], *_: int, anew: bool = False) -> list[str]:
         """Greedy transcripts by ours, from the cache."""
-        heard, seconds = self.features(clips, anew=anew), [clip.seconds for clip in clips]
-        limits = self.setup.max_new_tokens, self.cfg.decode_batch
-        made = transcribe(self.ours, self.prompter, heard, seconds, *limits)
+        heard, limit = self.features(clips, anew=anew), self.setup.max_new_tokens
+        made = transcribe(self.ours, self.prompter, heard, limit, self.cfg.decode_batch)
         return [self.prompter.text(one.ids) for one in made]
 
     def draw(self, clips: Sequence[Clip], k: int, number: int) -> list[str]:
         """K completions of each clip by ours: a shared prefill of many clips."""
-        heard, seconds = self.features(clips), [clip.seconds for clip in clips]
+        heard, texts = self.features(clips), []
         how = Decoding(self.setup.max_new_tokens, self.raft.temperature, self.raft.top_p)
-        prompt, eos, texts = self.prompter.prompt(1), self.prompter.eos, []
-        for rows in plan_batches(heard.windows, seconds, self.raft.sample_batch):
+        for rows in plan_batches(heard, range(len(clips)), self.raft.sample_batch):
             seeds = [[(number, i, index) for index in range(k)] for i in rows]
-            made = decode(self.ours, prompt, torch.cat([heard[i] for i in rows]), how, eos, seeds)
+            made = decode(self.ours, self.prompter, heard, rows, how, seeds)
             texts += [self.prompter.text(one.ids) for group in made for one in group]
         return texts
 
@@ -421,11 +419,11 @@ def real_size(
     recipe = cost.Recipe(config, cost.Workload(transcript=round(np.mean(lengths))))
     work, made = recipe.work, []
     request = [5] * work.request + [config.audio_token_id] * recipe.audio_tokens
-    prompter = SimpleNamespace(  # a text is its number of tokens
-        pad=0, prompt=lambda _: request, target=lambda text: [5] * int(text)
+    prompter = SimpleNamespace(  # a text is its number of tokens, and none ends it
+        eos=-1, pad=0, prompt=lambda _: request, target=lambda text: [5] * int(text)
     )
-    texts, weights = [str(n) for n in lengths], [1.0] * clips
-    examples = Examples(_Drawn([heard] * clips), texts, range(clips), prompter, weights)
+    texts, weights, drawn = [str(n) for n in lengths], [1.0] * clips, _Drawn([heard] * clips)
+    examples = Examples(drawn, texts, range(clips), prompter, weights)
     known = {"precision": precision, "device": device.type}
     known |= _EPOCH | {"batch": work.batch, "micro_batch": work.batch}
     cfg = params.profile(Sft, "paper").model_copy(update=known)
@@ -437,8 +435,8 @@ def real_size(
 
     def write(k: int, *sampled: float) -> Way:
         seeds = [[(i, index) for index in range(k)] for i in range(clips)]
-        how = Decoding(max(lengths), *sampled)  # no token ends a transcript
-        return lambda _: decode(system, request, heard.expand(clips, -1, -1), how, -1, seeds)
+        how = Decoding(max(lengths), *sampled)
+        return lambda _: decode(system, prompter, drawn, range(clips), how, seeds)
 
     def add(name: str, operations: float, way: Way) -> None:
         rows = compared(name, {OURS: way}, rounds)

@@ -1,9 +1,8 @@
 """Fine-tune adapters on a frozen model, from cached features: what SFT and RAFT share.
 
 Ours are the loss over transcripts only, batches of like length, validation that transcribes, and
-randomness that depends on (seed, step) alone, so that a resumed run sees what an uninterrupted one
-would. The Trainer writes a checkpoint file by file; a seal with the files' digests, written last
-and atomically, tells a whole one from what a killed run leaves.
+randomness of (seed, step) alone, so that a resumed run sees what an uninterrupted one would. A
+seal, written last, tells a whole checkpoint from what a killed run leaves.
 """
 
 from __future__ import annotations
@@ -55,12 +54,9 @@ from evoxtral.model import (
 from evoxtral.params import FineTuning
 from evoxtral.processes import progress
 
-ADAPTER, LOG, SUMMARY, SEAL = "adapter", "log.csv", "summary.json", "whole.json"
-IGNORED = -100
-"""Label of a position that is not learnt."""
-
-FILLER = -1
-"""Stands for an example in which nothing is learnt: it evens out the batches of processes."""
+ADAPTER, LOG, SUMMARY, SEAL = "adapter", "log.csv", "summary.json", "whole"
+IGNORED = -100  # label of a position that is not learnt
+FILLER = -1  # stands for an example without labels: it evens out the batches of processes
 
 _CHECKPOINTS, _PREFIX = "checkpoints", "checkpoint-"
 _COLUMNS = 8
@@ -78,15 +74,9 @@ _SCORES = {
 
 @dataclass(frozen=True, eq=False)
 class Examples(Dataset[dict[str, Any]]):
-    """Examples of a split, each as often as it is drawn per epoch.
+    """Examples of a split: `draws` has the clip of each, as often as it is drawn per epoch.
 
-    Attributes:
-        heard: features of the clips.
-        texts: transcript to learn, per clip.
-        draws: clip of each example.
-        prompter: makes token ids.
-        weights: factor of the loss, per clip.
-        seconds: durations of the clips, for what is transcribed.
+    Each clip has a transcript to learn in `texts`, and in `weights` a factor of its loss.
     """
 
     heard: Listened
@@ -94,7 +84,6 @@ class Examples(Dataset[dict[str, Any]]):
     draws: Sequence[int]
     prompter: Prompter
     weights: Sequence[float]
-    seconds: Sequence[float] = ()
 
     def __len__(self) -> int:
         return len(self.draws)
@@ -118,18 +107,14 @@ class Examples(Dataset[dict[str, Any]]):
 def collate(rows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
     """A batch whose transcripts all start in one column: requests padded left, transcripts right.
 
-    The output layer is then needed for the last columns only (`logits_to_keep`): of 430 positions
-    of a Voxtral-Mini example about fifty are learnt, and each costs a row of 131,072 logits.
-
-    Transcripts get columns by the eight: in bfloat16 on a CPU oneDNN builds and keeps kernels for
-    each new shape; with columns to fit, training took a sixth more time and half as much memory
-    again.
+    The output layer is then needed for the last columns only (`logits_to_keep`). Transcripts get
+    columns by the eight, since oneDNN builds and keeps kernels for each new shape.
 
     Returns:
-        `input_ids` and `attention_mask`, shape (batch, positions); `labels`, shape (batch,
-        kept), -100 where nothing is learnt; `logits_to_keep`, the number of columns kept, which
-        is one more than those of transcripts: a label is predicted one column earlier;
-        `input_features`, all windows of all clips; `weights`, shape (batch,).
+        `input_ids` and `attention_mask`, shape (batch, positions); `labels`, shape (batch, kept),
+        -100 where nothing is learnt; `logits_to_keep`, columns kept, one more than those of
+        transcripts: a label is predicted one column earlier; `input_features`, all windows of all
+        clips; `weights`, shape (batch,).
     """
     before = max(len(row["prompt"]) for row in rows)
     after = _COLUMNS * math.ceil(max(len(row["target"]) for row in rows) / _COLUMNS)
@@ -166,15 +151,10 @@ def token_loss(
             [0, 1). Only the gradient has it: the value stays comparable with validation's.
     """
     wanted, scores = labels[:, 1:], logits[:, :-1].float().flatten(0, 1)
+    entropy = partial(nn.functional.cross_entropy, ignore_index=IGNORED, reduction="none")
 
     def total(spread: float) -> Tensor:
-        losses = nn.functional.cross_entropy(
-            scores,
-            wanted.flatten(),
-            ignore_index=IGNORED,
-            reduction="none",
-            label_smoothing=spread,
-        )
+        losses = entropy(scores, wanted.flatten(), label_smoothing=spread)
         return (losses.view_as(wanted).sum(dim=1) * weights).sum()
 
     loss = total(smoothing)
@@ -193,15 +173,9 @@ def _seed(*numbers: int) -> int:
 class LengthSampler(Sampler[int]):
     """Batches of like length in random order; the order is one of (seed, epoch).
 
-    The Trainer's own grouping gives them from long to short, over and over. Length says much about
-    a clip here (plain ones are short), so neighbouring steps would learn from like clips.
-
-    Args:
-        lengths: of the examples.
-        batch: examples per optimiser step, over all processes.
-        seed: of the order.
-        even: the end is filled up to a multiple of it with examples in which nothing is learnt,
-            so that several processes take equally many micro-batches.
+    The Trainer's own grouping goes from long to short, over and over: neighbouring steps would
+    learn from like clips. A batch is of an optimiser step, over all processes. The end is filled up
+    to a multiple of `even` with `FILLER`, so that processes take equally many micro-batches.
     """
 
     def __init__(self, lengths: Sequence[int], batch: int, seed: int, even: int = 1) -> None:
@@ -216,8 +190,7 @@ class LengthSampler(Sampler[int]):
         return len(self.lengths) + self.fillers
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator()
-        generator.manual_seed(_seed(self.seed, self.epoch))
+        generator = torch.Generator().manual_seed(_seed(self.seed, self.epoch))
         order = get_length_grouped_indices(self.lengths, self.batch, generator=generator)
         whole = len(order) // self.batch
         # The first batch has the longest example, so that a lack of memory shows at once.
@@ -233,13 +206,9 @@ class LengthSampler(Sampler[int]):
 class FineTuner(Trainer):
     """Trainer over `Examples`.
 
-    Args:
-        cfg: training stops where the word error rate on plain speech has risen by more than
-            `plain_limit` in more than `plain_patience` epochs in a row.
-        watched: splits transcribed after every epoch, by what their scores in the log begin with:
-            `eval` is validation, `eval_plain_val` plain speech.
-        learnt: examples to learn.
-        options: of `Trainer`.
+    The splits watched are transcribed after every epoch, by what their scores in the log begin
+    with: `eval` is validation, `eval_plain_val` plain speech. Training stops where the word error
+    rate on the latter has risen by more than `plain_limit` for more than `plain_patience` epochs.
     """
 
     def __init__(
@@ -256,9 +225,7 @@ class FineTuner(Trainer):
     def _choose_kernels(self, *, for_training: bool) -> None:
         """What is quickest on a CPU: adapters folded into the weights, and the kernel of attention.
 
-        The fused kernel's backward pass takes longer than plain products: a step of the embedded
-        model takes a fifth less without it in bfloat16, a fiftieth in float32. Decoding is quicker
-        with it.
+        The fused kernel is quicker in decoding; its backward pass takes longer than plain products.
         """
         if self.args.device.type == "cpu":
             model = self.accelerator.unwrap_model(self.model)
@@ -307,8 +274,7 @@ class FineTuner(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Validation loss, and what greedy transcripts of the watched splits score.
 
-        Raises:
-            UserError: the loss is not finite. No checkpoint of such weights is written.
+        A loss that is not finite is a `UserError`, before a checkpoint of such weights is written.
         """
         self.model.eval()
         self._choose_kernels(for_training=False)
@@ -325,7 +291,7 @@ class FineTuner(Trainer):
     def _scores(self, split: Examples) -> dict[str, float]:
         """Word error rate (as written), Tag F1 (`paper`) and strict Tag F1 where there are tags."""
         batch, limit, prompter = max(64, self.cfg.batch), self.max_new_tokens, split.prompter
-        made = transcribe(self.model, prompter, split.heard, split.seconds, limit, batch)
+        made = transcribe(self.model, prompter, split.heard, limit, batch)
         found = metrics.evaluate(split.texts, [prompter.text(one.ids) for one in made])
         strict, paper = found.table("strict"), found.table("paper")
         scores = {"wer": strict["wer"].value, "tag_f1": paper["tag_f1"].value}
@@ -370,21 +336,13 @@ class EveryStep(TrainerCallback):
         """Write the seal after the last file."""
         processes.barrier()  # each process has a file of its own in the checkpoint
         if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"{_PREFIX}{state.global_step}"
-            runs.write_bytes(folder / SEAL, _seal(folder))
+            (Path(args.output_dir) / f"{_PREFIX}{state.global_step}" / SEAL).touch()
 
 
 def newest_whole(folder: Path) -> Path | None:
     """The newest checkpoint below a folder that was written to its end, or None."""
-    seals = {int(s.parent.name.removeprefix(_PREFIX)): s for s in folder.glob(f"{_PREFIX}*/{SEAL}")}
-    newest = (seals[number] for number in sorted(seals, reverse=True))
-    return next((s.parent for s in newest if s.read_bytes() == _seal(s.parent)), None)
-
-
-def _seal(folder: Path) -> bytes:
-    """What a whole checkpoint's seal says: compared as it is, a damaged one is no error."""
-    files = sorted(path for path in folder.iterdir() if path.name != SEAL)
-    return runs.json_text({path.name: runs.digest_file(path) for path in files}).encode()
+    whole = [seal.parent for seal in folder.glob(f"{_PREFIX}*/{SEAL}")]
+    return max(whole, key=lambda one: int(one.name.removeprefix(_PREFIX)), default=None)
 
 
 # A run
@@ -403,20 +361,12 @@ def finetune(
     """Train adapters and leave the best epoch's in `folder/adapter`; resumes after a kill.
 
     Where the memory is exhausted it says so and goes on from the last whole checkpoint with half
-    as many examples at a time; the optimiser's steps stay what they were.
-
-    Args:
-        folder: to fill; may hold what a killed run left. A finished one is left as it is.
-        cfg: the hyperparameters, base and device.
-        start: the shape of fresh adapters, or the folder of those to go on from.
-        training: examples to learn.
-        watched: validation, whose loss chooses the epoch, and plain speech (see `FineTuner`).
-        what: named in the progress bar.
-        report_to: the Trainer's trackers.
+    as many examples at a time; the optimiser's steps stay what they were. It starts with a shape of
+    fresh adapters, or the folder of those to go on from; `FineTuner` says what is watched; `what`
+    is named in the progress bar, `report_to` is the Trainer's tracker.
 
     Raises:
-        UserError: the loss is not finite, the batch does not divide, or one example at a time is
-            too much for the memory.
+        UserError: the loss is not finite, the batch does not divide, or memory does not suffice.
     """
     checkpoints = folder / _CHECKPOINTS
     if (folder / SUMMARY).exists():  # the last file written; a kill came between it and the end
@@ -493,9 +443,7 @@ def _at_once(cfg: FineTuning) -> int:
 def smaller(cfg: FineTuning) -> FineTuning:
     """The same with half as many examples at a time, and one line that says so.
 
-    Raises:
-        UserError: there is one example at a time already, or several processes train together:
-            the others wait for gradients that will not come, so all have to start again.
+    A `UserError` where there is one already, or several processes, which all have to start again.
     """
     micro, share = _at_once(cfg), cfg.batch // processes.count()
     full = f"out of memory with {micro} examples at a time:"
@@ -514,16 +462,11 @@ def smaller(cfg: FineTuning) -> FineTuning:
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """A finished fine-tuning run.
+    """A finished fine-tuning run: the folder of the best epoch's adapter, and the log.
 
-    Attributes:
-        adapter: folder of the best epoch's adapter.
-        steps: `step | epoch | loss | learning_rate`.
-        epochs: one row per validation, the first before training: `epoch | step |
-            validation_loss | validation_wer | validation_tag_f1 | plain_wer` and more.
-        best_epoch: with the lowest validation loss among those that keep to the limit on plain
-            speech, if any does.
-        stopped: whether speech without tags had suffered too much to go on.
+    `steps` are `step | epoch | loss | learning_rate`; `epochs` has a row per validation, the first
+    before training: `step | epoch | validation_loss | validation_wer | plain_wer` and more. It has
+    `stopped` if speech without tags had suffered too much to go on.
     """
 
     adapter: Path

@@ -91,11 +91,11 @@ def transcribe_files(
             continue
         spans = plan_chunks(samples, prompter.window)
         sounds = [samples[start:end] for start, end in spans]
-        heard = LogMels(sounds.__getitem__, len(sounds), prompter)
         times = [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in spans]
         seconds = [end - start for start, end in times]
+        heard = LogMels(sounds.__getitem__, seconds, prompter)
         name = path.name if shown else None
-        written = transcribe(model, prompter, heard, seconds, limit, _BATCH, name)
+        written = transcribe(model, prompter, heard, limit, _BATCH, name)
         chunks = []
         for (start, end), one in zip(times, written, strict=True):
             text = prompter.text(one.ids)

@@ -82,7 +82,8 @@ def spoken_mels(spoken: Dataset) -> Heard:
     from evoxtral.model import Prompter, open_base
 
     prompter = Prompter(open_base("tiny", "cpu"))
-    return Heard([prompter.mels(spoken.audio(clip)) for clip in spoken.clips])
+    mels = [prompter.mels(spoken.audio(clip)) for clip in spoken.clips]
+    return Heard(mels, [clip.seconds for clip in spoken.clips])
 
 
 @pytest.fixture(scope="session")
@@ -91,4 +92,4 @@ def spoken_features(spoken_mels: Heard) -> Heard:
     from evoxtral.model import encode, open_base
 
     model = open_base("tiny", "cpu").model
-    return Heard([encode(model, mels).clone() for mels in spoken_mels])
+    return Heard([encode(model, mels).clone() for mels in spoken_mels], spoken_mels.seconds)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # most tests need no deep-learning framework
 class Heard:
     """What a model hears, kept in memory: stands where a cache or log-mels stand elsewhere."""
 
-    tensors: list[Tensor]
+    tensors: Sequence[Tensor]
+    seconds: Sequence[float] = ()
 
     @property
     def windows(self) -> list[int]:

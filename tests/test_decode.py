@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from evoxtral import decode as decoding
 from evoxtral.decode import Decoded, Decoding, decode, plan_batches, sample, transcribe
 from evoxtral.model import Prompter, narrow, open_base, read_cached
 from evoxtral.world.base.model import build_model
+from helpers import Heard
 from small_models import SMALL, WINDOW
 
 EOS = 2
@@ -52,8 +54,13 @@ def generated(model, prompt, features, max_new_tokens, windows=1):
     return made
 
 
-def greedy(model, prompt, features, max_new_tokens):
-    return [own[0] for own in decode(model, prompt, features, Decoding(max_new_tokens), EOS)]
+def decoded(model, prompt, features, settings, *seeds, windows=1):
+    """What `decode` makes of all clips, each of so many windows."""
+    heard, prompter = (
+        Heard(features.split(windows)),
+        SimpleNamespace(prompt=lambda _: prompt, eos=EOS),
+    )
+    return decode(model, prompter, heard, range(len(heard.windows)), settings, *seeds)
 
 
 @pytest.mark.parametrize("windows", [1, 2])
@@ -64,7 +71,7 @@ def test_greedy_is_generate_with_random_models(windows):
         model, plain = (read_cached(random_model(seed)) for _ in range(2))
         narrow(model)
         features = random_features(50, windows, seed)
-        made = greedy(model, prompt, features, 24)
+        made = [one for [one] in decoded(model, prompt, features, Decoding(24), windows=windows)]
         assert made == generated(plain, prompt, features, 24, windows)
         lengths |= {len(one.ids) for one in made}
     assert len(lengths) > 5
@@ -96,7 +103,7 @@ def test_sound_and_prompt_are_read_once_per_clip_whatever_k():
     model.model.audio_tower.register_forward_pre_hook(lambda _, args: windows.append(len(args[0])))
     mels = torch.randn(6, SMALL.mel_bins, 2 * SMALL.frames)
     with watched(model.model.language_model) as shapes:
-        decode(model, prompt, mels, SAMPLED, EOS, seeds(range(6), k))
+        decoded(model, prompt, mels, SAMPLED, seeds(range(6), k))
     assert windows == [6]
     assert shapes[0] == (6, len(prompt))
     assert shapes[1][0] <= 6 * k
@@ -109,7 +116,7 @@ def test_ended_rows_leave_the_batch_and_nothing_changes_by_it(monkeypatch):
     for share in (0.0, 0.25, 1.0):
         monkeypatch.setattr(decoding, "_DROP_AT", share)
         with watched(model.model.language_model) as shapes:
-            results.append(decode(model, [1, *WINDOW], features, SAMPLED, EOS, seeds(range(20), 4)))
+            results.append(decoded(model, [1, *WINDOW], features, SAMPLED, seeds(range(20), 4)))
         calls.append([count for count, positions in shapes if positions == 1])
     assert results[0] == results[1] == results[2]
     done = [one for own in results[0] for one in own]
@@ -123,7 +130,7 @@ def test_a_completion_depends_on_seed_clip_and_index_only(dtype, share):
     """Exactly so in float64; in float32 a draw may fall between two roundings of one boundary."""
     model = read_cached(random_model()).to(dtype)
     features, prompt, clips = random_features(12).to(dtype), [1, *WINDOW], list(range(12))
-    whole = decode(model, prompt, features, SAMPLED, EOS, seeds(clips, 4))
+    whole = decoded(model, prompt, features, SAMPLED, seeds(clips, 4))
     for batches, k in (
         ([clips[::-1]], 4),
         ([[clip] for clip in clips], 4),
@@ -131,11 +138,11 @@ def test_a_completion_depends_on_seed_clip_and_index_only(dtype, share):
     ):
         same = []
         for rows in batches:
-            own = decode(model, prompt, features[rows], SAMPLED, EOS, seeds(rows, k))
+            own = decoded(model, prompt, features[rows], SAMPLED, seeds(rows, k))
             same += [made == whole[row][:k] for row, made in zip(rows, own, strict=True)]
         assert np.mean(same) >= share
     assert len({tuple(one.ids) for own in whole for one in own}) > 30
-    other = decode(model, prompt, features, SAMPLED, EOS, seeds(clips, 4, seed=8))
+    other = decoded(model, prompt, features, SAMPLED, seeds(clips, 4, seed=8))
     assert other != whole
 
 
@@ -191,7 +198,8 @@ clip = st.tuples(st.integers(1, 4), st.floats(0.1, 30))
 @given(clips=st.lists(clip, max_size=60), size=st.integers(1, 9))
 def test_a_plan_holds_every_clip_once_in_batches_of_one_prompt(clips, size):
     windows, seconds = [w for w, _ in clips], [s for _, s in clips]
-    planned = plan_batches(windows, seconds, size)
+    heard = SimpleNamespace(windows=windows, seconds=seconds)
+    planned = plan_batches(heard, range(len(clips)), size)
     assert sorted(row for batch in planned for row in batch) == list(range(len(clips)))
     assert all(1 <= len(batch) <= size for batch in planned)
     assert all(len({windows[row] for row in batch}) == 1 for batch in planned)
@@ -206,16 +214,14 @@ def test_transcripts_come_in_the_clips_order(spoken, spoken_features, capsys, ba
     """Several batches at once, on one model."""
     base = open_base("tiny", "cpu")
     model, prompter = read_cached(base.model), Prompter(base)
-    seconds = [clip.seconds for clip in spoken.clips]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        made = transcribe(model, prompter, spoken_features, seconds, 30, batch, "spoken")
+        made = transcribe(model, prompter, spoken_features, 30, batch, "spoken")
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
     assert "transcripts of spoken" in capsys.readouterr().out
-    for i in range(len(seconds)):
-        alone = decode(model, prompter.prompt(1), spoken_features[i], Decoding(30), prompter.eos)
-        assert made[i] == alone[0][0]
+    for i in range(len(spoken.clips)):
+        assert [[made[i]]] == decode(model, prompter, spoken_features, [i], Decoding(30))
     assert any("garden" in prompter.text(one.ids) for one in made), "the base hears words"

@@ -23,9 +23,7 @@ from evoxtral.model import (
     encode,
     features,
     open_base,
-    read_cached,
 )
-from evoxtral.train import Examples, collate, token_loss
 from evoxtral.world.base.model import SPECIAL_TOKENS, build_model, build_processor, train_tokenizer
 from small_models import SMALL, adapted
 
@@ -62,23 +60,16 @@ def noise(seconds):
     return (samples / 32768).astype(np.float32)
 
 
-def assert_asked_as_the_processor_asks(base, audio, windows):
-    prompter = Prompter(base)
-    theirs = base.request([audio])
-    assert prompter.windows(len(audio)) == windows
-    assert prompter.prompt(windows) == theirs["input_ids"][0].tolist()
-    mels = prompter.mels(audio)
-    assert mels.shape == theirs["input_features"].shape
-    assert len(mels) == windows
-    torch.testing.assert_close(mels, theirs["input_features"], rtol=0, atol=PCM16)
-
-
-def test_clips_of_any_length_are_asked_as_the_processor_asks(base, full, spoken):
-    assert_asked_as_the_processor_asks(base, spoken.audio(spoken.clips[0]), 1)
-    for seconds, windows in ((0.1, 1), (7.99, 1), (8, 1), (8.01, 2), (17, 3)):
-        assert_asked_as_the_processor_asks(base, noise(seconds), windows)
-    for seconds, windows in ((12, 1), (30, 1), (45, 2)):
-        assert_asked_as_the_processor_asks(full, noise(seconds), windows)
+def test_clips_of_any_length_are_asked_as_the_processor_asks(base, full):
+    short = [(base, *one) for one in ((0.1, 1), (7.99, 1), (8, 1), (8.01, 2), (17, 3))]
+    for asked, seconds, windows in [*short, (full, 30, 1), (full, 45, 2)]:
+        audio, prompter = noise(seconds), Prompter(asked)
+        theirs = asked.request([audio])
+        assert prompter.windows(len(audio)) == windows
+        assert prompter.prompt(windows) == theirs["input_ids"][0].tolist()
+        mels = prompter.mels(audio)
+        assert len(mels) == windows
+        torch.testing.assert_close(mels, theirs["input_features"], rtol=0, atol=PCM16)
     assert Prompter(full).prompt(2).count(Prompter(full).audio) == 750
 
 
@@ -136,7 +127,7 @@ def test_clips_of_several_windows_keep_their_places(base, spoken, monkeypatch):
     monkeypatch.setattr(features, "BLOCK", 3)
     clips = spoken.splits["train"][:7]
     sounds = Long(spoken.files)
-    mels = LogMels(lambda i: sounds.audio(clips[i]), len(clips), Prompter(base))
+    mels = LogMels(lambda i: sounds.audio(clips[i]), [0.0] * len(clips), Prompter(base))
     made = cache_features(base, clips, sounds, "test", "long")
     assert list(made.windows) == list(mels.windows) == [1, 2, 1, 1, 1, 2, 1]
     for i in range(len(clips)):
@@ -162,12 +153,10 @@ def test_a_killed_cache_goes_on_with_the_block_it_was_at(base, spoken, own_runs,
     with encoded(base) as seen:
         resumed = cache_features(base, clips, spoken, "test", "train")
     assert sum(seen) == 12 - 3 * len(kept)
-    blocks = {path.name: path.read_bytes() for path in resumed.folder.glob("*.safetensors")}
-    assert len(blocks) == 4
+    blocks = [path.read_bytes() for path in sorted(resumed.folder.glob("*.safetensors"))]
     shutil.rmtree(own_runs)
     whole = cache_features(base, clips, spoken, "test", "train")
-    assert whole.folder == resumed.folder
-    assert {p.name: p.read_bytes() for p in whole.folder.glob("*.safetensors")} == blocks
+    assert [p.read_bytes() for p in sorted(whole.folder.glob("*.safetensors"))] == blocks
 
 
 def test_sounds_and_the_encoder_decide_the_cache_and_nothing_else_does(base, spoken):
@@ -186,29 +175,3 @@ def test_sounds_and_the_encoder_decide_the_cache_and_nothing_else_does(base, spo
         for opened, own in ((base, clips[::-1]), (base, changed), (half, clips))
     }
     assert len(others | {made.folder}) == 4
-
-
-def learnt(spoken, heard, *, cached):
-    """Loss and gradients of adapters with the encoder in place or the cache instead of it."""
-    base = open_base("tiny", "cpu")
-    texts = [clip.tagged_text for clip in spoken.clips]
-    examples = Examples(heard, texts, range(6), Prompter(base), [1.0] * len(texts))
-    batch = collate([examples[i] for i in range(6)], examples.prompter.pad)
-    model = read_cached(base.model) if cached else base.model
-    assert not cached or not any("audio_tower" in name for name, _ in model.named_parameters())
-    tuned = adapted(model, LoraShape(rank=4, dropout=0.0), 0.02)
-    labels, weights = batch.pop("labels"), batch.pop("weights")
-    loss = token_loss(tuned(**batch, use_cache=False).logits, labels, weights, 100)
-    loss.backward()
-    return loss.item(), {n: p.grad for n, p in tuned.named_parameters() if p.grad is not None}
-
-
-def test_cached_equals_uncached_in_loss_and_gradients(spoken, spoken_mels, spoken_features):
-    loss, gradients = learnt(spoken, spoken_mels, cached=False)
-    cached_loss, cached_gradients = learnt(spoken, spoken_features, cached=True)
-    assert cached_loss == pytest.approx(loss, rel=1e-5)
-    assert gradients.keys() == cached_gradients.keys()
-    assert len(gradients) == 2 * (4 * 7 + 2)
-    for name, gradient in gradients.items():
-        assert gradient.abs().max() > 0
-        torch.testing.assert_close(cached_gradients[name], gradient, rtol=1e-3, atol=1e-5)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,23 +21,12 @@ from evoxtral.tracking import tracker
 from helpers import killed
 
 
-@pytest.fixture(scope="module")
-def shared_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder for stages, which the tests of this module share."""
-    return tmp_path_factory.mktemp("runs")
-
-
-@pytest.fixture(autouse=True)
-def _own_runs(shared_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EVOXTRAL_RUNS", str(shared_runs))
-
-
-@pytest.fixture(scope="module")
-def setup(shared_runs: Path) -> Setup:
-    """The smoke profile's clips and the embedded base."""
+@pytest.fixture(scope="module", autouse=True)
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
+    """The smoke profile's clips and the embedded base, in stages that this module shares."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EVOXTRAL_RUNS", str(shared_runs))
-        return open_setup(_sft())
+        patch.setenv("EVOXTRAL_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield open_setup(_sft())
 
 
 def _sft(**changed: object) -> Sft:
@@ -45,13 +38,10 @@ def _raft(**changed: object) -> Raft:
 
 
 def test_examples_are_drawn_as_often_as_the_mix_says(setup: Setup) -> None:
-    drawn = pipeline.training_mix(setup)
-    examples = pipeline.examples(setup, "train", drawn, encoder_learns=False)
-    mix = balance.read_mix(balance.training_mix(setup.mix_cfg, setup.source).path)
-    clips = setup.clips("train")
-    drawn = pd.Series([clips[i].id for i in examples.draws]).value_counts().to_dict()
-    mix = mix.set_index("id")
-    assert drawn == mix["draws"].to_dict()
+    targets, clips = pipeline.training_mix(setup), setup.clips("train")
+    examples = pipeline.examples(setup, "train", targets, encoder_learns=False)
+    mix = balance.read_mix(balance.training_mix(setup.mix_cfg, setup.source).path).set_index("id")
+    assert Counter(clips[i].id for i in examples.draws) == mix["draws"].to_dict()
     weights = {clips[i].id: examples.weights[i] for i in examples.draws}
     assert weights == mix["weight"].to_dict()
 
@@ -70,14 +60,12 @@ def test_sft_learns_keeps_the_best_epoch_and_is_reused(setup: Setup) -> None:
 
 
 def test_an_online_tracker_without_a_key_says_what_to_do(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    with (
-        pytest.raises(UserError, match="wandb login"),
-        tracker(_sft(tracker="online"), tmp_path, "SFT"),
-    ):
+    online = tracker(_sft(tracker="online"), tmp_path, "SFT")
+    with pytest.raises(UserError, match="wandb login"), online:
         pass
 
 
@@ -122,15 +110,50 @@ def test_transcripts_of_the_base_are_scored_in_the_clips_order(setup: Setup) -> 
         setup.clips("nowhere")
 
 
+# Predictions from elsewhere
+
+GOOD = ['{"id": "a", "text": "x"}', '{"id": "b", "text": ""}']
+
+
+def predicted(folder: Path, *lines: str, ids: str = "ab") -> list[str]:
+    (folder / "own.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return pipeline.read_predictions(folder / "own.jsonl", list(ids))
+
+
+def test_predictions_come_in_the_order_of_the_split(tmp_path: Path) -> None:
+    lines = "\ufeff" + GOOD[0], "", '{"id":"b","text":"é\u2028","x":[1]}'
+    assert predicted(tmp_path, *lines, ids="ba") == ["é\u2028", "x"]
+    with pytest.raises(UserError, match="there is no such file"):
+        pipeline.read_predictions(tmp_path / "none.jsonl", ["a"])
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([*GOOD, '{"id": "c", "text": "x"}'], "clip 'c' is not in the split; give"),
+        ([GOOD[0], "", GOOD[0], GOOD[1]], "clip 'a' has 2 lines"),
+        (["[1]", *GOOD], "line 1: expected a JSON object"),
+        ([GOOD[0], "{", GOOD[1]], "line 2: not valid JSON"),
+        (['{"id": 7, "text": "x"}'], "row 1: id: Input should be a valid string"),
+        (['{"id": "a"}'], "row 1: text: Field required"),
+        ([json.dumps({"id": "a", "text": "x" * 20_001})], "row 1: text: String should have at mos"),
+        (GOOD[1:], "clip 'a' has 0 lines"),
+    ],
+)
+def test_what_is_wrong_with_predictions_is_named(
+    tmp_path: Path, lines: list[str], said: str
+) -> None:
+    with pytest.raises(UserError, match=rf"own\.jsonl[:,] {re.escape(said)}"):
+        predicted(tmp_path, *lines)
+
+
 # RAFT
 
 
 @pytest.fixture(scope="module")
-def start(setup: Setup, shared_runs: Path) -> Path:
+def start(setup: Setup) -> Path:
     """The smoke profile's SFT adapter."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EVOXTRAL_RUNS", str(shared_runs))
-        return raft.start_adapter(_raft(), setup)
+    return raft.start_adapter(_raft(), setup)
 
 
 def test_raft_runs_its_rounds_and_curates(setup: Setup, start: Path) -> None:
@@ -180,10 +203,6 @@ def test_training_sets_of_the_recipes() -> None:
         raft.select(scored.assign(reward=1.0), flat, 0)
 
 
-def test_validation_chooses_and_sft_may_win(setup: Setup, start: Path) -> None:
-    assert raft.best_by_validation(setup, {"SFT": start})[0] == "SFT"
-
-
 def test_reward_weights_are_checked_before_any_work() -> None:
     with pytest.raises(UserError, match="must sum to 1"):
         raft.recipe_of(_raft(tag_weight=0.9))
@@ -192,7 +211,6 @@ def test_reward_weights_are_checked_before_any_work() -> None:
     assert raft.recipe_of(_raft()).weights == RewardWeights()
 
 
-@pytest.mark.usefixtures("setup")
 def test_a_benchmark_of_no_adapter_stops_before_any_training() -> None:
     cfg = params.profile(params.Benchmark, "smoke", {"adapter": "nowhere"})
     before = {stage.name for stage in runs.used_stages()}

@@ -169,7 +169,7 @@ def test_what_is_heard_is_what_was_said(recordings, spoken, spoken_features):
     prompter = Prompter(base)
     clips = spoken.clips[:8]
     model, limit = read_cached(base.model), 8 * TOKENS_PER_SECOND
-    single = transcribe(model, prompter, spoken_features, [1.0] * 16, limit, 16)
+    single = transcribe(model, prompter, spoken_features, limit, 16)
     said = " ".join(clip.plain_text for clip in clips)
     apart = " ".join(prompter.text(one.ids) for one in single[:8])
     errors = {

@@ -63,11 +63,7 @@ _PARTS = {
 
 
 def device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """The device a parameter names; `auto` takes a GPU if there is one.
-
-    Raises:
-        UserError: a GPU is asked for and there is none.
-    """
+    """The device of a name, `auto` a GPU if there is one; a `UserError` for `cuda` without."""
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
         raise UserError("device 'cuda' was asked for and torch finds no GPU: set device to auto")
@@ -79,8 +75,8 @@ def arithmetic(
 ) -> Literal["float32", "bfloat16"]:
     """The precision to train in: `auto` is bfloat16 where the device multiplies faster in it.
 
-    Of processors these are AMD's with AVX-512, Intel's with AMX and ARM's with the instructions.
-    Intel's AVX-512 multiplies in it at half the pace of float32, and others emulate it.
+    Of processors these are AMD's with AVX-512, Intel's with AMX and ARM's with the instructions;
+    Intel's AVX-512 takes twice as long, and others emulate it.
     """
     if precision != "auto":
         return precision
@@ -110,14 +106,9 @@ def quiet() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Voxtral:
-    """A base model.
+    """A base model, frozen, in evaluation mode, with its feature extractor and tokenizer.
 
-    Attributes:
-        name: `tiny`, or the id or folder it was loaded from.
-        model: in evaluation mode, all weights frozen.
-        processor: feature extractor and tokenizer.
-        encoder_digest: SHA-256 of the audio encoder's weights and of the features it is fed.
-        digest: SHA-256 of all weights.
+    The digests are SHA-256 of all weights, and of the encoder's with the features it is fed.
     """
 
     name: str
@@ -142,12 +133,9 @@ class Voxtral:
 
 
 def open_base(name: str, device_name: str = "auto") -> Voxtral:
-    """Load a base: in float32 on a CPU, with the patches of `model.cpu`, in bfloat16 on a GPU.
+    """Load a base: in float32 on a CPU, with `cpu.narrow`, in bfloat16 on a GPU.
 
-    Its name is `tiny`, a folder, or an id on the Hugging Face hub.
-
-    Raises:
-        UserError: there is no such model, or it is no Voxtral.
+    Its name is `tiny`, a folder, or an id on the hub; a `UserError` where that is no Voxtral.
     """
     where = device(device_name)
     on_cpu = where.type == "cpu"
@@ -198,8 +186,8 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
 class LoraShape:
     """Hyperparameters of the adapters, as in the report's Table 1.
 
-    An update of this rank is scaled by alpha / rank; dropout, in [0, 1), is on the adapters' input;
-    with `encoder_lora` the encoder's q, k and v are adapted too, as in the published run.
+    Updates are scaled by alpha / rank; dropout, in [0, 1), is on the adapters' input; with
+    `encoder_lora` the encoder's q, k and v are adapted too, as in the published run.
     """
 
     rank: int = 64
@@ -232,11 +220,7 @@ def attach(model: VoxtralForConditionalGeneration, shape: LoraShape, seed: int) 
 def load(
     model: VoxtralForConditionalGeneration, folder: Path, *, trainable: bool = False
 ) -> PeftModel:
-    """Put the adapter of a folder on a model.
-
-    Raises:
-        UserError: the folder holds no adapter, a damaged one or one for another model.
-    """
+    """Put the adapter of a folder on a model; a `UserError` if it is none, damaged or foreign."""
     try:
         with safetensors.safe_open(check_adapter(folder) / ADAPTER_FILE, "pt") as file, quiet():
             loaded = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
@@ -277,10 +261,7 @@ def shape_of(folder: Path) -> LoraShape:
 
 
 def count_parameters(config: VoxtralConfig, shape: LoraShape) -> pd.DataFrame:
-    """Weights of a Voxtral with adapters, counted without memory: `part | total | trainable`.
-
-    The last part is `all`; `total` includes the adapters.
-    """
+    """Weights of a Voxtral by part and of `all`, adapters included: `part | total | trainable`."""
     with torch.device("meta"):
         named = list(attach(VoxtralForConditionalGeneration(config), shape, 0).named_parameters())
     rows = []

@@ -1,9 +1,8 @@
 """What a Voxtral hears and is asked: its request, log-mels, and its encoder's features on disk.
 
-A frozen encoder, 19 % of a training step, gives the same features in every epoch, sampling run and
-evaluation. The cache of a split is a stage keyed by the encoder's weights and the clips' sounds, in
-blocks of safetensors, each written atomically: a killed run goes on with the block it was at. It
-holds what comes *before* the projector, because adapters sit on the projector.
+A frozen encoder, 19 % of a training step, gives the same features each time. The cache holds what
+comes *before* the projector, because adapters sit on the projector; its blocks are written
+atomically, so a killed run goes on with the block it was at.
 """
 
 from __future__ import annotations
@@ -36,9 +35,7 @@ from evoxtral.processes import progress
 if TYPE_CHECKING:
     from evoxtral.model import Voxtral
 
-BLOCK = 64
-"""Clips per file."""
-
+BLOCK = 64  # clips per file
 _AT_ONCE = 4  # windows in the encoder at a time; on a processor a tenth faster than 8
 _CODE = ("evoxtral.model.features", "evoxtral.model.cpu")
 _FRAME_RATE = 50  # of the encoder's features, per second
@@ -48,29 +45,21 @@ _FEWEST = 5  # clips with and without a tag, below which no line is drawn
 class Prompter:
     """Turns clips into Voxtral's inputs, and token ids back into text.
 
-    The same inputs as `VoxtralProcessor.apply_transcription_request`, without its detour over a
-    file: features and token ids are made apart, so that features can come from a cache.
-
-    Attributes:
-        window: samples of one audio window; longer clips take several.
-        eos: id that ends a transcript.
-        pad: id that fills a batch.
-        audio: id of an audio position.
+    The same inputs as `VoxtralProcessor.apply_transcription_request`, features and token ids made
+    apart. A `window` is in samples; `eos`, `pad` and `audio` are token ids.
     """
 
     def __init__(self, base: Voxtral) -> None:
-        config = base.model.config
+        config, special = base.model.config, base.model.generation_config
         self._extractor = base.processor.feature_extractor
         self._tokenizer = base.processor.tokenizer
         self._frames = 2 * config.audio_config.max_source_positions
         self.window = int(self._extractor.chunk_length * self._extractor.sampling_rate)
-        self.eos = int(base.model.generation_config.eos_token_id)
-        self.pad = int(base.model.generation_config.pad_token_id)
-        self.audio = int(config.audio_token_id)
+        self.eos, self.pad = special.eos_token_id, special.pad_token_id
+        self.audio = config.audio_token_id
         ids = base.request([np.zeros(self.window, np.float32)])["input_ids"][0].tolist()
         start = ids.index(self.audio)
         self._before, self._after = ids[:start], ids[start + ids.count(self.audio) :]
-        self._targets: dict[str, list[int]] = {}
 
     def windows(self, samples: int) -> int:
         """Windows that so many samples take; a clip takes at least one."""
@@ -95,10 +84,7 @@ class Prompter:
 
     def target(self, text: str) -> list[int]:
         """Token ids of a transcript, ended."""
-        if text not in self._targets:
-            ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-            self._targets[text] = [*ids, self.eos]
-        return self._targets[text]
+        return [*self._tokenizer(text, add_special_tokens=False)["input_ids"], self.eos]
 
     def text(self, ids: list[int]) -> str:
         """The transcript that token ids spell, without special tokens."""
@@ -110,11 +96,7 @@ class Prompter:
 
 
 class CachedEncoder(nn.Module):
-    """Stands where the audio encoder stood and takes its features instead of log-mels.
-
-    Everything around it (projector, language model, `generate`, adapters, data parallelism) runs
-    unchanged on cached features, and the encoder's weights leave the memory.
-    """
+    """Stands where the audio encoder stood and takes its features instead of log-mels."""
 
     def forward(self, input_features: Tensor, **_: object) -> BaseModelOutputWithPooling:
         """Pass features through, shape (windows, frames, width)."""
@@ -136,14 +118,11 @@ def encode(model: VoxtralForConditionalGeneration, mels: Tensor) -> Tensor:
 
 
 class Features:
-    """Cached features of a list of clips, read from the stage's folder as they are asked for.
+    """Cached features of clips, read as they are asked for; `windows` and `seconds` of each."""
 
-    `windows` are those of each clip.
-    """
-
-    def __init__(self, folder: Path, clips: int) -> None:
-        self.folder = folder
-        files = [_block(folder, first) for first in range(0, clips, BLOCK)]
+    def __init__(self, folder: Path, clips: Sequence[Clip]) -> None:
+        self.folder, self.seconds = folder, [clip.seconds or 0.0 for clip in clips]
+        files = [_block(folder, first) for first in range(0, len(clips), BLOCK)]
         # they stay open: to map a file anew for each clip takes three times as long
         opened = [safetensors.safe_open(file, "pt") for file in files]
         self._slices = [file.get_slice("features") for file in opened]
@@ -163,14 +142,17 @@ def _block(folder: Path, first: int) -> Path:
 class LogMels:
     """What an encoder that learns too is fed: log-mels, made anew each time they are asked for.
 
-    `read` gives the 16 kHz samples of a clip by its place; `windows` are those of each clip.
+    `read` gives the 16 kHz samples of a clip by its place; `windows` and `seconds` are of each.
     """
 
     def __init__(
-        self, read: Callable[[int], npt.NDArray[np.float32]], clips: int, prompter: Prompter
+        self,
+        read: Callable[[int], npt.NDArray[np.float32]],
+        seconds: Sequence[float],
+        prompter: Prompter,
     ) -> None:
-        self._read, self._prompter = read, prompter
-        self.windows = tuple(prompter.windows(len(read(clip))) for clip in range(clips))
+        self._read, self._prompter, self.seconds = read, prompter, seconds
+        self.windows = tuple(prompter.windows(len(read(clip))) for clip in range(len(seconds)))
 
     def __getitem__(self, clip: int) -> Tensor:
         """Log-mels of a clip, shape (windows, bands, 2 frames)."""
@@ -191,7 +173,7 @@ def cache_features(
 ) -> Features:
     """The stage of a profile that holds the base's features of clips, in their order.
 
-    `sounds` reads their audio; `what` is named in the progress bar.
+    It is one of the encoder's weights and the clips' sounds; `what` is named in the progress bar.
     """
     weight = next(base.model.parameters())
 
@@ -219,8 +201,7 @@ def cache_features(
         "clips": clips_digest(clips),
         "precision": str(weight.dtype),
     }
-    made = runs.stage("features", profile, params, make, code=_CODE)
-    return Features(made.path, len(clips))
+    return Features(runs.stage("features", profile, params, make, code=_CODE).path, clips)
 
 
 def probe(
@@ -228,13 +209,10 @@ def probe(
 ) -> pd.DataFrame:
     """What the frozen encoder holds of each tag: the ceiling of what fine-tuning can learn.
 
-    A line through each clip's pooled features tells clips with a tag from clips without.
-
-    Returns:
-        `tag | auc | clips`: the area under the ROC curve (chance 0.5; NaN where either split has
-        too few clips) and the test clips with the tag.
+    A line through pooled features tells clips with a tag from clips without: `tag | auc | clips`,
+    the area under the ROC curve (chance 0.5; NaN of too few clips) and test clips with the tag.
     """
-    learning, testing = _pooled(*train), _pooled(*test)
+    learning, testing = _pooled(train[0]), _pooled(test[0])
     line = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.01, max_iter=2000, class_weight="balanced")
     )
@@ -254,11 +232,10 @@ def probe(
     return pd.DataFrame(rows)
 
 
-def _pooled(features: Features, clips: Sequence[Clip]) -> npt.NDArray[np.float32]:
+def _pooled(features: Features) -> npt.NDArray[np.float32]:
     """Mean, deviation and maximum over the frames that hold sound, shape (clips, 3 * width)."""
     rows = []
-    for i, clip in enumerate(clips):
-        ends = max(2, round(clip.seconds * _FRAME_RATE))
-        frames = features[i].float().flatten(0, 1)[:ends]
+    for i, seconds in enumerate(features.seconds):
+        frames = features[i].float().flatten(0, 1)[: max(2, round(seconds * _FRAME_RATE))]
         rows.append(torch.cat([frames.mean(0), frames.std(0), frames.amax(0)]).numpy())
     return np.stack(rows)
