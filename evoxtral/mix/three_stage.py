@@ -13,17 +13,15 @@ The note's 87,599 rows of SQuAD 2.0 are those of 1.1, its 427 of MBPP all of the
 from __future__ import annotations
 
 import zlib
-from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evoxtral import UserError, runs
+from evoxtral import UserError
 
 Total = Literal["sum", "min", "strict"]
 
@@ -56,21 +54,11 @@ def _rng(seed: int, name: str) -> np.random.Generator:
 
 
 def split_rows(rows: pd.DataFrame, seed: int = 0) -> NDArray[np.str_]:
-    """Stage 1: `train` or `test` for each row of `dataset | key`.
-
-    Rows with the same key are one text and stay on one side, in all datasets together. A test
-    side has `round(n / 6)` rows, or fewer where copies of a text make that impossible.
-    """
-    in_test: dict[Hashable, bool] = {}
-    for name, keys in rows.groupby("dataset", sort=False)["key"]:
-        copies = Counter(keys)
-        left = round(len(keys) / 6) - sum(n for key, n in copies.items() if in_test.get(key))
-        undecided = [key for key in copies if key not in in_test]
-        for k in _rng(seed, name).permutation(len(undecided)):
-            key = undecided[k]
-            in_test[key] = copies[key] <= left
-            left -= copies[key] * in_test[key]
-    return np.where([in_test[key] for key in rows["key"]], "test", "train")
+    """Stage 1: `train`, or `test` for a sixth of each `dataset` of the rows."""
+    sides = np.full(len(rows), "train")
+    for name, own in rows.groupby("dataset", sort=False).indices.items():
+        sides[_rng(seed, name).permutation(own)[: round(len(own) / 6)]] = "test"
+    return sides
 
 
 def draw_mix(
@@ -133,61 +121,3 @@ def plan_six(seed: int = 0) -> dict[str, pd.DataFrame]:
     splits["balanced"] = splits.groupby("domain")["train"].transform("max")
     splits.loc[len(splits)] = {"dataset": "all", "domain": "", **splits.iloc[:, 2:].sum()}
     return {"splits": splits, "mixes": pd.DataFrame(mixes), "draws": draws}
-
-
-def mix_tree(
-    root: Path, ratio: Mapping[str, int], total: Total = "sum", seed: int = 0
-) -> dict[str, Any]:
-    """Split, balance and mix `raw/<domain>/<dataset>.jsonl`, and write the rest of the note's tree.
-
-    A row has at least `id`, which is unique, `question` and `answer_type`. Rows with the same
-    question, letter case and white space aside, stay on one side of the split. The test mix repeats
-    rows: score models on `test/`. Returns what `mixed/info.json`, written last, holds.
-    """
-    needed = ["domain", "dataset", "id", "question", "answer_type"]
-    records = [
-        {**row, "domain": domain, "dataset": path.stem}
-        for domain in ratio
-        for path in sorted((root / "raw" / domain).glob("*.jsonl"))
-        for row in runs.read_jsonl(path)
-    ]
-    for row in records:
-        if lacking := [name for name in needed if name not in row]:
-            raise UserError(f"a row of dataset {row['dataset']!r} has no {lacking[0]!r}: add it")
-    raw = pd.DataFrame(records, columns=needed)
-    for twice in raw.loc[raw["id"].duplicated(), "id"]:
-        raise UserError(f"{root}/raw: id {twice!r} is used twice: rename one")
-    raw["key"] = [" ".join(question.lower().split()) for question in raw["question"]]
-    raw["side"] = split_rows(raw, seed)
-
-    def write(place: str, rows: pd.DataFrame) -> None:
-        runs.write_jsonl(root / place, (records[k] for k in rows.index))
-
-    mixes = {side: draw_mix(raw[raw["side"] == side], ratio, total, seed)
-             for side in ("train", "test")}  # fmt: skip
-    split_ratio, index = "5:1 (train:test = 83.3%:16.7%)", {}
-    for name, own in raw.groupby("dataset", sort=False):
-        for side in mixes:
-            write(f"processed/{name}/{side}.jsonl", own[own["side"] == side])
-        write(f"test/{name}_test.jsonl", own[own["side"] == "test"])
-        index[name] = f"{root.resolve().name}/test/{name}_test.jsonl"
-        sizes = own["side"].value_counts().to_dict()
-        types = own["answer_type"].value_counts().sort_index().to_dict()
-        meta = {"dataset": name, "domain": own["domain"].iloc[0], "total": len(own), **sizes,
-                "split_ratio": split_ratio, "answer_types": types}  # fmt: skip
-        runs.write_json(root / f"processed/{name}/meta.json", meta)
-    for side, mix in mixes.items():
-        write(f"mixed/{side}_mixed.jsonl", mix)
-    runs.write_json(root / "test/test_index.json", index)
-    counts = mixes["train"]["domain"].value_counts().reindex(list(ratio), fill_value=0).to_dict()
-    pairs = (raw.groupby("domain")["dataset"].nunique() == 2).all()
-    info = {
-        "split_ratio": split_ratio,
-        "domain_intra_balance": "50:50 per domain" if pairs else "equal shares per domain",
-        "cross_domain_ratio": f"{':'.join(map(str, ratio.values()))} ({':'.join(ratio)})",
-        **{f"total_{side}": len(mix) for side, mix in mixes.items()},
-        "domain_distribution_train": counts,
-        **{f"{d}_pct": round(100 * n / len(mixes["train"]), 1) for d, n in counts.items()},
-    }
-    runs.write_json(root / "mixed/info.json", info)
-    return info
