@@ -185,23 +185,17 @@ def test_a_batch_that_does_not_divide_is_refused_before_any_work(small, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def poison(monkeypatch, step):
-    """Make a weight NaN at the end of a step."""
-
-    def on_step_end(self, args, state, control, model=None, **_):
-        if state.global_step == step:
-            with torch.no_grad():
-                next(p for p in model.parameters() if p.requires_grad).fill_(float("nan"))
-
-    monkeypatch.setattr(EveryStep, "on_step_end", on_step_end)
-
-
 @pytest.mark.parametrize(("spoilt", "noticed", "kept"), [(3, 4, [2]), (6, 6, [2, 4])])
 def test_a_loss_that_is_not_finite_stops_within_a_step(
     small, tmp_path, monkeypatch, spoilt, noticed, kept
 ):
     """After step 6 validation notices, before a checkpoint of such weights is written."""
-    poison(monkeypatch, spoilt)
+
+    def on_step_end(self, args, state, control, model=None, **_):
+        if state.global_step == spoilt:
+            next(p for p in model.parameters() if p.requires_grad).data.fill_(float("nan"))
+
+    monkeypatch.setattr(EveryStep, "on_step_end", on_step_end)
     with pytest.raises(UserError, match=rf"not finite at step {noticed}: lower learning_rate"):
         small().run(tmp_path / "nan")
     found = {path.name for path in (tmp_path / "nan" / "checkpoints").glob("*")}
