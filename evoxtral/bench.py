@@ -22,7 +22,6 @@ from evoxtral import UserError, metrics, params, processes, runs, stats, tags
 from evoxtral.metrics import Evaluation, Metric
 from evoxtral.paper import scientific
 from evoxtral.params import Benchmark, Raft, Sft
-from evoxtral.tracking import tracker
 
 if TYPE_CHECKING:
     from evoxtral.pipeline import Setup
@@ -321,6 +320,8 @@ def track(cfg: Benchmark, measured: Measured | None) -> None:
     if cfg.tracker == "disabled" or measured is None or not processes.is_main():
         return
     import wandb
+
+    from evoxtral.pipeline import tracker
 
     folder = runs.runs_dir() / cfg.profile / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)

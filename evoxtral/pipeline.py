@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,9 +25,11 @@ from evoxtral.metrics import Evaluation
 from evoxtral.mix import balance
 from evoxtral.mix.source import TRAIN, Source, open_clips
 from evoxtral.model import Listened, LogMels, LoraShape, Prompter, Voxtral
-from evoxtral.params import DataMix, FineTuning, Sft
-from evoxtral.tracking import log_adapter, tracker
+from evoxtral.params import Benchmark, DataMix, FineTuning, Sft
 from evoxtral.train import ADAPTER, Examples, Tuned, finetune, read_log
+
+if TYPE_CHECKING:
+    from wandb import Run
 
 TOKEN_MARGIN = 1.5
 """A transcript may be this much longer, in tokens, than the longest one of the training split."""
@@ -296,6 +300,51 @@ def tune(
 def precision(cfg: FineTuning) -> Literal["float32", "bfloat16"]:
     """Of the arithmetic in training: what `auto` stands for on the device."""
     return model.arithmetic(cfg.precision, model.device(cfg.device))
+
+
+# Weights & Biases: everything it writes stays in the folder; `disabled` does not import it
+
+
+@contextmanager
+def tracker(cfg: FineTuning | Benchmark, folder: Path, name: str) -> Iterator[Run | None]:
+    """Open a run around some work, its files below the folder; None if this process has none.
+
+    Raises:
+        UserError: it is to be online and there is no key.
+    """
+    if cfg.tracker == "disabled" or not processes.is_main():
+        yield None
+        return
+    import wandb
+
+    if cfg.tracker == "online" and not wandb.login(prompt=False, verify=False):
+        raise UserError(
+            "tracker is 'online' and no key was found: run `wandb login`, or set it to offline"
+        )
+    # Where sounds and artefacts wait, wandb asks nothing else.
+    for place in ("WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR", "WANDB_CACHE_DIR"):
+        os.environ[place] = str(folder / "wandb")
+    quiet = wandb.Settings(console="off", disable_git=True, silent=True, x_disable_stats=True)
+    config = cfg.model_dump(mode="json")
+    with wandb.init(
+        project="evoxtral", name=name, dir=folder, mode=cfg.tracker, config=config, settings=quiet
+    ) as run:
+        yield run
+
+
+def log_adapter(run: Run, adapter: Path, name: str, heard: Sequence[Sequence[Any]]) -> None:
+    """Add an adapter's folder as an artefact, and transcripts with audio, to a run.
+
+    `heard` holds id, samples at 16 kHz, reference and prediction of each clip.
+    """
+    import wandb
+
+    rows = [[key, wandb.Audio(audio, sample_rate=16_000), *texts] for key, audio, *texts in heard]
+    columns = ["id", "audio", "reference", "prediction"]
+    run.log({"transcripts": wandb.Table(columns=columns, data=rows)})
+    artefact = wandb.Artifact(name, type="adapter")
+    artefact.add_dir(str(adapter))
+    run.log_artifact(artefact)
 
 
 # What 02 shows

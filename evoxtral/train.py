@@ -2,7 +2,7 @@
 
 Ours are the loss over transcripts only, batches of like length, validation that transcribes, and
 randomness of (seed, step) alone, so that a resumed run sees what an uninterrupted one would. A
-seal, written last, tells a whole checkpoint from what a killed run leaves.
+seal with its digests, written last, tells a whole checkpoint from a torn or damaged one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from evoxtral.model import (
 from evoxtral.params import FineTuning
 from evoxtral.processes import progress
 
-ADAPTER, LOG, SUMMARY, SEAL = "adapter", "log.csv", "summary.json", "whole"
+ADAPTER, LOG, SUMMARY, SEAL = "adapter", "log.csv", "summary.json", "whole.json"
 IGNORED = -100  # label of a position that is not learnt
 FILLER = -1  # stands for an example without labels: it evens out the batches of processes
 
@@ -336,13 +336,22 @@ class EveryStep(TrainerCallback):
         """Write the seal after the last file."""
         processes.barrier()  # each process has a file of its own in the checkpoint
         if state.is_world_process_zero:
-            (Path(args.output_dir) / f"{_PREFIX}{state.global_step}" / SEAL).touch()
+            saved = Path(args.output_dir) / f"{_PREFIX}{state.global_step}"
+            runs.write_text(saved / SEAL, _seal(saved))
 
 
 def newest_whole(folder: Path) -> Path | None:
-    """The newest checkpoint below a folder that was written to its end, or None."""
-    whole = [seal.parent for seal in folder.glob(f"{_PREFIX}*/{SEAL}")]
-    return max(whole, key=lambda one: int(one.name.removeprefix(_PREFIX)), default=None)
+    """The newest checkpoint below a folder that is as it was written, to its end, or None."""
+    seals = {int(seal.parent.name.removeprefix(_PREFIX)): seal
+             for seal in folder.glob(f"{_PREFIX}*/{SEAL}")}  # fmt: skip
+    newest = (seals[step] for step in sorted(seals, reverse=True))
+    return next((s.parent for s in newest if s.read_text() == _seal(s.parent)), None)
+
+
+def _seal(saved: Path) -> str:
+    """Digests of a checkpoint's files."""
+    files = sorted(file for file in saved.iterdir() if file.is_file() and file.name != SEAL)
+    return runs.json_text({file.name: runs.digest_file(file) for file in files})
 
 
 # A run

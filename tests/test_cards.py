@@ -12,7 +12,7 @@ import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
 
 from evoxtral import UserError, cards, metrics, params, pipeline
-from evoxtral.cli import main
+from evoxtral.__main__ import main
 from evoxtral.model import LoraShape
 
 REFERENCES = ["[sad] oh NO", "well", "[laughs] yes | no"]

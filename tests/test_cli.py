@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from evoxtral import __version__
-from evoxtral.cli import main
+from evoxtral.__main__ import main
 from helpers import fresh_python
 
 NAMES = ("report", "status", "card", "example", "run", "transcribe", "speed")
@@ -17,7 +17,7 @@ NAMES = ("report", "status", "card", "example", "run", "transcribe", "speed")
 
 def test_no_command_loads_anything_heavy_to_say_its_help() -> None:
     script = (
-        "import contextlib, io, sys; from evoxtral.cli import main\n"
+        "import contextlib, io, sys; from evoxtral.__main__ import main\n"
         f"for name in {[[name, '--help'] for name in NAMES]}:\n"
         "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
         "        main(name)\n"

@@ -16,7 +16,7 @@ import yaml
 from safetensors.torch import load_file
 
 from evoxtral import params, runs
-from evoxtral.cli import build
+from evoxtral.__main__ import build
 from evoxtral.raft import COMPLETIONS
 
 pytestmark = pytest.mark.slow

@@ -7,9 +7,9 @@ from helpers import fresh_python
 HEAVY = ("torch", "transformers", "peft", "accelerate", "mistral_common", "safetensors", "wandb")
 CORE = (
     *("analyses", "bench", "events"),
-    *("cli", "clips.corpus", "clips.ingest", "figures", "metrics", "mix", "params"),
+    *("__main__", "clips.corpus", "clips.ingest", "figures", "metrics", "mix", "params"),
     *("processes", "providers.llm", "paper", "report", "runs", "stats"),
-    *("tables", "tags", "tracking", "world.base", "world.scripts", "world.speech"),
+    *("tables", "tags", "world.base", "world.scripts", "world.speech"),
 )
 
 

@@ -16,8 +16,7 @@ from evoxtral import UserError, bench, metrics, params, pipeline, raft, runs, ta
 from evoxtral.metrics.rewards import RewardWeights
 from evoxtral.mix import balance
 from evoxtral.params import Raft, Sft
-from evoxtral.pipeline import Setup, open_setup, transcripts
-from evoxtral.tracking import tracker
+from evoxtral.pipeline import Setup, open_setup, tracker, transcripts
 from helpers import killed
 
 

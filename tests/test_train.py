@@ -339,3 +339,6 @@ def test_a_checkpoint_that_is_not_whole_is_passed_over(small, tmp_path):
     assert newest_whole(own) == own / "checkpoint-6"
     (own / "checkpoint-6" / SEAL).unlink()
     assert newest_whole(own) == own / "checkpoint-4"
+    with (own / "checkpoint-4" / "adapter_model.safetensors").open("r+b") as weights:
+        weights.write(b"damaged")
+    assert newest_whole(own) == own / "checkpoint-2"

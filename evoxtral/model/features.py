@@ -57,6 +57,7 @@ class Prompter:
         self.window = int(self._extractor.chunk_length * self._extractor.sampling_rate)
         self.eos, self.pad = special.eos_token_id, special.pad_token_id
         self.audio = config.audio_token_id
+        self._targets: dict[str, list[int]] = {}
         ids = base.request([np.zeros(self.window, np.float32)])["input_ids"][0].tolist()
         start = ids.index(self.audio)
         self._before, self._after = ids[:start], ids[start + ids.count(self.audio) :]
@@ -84,7 +85,10 @@ class Prompter:
 
     def target(self, text: str) -> list[int]:
         """Token ids of a transcript, ended."""
-        return [*self._tokenizer(text, add_special_tokens=False)["input_ids"], self.eos]
+        if text not in self._targets:  # asked for in every epoch
+            ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+            self._targets[text] = [*ids, self.eos]
+        return self._targets[text]
 
     def text(self, ids: list[int]) -> str:
         """The transcript that token ids spell, without special tokens."""
