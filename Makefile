@@ -10,8 +10,8 @@ PROFILE ?= tiny
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 READY := $(VENV)/.ready
-# The tests of a file share what they build, so a file stays with one process.
-PYTEST := $(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# The tests of a file share what they build, so a file stays with one process; the longest go first.
+PYTEST := $(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: report test check lab clean
 

@@ -19,6 +19,12 @@ if TYPE_CHECKING:  # most tests need no deep-learning framework
     from evoxtral.clips import Dataset
 
 REPO = Path(__file__).resolve().parents[1]
+LONGEST = ("test_report_smoke.py", "test_headless.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the longest files: of several processes none is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")

@@ -168,7 +168,7 @@ def test_each_system_but_the_baseline_gets_a_run_of_the_tracker(
         yield SimpleNamespace(log=logged.setdefault(name, {}).update)
 
     monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path))
-    monkeypatch.setattr(bench, "tracker", tracker)
+    monkeypatch.setattr("evoxtral.pipeline.tracker", tracker)
     bench.track(config(), made_up)
     assert logged == {}, "the default is disabled"
     bench.track(config(tracker="offline"), made_up)
