@@ -18,8 +18,8 @@ import yaml
 from safetensors.torch import load_file
 from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
+from evoxtral import __main__ as commands
 from evoxtral import params, runs
-from evoxtral.__main__ import build
 from evoxtral.bench import ADAPTER, BASE, NO_TAGS, RL, SFT, measure
 from evoxtral.model import open_base, shape_of
 from evoxtral.transcribe import Transcript, transcribe_files
@@ -86,7 +86,7 @@ def checkout(model: Path, tmp_path_factory: pytest.TempPathFactory, repo: Path) 
 
 
 def build(notebook: str, **changes: object) -> None:
-    build(params.profile(params.NOTEBOOKS[notebook], "paper", changes))
+    commands.build(params.profile(params.NOTEBOOKS[notebook], "paper", changes))
 
 
 def adapter(checkout: Path, stage: str, *, encoder: bool) -> Path:
