@@ -116,19 +116,32 @@ class Span(NamedTuple):
 def plan_chunks(audio: npt.NDArray[np.float32], window: int) -> list[Span]:
     """Disjoint chunks of speech of 16 kHz mono audio, in order, none longer than the window.
 
-    Neighbouring stretches of speech share a chunk as far as they fit; silences of two seconds and
-    more belong to none. The window, in samples, is a second or more.
+    Neighbouring stretches of speech share a chunk as far as they fit, and it ends at the longest
+    pause of its second half; silences of two seconds and more belong to none. The window, in
+    samples, is a second or more.
     """
     framed = np.pad(audio, (0, -len(audio) % FRAME)).reshape(-1, FRAME)
     power = np.einsum("ij,ij->i", framed, framed) / FRAME
     levels = 10 * np.log10(power + 1e-12)  # dB of full scale
     most = window // FRAME
-    chunks: list[Span] = []
-    for start, end in [part for run in _speech(levels) for part in _split(run, levels, most)]:
-        if chunks and start - chunks[-1].end < _SILENCE and end - chunks[-1].start <= most:
-            start = chunks.pop().start
-        chunks.append(Span(start, end))
+    parts = [part for run in _speech(levels) for part in _split(run, levels, most)]
+    chunks = []
+    while parts:
+        start, fits = parts[0].start, 1
+        while fits < len(parts) and parts[fits].end - start <= most and _joined(parts, fits - 1):
+            fits += 1
+        if fits < len(parts) and _joined(parts, fits - 1):  # more follows: end at a long pause
+            late = [i for i in range(fits) if parts[i].end - start >= most // 2]
+            pauses = {i: (parts[i + 1].start - parts[i].end, i) for i in late or [fits - 1]}
+            fits = 1 + max(pauses, key=pauses.__getitem__)
+        chunks.append(Span(start, parts[fits - 1].end))
+        parts = parts[fits:]
     return [Span(start * FRAME, min(end * FRAME, len(audio))) for start, end in chunks]
+
+
+def _joined(parts: list[Span], i: int) -> bool:
+    """Whether the pause after a stretch is short enough to be kept inside a chunk."""
+    return parts[i + 1].start - parts[i].end < _SILENCE
 
 
 def _speech(levels: npt.NDArray[np.float32]) -> list[Span]:

@@ -87,6 +87,13 @@ def test_speech_without_a_pause_is_cut_at_its_quietest(seconds, seed):
     assert len(dipped) >= len(cuts) - 1, "only the last stretch may have no dip left to cut at"
 
 
+def test_the_longest_pause_of_the_second_half_ends_a_chunk():
+    audio, places = laid_out([(3, 0.5), (1.5, 1.2), (1.0, 0.4), (6, 0.4)])
+    chunks = plan_chunks(audio, WINDOW)
+    assert len(chunks) == 2
+    assert places[1].end <= chunks[0].end < places[2].start
+
+
 def test_long_silences_belong_to_no_chunk():
     audio, _ = laid_out([(1, 2.5), (1, 60), (1, 0.5)])
     chunks = plan_chunks(audio, WINDOW)
@@ -176,7 +183,7 @@ def test_what_is_heard_is_what_was_said(recordings, spoken, spoken_features):
         name: metrics.evaluate([said], [text]).table("strict")["wer"].value
         for name, text in {"apart": apart, "talk": talk.text}.items()
     }
-    assert errors["talk"] <= errors["apart"] + 0.2, (errors, talk.text, said)
+    assert errors["talk"] <= errors["apart"] + 0.15, (errors, talk.text, said)
     read = json.loads(render(talk, "json"))
     assert read == {**asdict(talk), "repairs": []}
     assert read["plain_text"] == tags.plain_text(read["text"])
