@@ -231,6 +231,7 @@ def limits(measured: Measured, printed: Published, noise: pd.DataFrame) -> pd.Da
     """
     few, supports = int(printed.numbers["bench_clips"]), printed.per_tag["support"]
     known: dict[str, Any] = {
+        "always": True,
         "few": few,
         "train": int(printed.numbers["train_clips"]),
         "learnt": measured.settings["Training clips"],
@@ -248,14 +249,12 @@ def limits(measured: Measured, printed: Published, noise: pd.DataFrame) -> pd.Da
         )
         known |= {"seen": len(measured.seen.clips), "seen_wer": seen_wer, "wer": wer}
 
-    def filled(text: str) -> str:
-        try:
-            return text.format(**known)
-        except KeyError:  # of something that was not measured
-            return ""
-
     rows = [
-        (row["limit"], filled(row["said"]), " ".join(filter(None, map(filled, row["measured"]))))
+        (
+            row["limit"],
+            row["said"].format(**known),
+            " ".join(text.format(**known) for key, text in row["measured"].items() if key in known),
+        )
         for row in _LIMITS
     ]
     return pd.DataFrame(rows, columns=["limit", "said", "measured"])
