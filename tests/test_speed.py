@@ -22,12 +22,12 @@ def test_ways_take_turns_the_warm_up_does_not_count_and_results_must_agree() -> 
         return lambda number: ran.append((name, number)) or [made]
 
     ways = {"slow": way("slow", 6.0), "ours": way("ours", 6.1)}
-    rounds = speed.compared("w", ways, 2, alike=True)
+    rounds = speed.compared("w", ways, 2, most=speed.APART)
     assert ran == [("slow", 0), ("ours", 0), ("ours", 1), ("slow", 1), ("slow", 2), ("ours", 2)]
     assert rounds["way"].tolist() == ["slow", "ours"] * 2
     assert rounds["round"].tolist() == [1, 1, 2, 2]
     with pytest.raises(RuntimeError, match=r"w: the results of two ways are 0\.1 apart"):
-        speed.compared("w", ways | {"ours": way("ours", 6.6)}, 1, alike=True)
+        speed.compared("w", ways | {"ours": way("ours", 6.6)}, 1, most=speed.APART)
 
 
 def test_a_speed_up_is_taken_within_a_round() -> None:
