@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,13 +143,27 @@ def test_clips_too_long_for_the_window_give_way_to_spares(tmp_path, monkeypatch)
         build_corpus(tmp_path / "d", {"train": 4}, 5)
 
 
+def marked(mark):
+    """Processes with a mark in their environment: children keep it, zombies have none."""
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # gone, or another user's
+            if f"EVOXTRAL_TEST_MARK={mark}".encode() in entry.read_bytes():
+                yield entry
+
+
 def test_killed_and_resumed_it_is_the_same_corpus(corpus, tmp_path):
+    """Its workers end with a killed build, where /proc tells."""
     code = f"""from evoxtral.clips.corpus import build_corpus
-build_corpus({str(tmp_path)!r}, {TINY}, 5, workers=1)"""
+build_corpus({str(tmp_path)!r}, {TINY}, 5, workers=2)"""
     for done in (2, 6):
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) as build:
+        mark = f"{os.getpid()}-{done}"
+        environment = os.environ | {"EVOXTRAL_TEST_MARK": mark}
+        command = [sys.executable, "-c", code]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as build:
             until(lambda n=done: sum(1 for _ in tmp_path.rglob("[!.]*.flac")) >= n)
+            assert sys.platform != "linux" or len([*marked(mark)]) > 2
             build.kill()
         assert build.returncode == -signal.SIGKILL
+        until(lambda m=mark: not [*marked(m)], 30)
     build_corpus(tmp_path, TINY, 5, workers=1)
     assert digests(tmp_path) == digests(corpus)

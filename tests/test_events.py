@@ -71,10 +71,24 @@ def test_the_score_weighs_three_rates() -> None:
     assert found["score"] == pytest.approx(terms)
 
 
-def test_every_tag_has_a_row() -> None:
+# The types of two public schemes, copied from their pages.
+NVV16 = {
+    "breath", "sniff", "laugh", "cry", "cough", "throat clearing", "sneeze", "sigh", "gasp",
+    "snore", "yawn", "hum", "moan", "hiss", "lipsmack", "burp",
+}  # fmt: skip
+WESR21 = {
+    "inhale", "cough", "laughs", "crowd_laughter", "chuckle", "shout", "sobbing", "cry", "giggle",
+    "exhale", "sigh", "clear_throat", "roar", "scream", "breathing", "crying", "laughing",
+    "panting", "shouting", "singing", "whispering",
+}  # fmt: skip
+
+
+def test_every_tag_has_a_row_and_every_name_exists() -> None:
     frame = events.mapping()
     assert sorted(frame["tag"]) == sorted(tags.TAGS)
     assert list(frame.columns) == ["tag", "group", *SCHEMES]
+    assert set(COUNTERPARTS["nvv16"].values()) <= NVV16
+    assert set(COUNTERPARTS["wesr"].values()) <= WESR21
     unmapped = frame[frame[list(SCHEMES)].isna().all(axis=1)]
     assert set(unmapped["tag"]) == {"stammers", "pause", *tags.GROUPS["emotion"]}
 
