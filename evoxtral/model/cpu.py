@@ -1,8 +1,8 @@
 """What makes a small Voxtral quicker on a processor; each patch computes what it replaces does.
 
 Folding: one product by W + s B A instead of `x W + s (x A) B`; a step of the embedded model takes a
-seventh less. Narrowing: positions that are not learnt owe the last of its four layers their keys
-and values and nothing else; a step takes an eighth less.
+seventh less in float32, a fifth in bfloat16. Narrowing: positions that are not learnt owe the last
+of its four layers their keys and values and nothing else; a step takes an eighth less.
 """
 
 from __future__ import annotations
