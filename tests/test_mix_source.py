@@ -122,6 +122,28 @@ def test_a_dataset_of_the_hub_is_mapped_too(
     assert (again.digest, again.stage.executed) == (data.digest, False)
 
 
+def test_clips_are_told_by_what_training_knows_of_them() -> None:
+    said = [
+        *(("a", "grammar", False), ("b", "grammar", False)),
+        *(("a", "grammar", True), ("b", "grammar", True)),
+        *(("a", "unknown", False), (None, "grammar", True), (None, "released", False)),
+    ]
+    clips = [
+        complete({"file_name": f"{k}.flac", "id": f"{k}", "split": "test", "tagged_text": "So.",
+                  "voice": voice, "template": template, "held_out": held_out})
+        for k, (voice, template, held_out) in enumerate(said)
+    ]  # fmt: skip
+    data = Source("s", {"train": clips[:1], "test": clips})
+    assert source.familiarity(data, "test").to_dict() == {
+        "0": "known voice, known sentences", "1": "new voice, known sentences",
+        "2": "known voice, new sentences", "3": "new voice, new sentences",
+        "4": "known voice", "5": "new sentences", "6": "not known",
+    }  # fmt: skip
+    [script] = scripts.generate(1, 0, held_out=True)
+    plain = Source("s", {"train": [script]})
+    assert source.familiarity(plain, "train").to_dict() == {script.id: "new sentences"}
+
+
 @pytest.fixture
 def texts(tmp_path: Path) -> str:
     rows = [{"tagged_text": f"Text {k}.", "domain": "d", "slice_type": "plain"} for k in range(9)]

@@ -36,6 +36,7 @@ _KNOWN = {
     "scripts": "released, generated, llm, or the path of a JSON of scripts",
     "real": "hub:owner/name, or the path of a folder or a manifest of clips",
 }
+_NO_FAMILY = ("unknown", "released")  # templates of recordings and of the released scripts
 _NOTHING = pd.DataFrame(columns=COLUMNS)
 
 
@@ -104,6 +105,24 @@ def open_clips(cfg: DataMix) -> Source:
             f"{ELEVENLABS}"
         )
     return source
+
+
+def familiarity(source: Source, split: str) -> pd.Series:
+    """How new each clip of a split is to training, by id: `known voice, new sentences` and so on.
+
+    A voice is known if it speaks in the split `train`, sentences if their template family is not
+    held out of training. A part the data does not tell is left out, `not known` stands for both.
+    """
+    heard = {getattr(row, "voice", None) for row in source.splits[TRAIN]}
+    labels = {}
+    for row in source.splits[split]:
+        parts = []
+        if voice := getattr(row, "voice", None):
+            parts.append("known voice" if voice in heard else "new voice")
+        if row.template not in _NO_FAMILY:
+            parts.append("new sentences" if row.held_out else "known sentences")
+        labels[row.id] = ", ".join(parts) or "not known"
+    return pd.Series(labels, dtype=str)
 
 
 def corpus(cfg: DataMix) -> runs.StageResult:
