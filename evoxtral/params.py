@@ -8,6 +8,7 @@ papermill itself only warns about a mistyped name, and hands YAML's `1e-5` over 
 from __future__ import annotations
 
 import difflib
+import html
 import math
 import re
 from collections.abc import Mapping, MutableMapping
@@ -50,7 +51,7 @@ class Parameters(BaseModel):
         """A table of the resolved values, shown in notebooks."""
         file = runs.root() / "params" / "tiny" / f"{self.notebook}.yaml"
         said = dict(re.findall(r"^(\w+):.*?  # (.*)$", file.read_text("utf-8"), re.MULTILINE))
-        rows = [f"| `{name}` | `{value!r}` | {said[name]} |" for name, value in self]
+        rows = [f"| `{name}` | `{value!r}` | {html.escape(said[name])} |" for name, value in self]
         return "\n".join(["| parameter | value | meaning |", "|---|---|---|", *rows])
 
 

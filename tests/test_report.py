@@ -116,6 +116,9 @@ CELLS = [
     nbformat.v4.new_code_cell("cfg = params.load('04_benchmark', globals())\ncfg", id="two"),
     nbformat.v4.new_markdown_cell("## A section & more", id="section"),
     nbformat.v4.new_code_cell("report.show(x < y)", id="three"),
+    nbformat.v4.new_markdown_cell("## In short\n\nWhat was done.", id="short"),
+    nbformat.v4.new_markdown_cell("### What failed\n\nThis.", id="failed"),
+    nbformat.v4.new_markdown_cell("## Results\n\n| one |\n|---|\n| two |", id="last"),
 ]
 
 
@@ -128,7 +131,7 @@ def output(kind: str, data: str, files: list[str] | None = None, alt: str = "") 
 def reports(folder: Path) -> Path:
     """One executed notebook with its provenance, as the runner leaves it."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.from_dict(dict(cell)) for cell in CELLS])
-    notebook.cells[2].outputs = [output("text/markdown", "| parameter |\n|---|\n| k |")]
+    notebook.cells[2].outputs = [output("text/markdown", CFG._repr_markdown_())]
     notebook.cells[4].outputs = [
         nbformat.v4.new_output("stream", name="stdout", text="building sft\n"),
         nbformat.v4.new_output("stream", name="stderr", text="/somewhere/tqdm: a bar"),
@@ -179,9 +182,24 @@ def test_each_result_says_where_it_came_from_and_what_few_want_is_folded_or_left
     kinds = [piece.kind for piece in page.read_pieces(reports, NAME)]
     assert kinds == [
         "heading", "text", "code", "parameters", "heading", "code", "log", "html", "image", "plain",
+        *["heading", "text"] * 3,
     ]  # fmt: skip
     assert "import this\n\ncfg = params.load" in text
     assert "tqdm" not in text
+
+
+def test_it_opens_with_the_summary_which_its_chapter_only_links_to(text: str) -> None:
+    ids = re.findall('<h[1-6] id="([^"]*)"', text)
+    assert ids == ["in-short", f"{NAME}-failed", NAME, f"{NAME}-section", f"{NAME}-last"]
+    assert text.count("What was done.") == text.count("<main>") == 1
+    assert text.count('href="#in-short"') == 2
+    assert '<th scope="col">one</th>' in text
+    assert not re.search("<th(?! scope)[ >]", text)
+
+
+def test_a_parameters_meaning_is_text_whatever_stands_in_it(own_runs: Path) -> None:
+    said = params.profile(params.DataMix, "smoke")._repr_markdown_()
+    assert "as in &lt;laughter&gt;:[laughs] |" in said
 
 
 def test_a_notebook_that_was_not_run_is_named(folder: Path) -> None:

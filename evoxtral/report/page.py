@@ -1,8 +1,9 @@
 """The notebooks of the report run in order, and what people read of them: a page, an example.
 
-The page is one self-contained HTML file without scripts: figures and sound are data URIs. Under
-every table and figure stands where it came from, with links to its files beside the page. The
-example is what GitHub shows: Markdown without code and sound, its figures in few colours.
+The page is one self-contained HTML file without scripts: figures and sound are data URIs. It opens
+with the section `In short` of the last notebook. Under every table and figure stands where it came
+from, with links to its files beside the page. The example is what GitHub shows: Markdown without
+code and sound, its figures in few colours.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from evoxtral.report import SOURCE, render
 from evoxtral.tables import MEASURES, points, show
 
 EXAMPLE = "reports/example"  # the committed report, below the checkout
+SUMMARY = "In short"  # heading of the section that opens page and example
 
 # What an output is on the page, the richest form first.
 _KINDS = {"image/png": "image", "text/html": "html", "text/markdown": "text", "text/plain": "plain"}
@@ -127,14 +129,36 @@ def _outputs(cell: NotebookNode) -> Iterator[Piece]:
 
 def write_page(profile: str) -> Path:
     """Write `reports/<profile>/index.html` from executed notebooks."""
-    folder, chapters = runs.reports_dir() / profile, []
+    folder, summary, chapters = runs.reports_dir() / profile, [], []
     for name in REPORT_NOTEBOOKS:
-        pieces = read_pieces(folder, name)
+        lifted, pieces = lift_summary(read_pieces(folder, name))
         origin = runs.read_json(folder / name / "provenance.json")
         facts = json.dumps(origin, indent=1, ensure_ascii=False)
-        chapters.append({"name": name, "pieces": pieces, "origin": origin, "facts": facts})
-    page = render("page.html", profile=profile, chapters=chapters, markdown=markdown2html)
+        chapter = {"name": name, "pieces": pieces, "origin": origin, "facts": facts}
+        chapters.append(chapter)
+        summary += [(chapter, piece) for piece in lifted]
+    page = render(
+        "page.html", profile=profile, summary=summary, chapters=chapters, markdown=_markdown_html
+    )
     return runs.write_text(folder / "index.html", page)
+
+
+def lift_summary(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:
+    """The section `In short`, if there is one, raised to a chapter; the rest with a link to it."""
+    levels = {i: piece.level for i, piece in enumerate(pieces) if piece.level}
+    for start, level in levels.items():
+        if pieces[start].content == SUMMARY:
+            later = (i for i in levels if i > start and levels[i] <= level)
+            end = next(later, len(pieces))
+            link = Piece("text", f"*[{SUMMARY}](#in-short) opens this page.*", pieces[start].cell)
+            raised = [one._replace(level=max(0, one.level - 1)) for one in pieces[start:end]]
+            return raised, [*pieces[:start], link, *pieces[end:]]
+    return [], pieces
+
+
+def _markdown_html(text: str) -> str:
+    """Markdown as HTML; the heads of its tables say that they head a column."""
+    return re.sub("<th(?=[ >])", '<th scope="col"', markdown2html(text))
 
 
 # ---- the committed example, and what the project's README takes from it ----
@@ -143,22 +167,26 @@ def write_page(profile: str) -> Path:
 def write_example(profile: str) -> Path:
     """Replace `reports/example/` by a finished report, and the README's numbers by its numbers."""
     source, target = runs.reports_dir() / profile, runs.named(EXAMPLE)
-    chapters = {name: read_pieces(source, name) for name in REPORT_NOTEBOOKS}
+    summary, chapters = [], {}
+    for name in REPORT_NOTEBOOKS:
+        lifted, chapters[name] = lift_summary(read_pieces(source, name))
+        summary += [_markdown(piece, name, source) for piece in lifted]
     said = [
         f"# An example: the {profile} report",
         "Written by `python -m evoxtral example` from `make report`; without code and sound, which "
         f"the page `reports/{profile}/index.html` has.",
+        *summary,
     ]
     left_out = shutil.ignore_patterns("*.md", "*.tex", "*.svg", "*.pdf", "predictions")
     for name, pieces in chapters.items():
         shutil.rmtree(target / name, ignore_errors=True)
         shutil.copytree(source / name, target / name, ignore=left_out)
-        said += [text for piece in pieces if (text := _markdown(piece, name, source))]
+        said += [_markdown(piece, name, source) for piece in pieces]
     for figure in target.glob("*/figures/*.png"):
         with Image.open(figure) as image:
             few = image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
         few.save(figure, optimize=True)
-    runs.write_text(target / "README.md", "\n\n".join(said) + "\n")
+    runs.write_text(target / "README.md", "\n\n".join(filter(None, said)) + "\n")
     readme = runs.root() / "README.md"
     runs.write_text(readme, with_numbers(readme.read_text(encoding="utf-8")))
     return target
