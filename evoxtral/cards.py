@@ -7,6 +7,7 @@ hub reads. Nothing is uploaded.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,8 @@ from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from evoxtral import bench, params, pipeline, runs, tables
 from evoxtral.bench import ADAPTER, BASE, Split
+from evoxtral.clips import Clip
+from evoxtral.mix.source import TRAIN
 from evoxtral.model import shape_of
 from evoxtral.params import Sft, TinyBase
 from evoxtral.report import render
@@ -24,8 +27,8 @@ from evoxtral.world.scripts import LEXICON
 RESULTS = Path(".eval_results") / "evoxtral-bench.yaml"
 _NOTES = {
     "smoke": "smoke run, numbers mean nothing",
-    "tiny": "tiny world of synthetic speech, not comparable with other work",
-    "paper": "own synthetic test set",
+    "tiny": "small model of a tiny world, not comparable with other work",
+    "paper": "own test set",
 }
 
 
@@ -54,7 +57,10 @@ def write_card(folder: Path, profile: str) -> Path:
     said = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
     runs.write_text(folder / RESULTS, said)
     stage = folder.resolve().parent / "stage.json"
-    made = runs.read_json(stage) if stage.is_file() else {"name": "", "params": {}}
+    made = runs.read_json(stage) if stage.is_file() else {"name": "", "params": {}, "inputs": {}}
+    # What it was trained on is known if that was the profile's own data.
+    known = made["inputs"].get("source") == setup.source.digest
+    trained, tested = (_speech(setup.clips(name)) for name in (TRAIN, split))
     card = render(
         "adapter_card.md",
         markdown=tables.to_markdown,
@@ -68,11 +74,19 @@ def write_card(folder: Path, profile: str) -> Path:
         settings={name: value for name, value in made["params"].items() if name != "targets"},
         shape=shape,
         split=split,
+        trained=trained if known else "",
+        tested=tested,
         paper=tables.scores(evaluations, protocol="paper"),
         strict=tables.scores(evaluations, protocol="strict"),
         tags=tables.tag_scores(own),
     )
     return runs.write_text(folder / "README.md", card)
+
+
+def _speech(clips: Sequence[Clip]) -> str:
+    """What kind of speech it is, in words."""
+    kinds = {"synthetic": "synthetic speech", "real": "recordings of people"}
+    return " and ".join(said for kind, said in kinds.items() if kind in {c.source for c in clips})
 
 
 def base_card(cfg: TinyBase, parameters: int, words: pd.DataFrame, audible: pd.DataFrame) -> str:

@@ -24,7 +24,13 @@ def adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for an adapter that has been measured."""
     scored = {name: metrics.evaluate(REFERENCES, said) for name, said in HEARD.items()}
     monkeypatch.setattr(cards, "shape_of", lambda folder: LoraShape(64, 128, 0.05, False))
-    monkeypatch.setattr(pipeline, "open_setup", lambda cfg: SimpleNamespace(headline="natural"))
+    clips = {
+        "train": [SimpleNamespace(source="synthetic")],
+        "test": [SimpleNamespace(source="real")],
+    }
+    source = SimpleNamespace(digest="5" * 64)
+    setup = SimpleNamespace(headline="test", source=source, clips=clips.get)
+    monkeypatch.setattr(pipeline, "open_setup", lambda cfg: setup)
     monkeypatch.setattr(pipeline, "evaluate", lambda setup, split, systems: scored)
     return tmp_path / "adapter"
 
@@ -37,20 +43,23 @@ def test_the_hub_reads_card_and_results(adapter: Path) -> None:
     assert named["tag_f1", "Tag F1 (paper/1.0.0)"] == 0.666667
     assert "Its training is not known. Rank 64, alpha 128, dropout 0.05;" in card.text
     assert "## Tag by tag\n\n**" in card.text
+    assert "- Trained on data that is not known; tested on recordings of people.\n" in card.text
     entries = parse_eval_result_entries(yaml.safe_load((adapter / cards.RESULTS).read_text()))
     assert len({entry.task_id for entry in entries}) == len(entries)
     assert all("not comparable" in entry.notes for entry in entries)
     found = {entry.task_id: (entry.value, entry.notes.partition(";")[0]) for entry in entries}
-    assert found["natural/paper/tag_f1"] == (0.666667, "paper/1.0.0")
-    assert found["natural/strict/tag_recall"] == (0.5, "strict/1.0.0")
+    assert found["test/paper/tag_f1"] == (0.666667, "paper/1.0.0")
+    assert found["test/strict/tag_recall"] == (0.5, "strict/1.0.0")
 
 
 def test_a_base_on_the_hub_is_named_and_training_read_from_the_stage(adapter: Path) -> None:
     stage = {"name": "raft", "params": {"epochs": 1, "targets": "0" * 64}}
+    stage["inputs"] = {"source": "5" * 64}
     (adapter.parent / "stage.json").write_text(json.dumps(stage))
     card = ModelCard.load(cards.write_card(adapter, "paper"))
     assert card.data.base_model == "mistralai/Voxtral-Mini-3B-2507"
     assert "Made by rejection-sampling fine-tuning (RAFT). Rank 64" in card.text
+    assert "- Trained on synthetic speech; tested on recordings of people.\n" in card.text
     assert "|---|---|\n| epochs | 1 |\n\n## Scores" in card.text
 
 
