@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import permutations, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +15,18 @@ import pandas as pd
 import yaml
 from scipy.optimize import linear_sum_assignment
 
-from evoxtral import UserError, bench, metrics, stats, tags
-from evoxtral.bench import OVERALL, PAPER, RL, SFT, STRICT, Measured, Split
+from evoxtral import bench, metrics, stats, tags
+from evoxtral.bench import BASE, OVERALL, PAPER, RL, SFT, STRICT, Measured, Split
 from evoxtral.metrics import TOLERANCE_WORDS, Evaluation
-from evoxtral.paper import Published
+from evoxtral.paper import SYSTEMS, Published
 from evoxtral.stats import Ratio
 from evoxtral.tags import Transcript
 
 MISSED, INVENTED, OTHER = "missed", "invented", "other"
-NO_DIFFERENCE = "no difference shown"
 NOISE_SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 RARE = 5
 """Below so many occurrences the report calls a tag's F1 unreliable."""
-
-USES = {
-    "wer": ("accurate transcription", "WER", False),
-    "tag_f1": ("expressive tags, speech synthesis", "Tag F1", True),
-}
-"""Uses of the report's two models (section 5) by what decides: use, label, is more better."""
 
 _LIMITS = yaml.safe_load(Path(__file__).with_name("analyses.yaml").read_text(encoding="utf-8"))
 
@@ -120,15 +113,6 @@ def _tag_numbers(evaluation: Evaluation) -> pd.DataFrame:
     return pd.DataFrame(own, columns=["true", "predicted"])
 
 
-def count_pairs(split: Split) -> pd.DataFrame:
-    """Clips by number of true and predicted tags: `system | true | predicted | clips`."""
-    counts = {
-        system: _tag_numbers(evaluation).groupby(["true", "predicted"]).size()
-        for system, evaluation in split.models.items()
-    }
-    return pd.concat(counts, names=["system"]).rename("clips").reset_index()
-
-
 def count_bias(split: Split, *, seed: int = 0) -> pd.DataFrame:
     """Whether a system writes too many tags or too few.
 
@@ -211,17 +195,11 @@ def _with_noise(clean: Evaluation, share: float, seed: int) -> Evaluation:
     return Evaluation(tuple(clips))
 
 
-def spread(split: Split, few: int) -> pd.DataFrame:
-    """How far Tag F1 of single clips spreads, for SFT and RL.
-
-    `system | protocol | mean | sd`, and standard errors of `few` clips (`se_few`) and all (`se`).
-    """
-    rows = []
-    for name in (SFT, RL):
-        clips = split.evaluations[name].table("paper")["tag_f1"].ratio.numerator.ravel()
-        sd = clips.std(ddof=1)
-        rows.append((name, PAPER, clips.mean(), sd, sd / few**0.5, sd / len(clips) ** 0.5))
-    return pd.DataFrame(rows, columns=["system", "protocol", "mean", "sd", "se_few", "se"])
+def spread(split: Split) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation of single clips' Tag F1, protocol paper, by `paper.SYSTEMS`."""
+    scored = ((key, split.evaluations[name]) for key, name in SYSTEMS.items() if name != BASE)
+    clips = {key: own.table("paper")["tag_f1"].ratio.numerator for key, own in scored}
+    return {key: (own.mean(), own.std(ddof=1)) for key, own in clips.items()}
 
 
 def limits(measured: Measured, printed: Published, noise: pd.DataFrame) -> pd.DataFrame:
@@ -304,55 +282,3 @@ def _precision(measured: Measured, few: int) -> dict[str, Any]:
             support = single.loc[single["support"] > 0, "support"]
             known |= {"balanced": support.min(), "found": len(support)}
     return known
-
-
-def choose(split: Split, *, seed: int = 0) -> pd.DataFrame:
-    """The best system for each use under each protocol, if a difference is shown.
-
-    The system with the best value is chosen if each paired 95 % interval to another excludes 0; the
-    intervals are not corrected for how many there are. The baseline does not compete.
-
-    Returns:
-        `use`, `protocol`, `metric`, `choice` (a system or `no difference shown`), `best` and its
-        `value`, `rival` (the next) and its `rival_value`, their `difference` with `low`, `high`,
-        clips `n`, and `text`, a sentence with these numbers.
-
-    Raises:
-        UserError: fewer than two systems.
-    """
-    if len(split.models) < 2:
-        raise UserError("a choice needs two models: give the predictions of at least two")
-    models, pairs = Split(split.name, split.models), permutations(split.models, 2)
-    scores = bench.score_frame(models, OVERALL, only=USES, seed=seed)
-    paired = bench.paired_frame(models, pairs, OVERALL, only=USES, seed=seed)
-    paired = paired.set_index(["protocol", "metric", "system", "reference"]).sort_index()
-    rows = []
-    for (protocol, metric), own in scores.groupby(["protocol", "metric"], sort=False):
-        use, label, higher = USES[metric]
-        values = own.set_index("system")["value"]
-        values = values.sort_values(ascending=not higher, kind="stable")
-        best, *others = values.index
-        apart = paired.loc[(protocol, metric, best)].loc[others]
-        tied = (apart["low"] <= 0) & (apart["high"] >= 0)
-        against = []
-        for name, i in apart.iterrows():
-            low, points, high = (
-                _number(i[end], unit="", sign="+") for end in ("low", "difference", "high")
-            )
-            text = f"against {name} ({_number(values[name])}) {points} points [{low}, {high}]"
-            against.append(f"{text}, {NO_DIFFERENCE}" if tied[name] else text)
-        rows.append(
-            {
-                "use": use,
-                "protocol": protocol,
-                "metric": label,
-                "choice": NO_DIFFERENCE if tied.any() else best,
-                "best": best,
-                "value": values[best],
-                "rival": others[0],
-                "rival_value": values[others[0]],
-                **apart.iloc[0][["difference", "low", "high", "n"]],
-                "text": f"{label} of {best} {_number(values[best])}: {'; '.join(against)}",
-            }
-        )
-    return pd.DataFrame(rows)

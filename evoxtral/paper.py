@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -371,12 +372,15 @@ def smallest_sd(mean: float, n: int, binary: int) -> float:
     return math.sqrt(spreads[inside].min() / (n - 1))
 
 
-def tag_f1_errors(printed: Published) -> pd.DataFrame:
+def tag_f1_errors(
+    printed: Published, measured: Mapping[str, tuple[float, float]] = MappingProxyType({})
+) -> pd.DataFrame:
     """Standard errors of the published Tag F1: `metric | mean | assumption | sd | se`.
 
     The scores of single clips are unpublished, so their spread is bounded only: they lie in
     [0, 1], and a clip without reference tags scores 0 or 1. It is largest if every score is 0 or 1
-    (Bhatia and Davis 2000). Between the bounds stand assumptions.
+    (Bhatia and Davis 2000). Between the bounds stand assumptions. Mean and spread `measured` in
+    other clips, by system, are rows of their own, with the error of as many clips as the report's.
     """
     scores = printed.core.set_index("key").loc["tag_f1"]
     n, untagged = printed.released["clips"], printed.released["clips without tags"]
@@ -386,5 +390,7 @@ def tag_f1_errors(printed: Published) -> pd.DataFrame:
         spreads = [("smallest possible", smallest_sd(mean, n, untagged))]
         spreads += [("assumed", sd) for sd in ASSUMED_SD]
         spreads += [("largest possible", math.sqrt(mean * (1 - mean) * n / (n - 1)))]
-        rows += [(name, mean, label, sd, sd / math.sqrt(n)) for label, sd in spreads]
-    return pd.DataFrame(rows, columns=["metric", "mean", "assumption", "sd", "se"])
+        rows += [(name, mean, label, sd) for label, sd in spreads]
+    rows += [(name, mean, "measured here", sd) for name, (mean, sd) in measured.items()]
+    frame = pd.DataFrame(rows, columns=["metric", "mean", "assumption", "sd"])
+    return frame.assign(se=frame["sd"] / math.sqrt(n))

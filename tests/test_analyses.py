@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoxtral import UserError, analyses, metrics, stats, tags
+from evoxtral import analyses, metrics, stats, tags
 from evoxtral.analyses import (
     INVENTED,
     MISSED,
-    NO_DIFFERENCE,
     OTHER,
     drop_tags,
     pair_tags,
@@ -98,14 +97,6 @@ NUMBERS = _split(
 )
 
 
-def test_pairs_are_counted_per_clip() -> None:
-    frame = analyses.count_pairs(NUMBERS)
-    assert frame.to_numpy().tolist() == [
-        ["many", 0, 0, 1], ["many", 0, 1, 1], ["many", 1, 1, 1], ["many", 2, 3, 1],
-        ["none", 0, 0, 2], ["none", 1, 0, 1], ["none", 2, 0, 1],
-    ]  # fmt: skip
-
-
 def test_bias_is_a_difference_and_a_ratio() -> None:
     frame = analyses.count_bias(NUMBERS).set_index("system")
     many, none = frame.loc["many"], frame.loc["none"]
@@ -166,40 +157,3 @@ def test_the_curve_is_that_of_a_new_evaluation() -> None:
         ratio = again.table(protocol)["hallucination"].ratio
         [i] = stats.bootstrap_intervals({"": ratio}, seed=2).values()
         assert (row["value"], row["low"], row["high"]) == pytest.approx((i.value, i.low, i.high))
-
-
-N = 40
-SPOKEN = [f"[sad] one two three [pause] four {k}" for k in range(N)]
-WORDS = [f"one two three four {k}" for k in range(N)]  # no tag, no error
-TAGS = [f"[sad] one too three [pause] four {k}" for k in range(N)]  # all tags, one error
-NEARLY = [*TAGS[:-1], f"one too three [pause] four {N - 1}"]
-
-
-def test_each_use_gets_the_model_that_is_better_for_it() -> None:
-    frame = analyses.choose(_split(SPOKEN, SFT=WORDS, RL=TAGS))
-    assert set(frame["protocol"]) == {PAPER, STRICT}
-    for _, rows in frame.set_index("metric").groupby("protocol"):
-        assert rows["choice"].to_dict() == {"WER": "SFT", "Tag F1": "RL"}
-        assert rows.loc["WER", "difference"] == pytest.approx(-0.2)
-        assert rows.loc["Tag F1", "text"] == (
-            "Tag F1 of RL 100.0%: against SFT (0.0%) +100.0 points [+100.0, +100.0]"
-        )
-
-
-def test_no_choice_without_a_difference_to_every_other() -> None:
-    frame = analyses.choose(_split(SPOKEN, base=WORDS, SFT=TAGS, RL=NEARLY))
-    row = frame[(frame["metric"] == "Tag F1") & (frame["protocol"] == STRICT)].iloc[0]
-    assert (row["choice"], row["best"], row["rival"]) == (NO_DIFFERENCE, "SFT", "RL")
-    assert row["low"] <= 0 < row["difference"]
-    assert row["text"].count(NO_DIFFERENCE) == 1
-    assert "against base (0.0%) +100.0 points" in row["text"]
-
-
-def test_the_baseline_does_not_compete_and_equal_models_show_no_difference() -> None:
-    systems = {"SFT": TAGS, "my-adapter": list(TAGS), "no tags": WORDS}
-    frame = analyses.choose(_split(SPOKEN, **systems))
-    assert set(frame["best"]) == {"SFT"}
-    assert set(frame["choice"]) == {NO_DIFFERENCE}
-    assert frame["text"].str.contains("my-adapter").all()
-    with pytest.raises(UserError, match="two models"):
-        analyses.choose(_split(SPOKEN, SFT=TAGS, **{"no tags": WORDS}))

@@ -134,12 +134,12 @@ def test_what_stands_behind_f1(made_up: Measured) -> None:
     assert len(frame) == 2 * 17
     f1 = 2 * frame["precision"] * frame["recall"] / (frame["precision"] + frame["recall"])
     assert list(frame["value"]) == pytest.approx(list(f1))
-    row = analyses.spread(made_up.headline, 50).set_index("system").loc["SFT"]
     clips = made_up.headline.evaluations["SFT"].clips
     scores = pd.Series([clip.paper.tags.f1 for clip in clips])
-    sd = scores.std()
-    wanted = (scores.mean(), sd, sd / 50**0.5, sd / len(scores) ** 0.5)
-    assert tuple(row[["mean", "sd", "se_few", "se"]]) == pytest.approx(wanted)
+    found = analyses.spread(made_up.headline)
+    assert found["sft"] == pytest.approx((scores.mean(), scores.std()))
+    [row] = paper.tag_f1_errors(paper.load(), {"sft": found["sft"]}).tail(1).to_numpy().tolist()
+    assert row[2:] == ["measured here", scores.std(), pytest.approx(scores.std() / 50**0.5)]
     known = made_up.tag_f1().set_index("tag")
     assert known.loc["sad", ["support", "no tags"]].tolist() == [4, 0]
 
@@ -147,7 +147,7 @@ def test_what_stands_behind_f1(made_up: Measured) -> None:
 def test_published_numbers_need_no_deep_learning_framework() -> None:
     script = (
         "import sys\n"
-        "from evoxtral import analyses, bench, events, figures, paper, params, tables\n"
+        "from evoxtral import analyses, bench, figures, paper, params, tables\n"
         "from evoxtral.report import Report\n"
         "cfg = params.profile(params.Benchmark, 'tiny').model_copy(update={'source': 'paper'})\n"
         "found = bench.measure(cfg)\n"

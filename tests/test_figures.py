@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.text import Annotation, Text
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from evoxtral import analyses, bench, figures, metrics, paper, raft, tables, tags
@@ -35,7 +35,7 @@ SPLIT = Split("test", {
     "my adapter": metrics.evaluate(REFERENCES, SILENT),
     "RL": metrics.evaluate(REFERENCES, REFERENCES),
 })  # fmt: skip
-CONFUSED, PAIRS = analyses.confusion(SPLIT.evaluations["SFT"]), analyses.count_pairs(SPLIT)
+CONFUSED = analyses.confusion(SPLIT.evaluations["SFT"])
 NOISE = analyses.noise_curve(Split("test", {"RL": SPLIT.evaluations["SFT"]}), (0.0, 0.25, 0.5))
 NOISE = NOISE[NOISE["protocol"] == bench.PAPER]
 SCORES = tables.scores(SPLIT.evaluations, ("wer", "tag_f1", "hallucinated_per_untagged")).frame
@@ -66,7 +66,7 @@ LOG = pd.DataFrame({"step": [50, 75, 100], "frames": [3.0, 2.0, 1.0], "transcrip
 RATIOS = pd.DataFrame({"work": ["SFT"], "ours": ["ours"], "plain": ["one by one"], "ratio": [3.0],
                        "low": [2.0], "high": [5.0]})  # fmt: skip
 
-BIAS, GROUPS = analyses.count_bias(SPLIT), raft.group_table(COMPLETIONS)
+GROUPS = raft.group_table(COMPLETIONS)
 UNSEEN = PRINTED.numbers | {"unseen_clips": 12_345}
 
 DRAW: dict[str, tuple[Callable[..., Figure], *tuple[Any, ...]]] = {
@@ -76,13 +76,10 @@ DRAW: dict[str, tuple[Callable[..., Figure], *tuple[Any, ...]]] = {
     "per_tag": (figures.tag_f1, PRINTED.per_tag),
     "ceiling": (figures.tag_f1, tables.tag_scores(SPLIT.evaluations).frame, AUC),
     "audibility": (figures.audibility, AUDIBLE),
-    "plane": (figures.wer_f1_plane, PRINTED.core),
-    "uncertainty": (figures.score_uncertainty, paper.tag_f1_errors(PRINTED)),
     "raft": (figures.raft_pipeline, PRINTED.numbers),
     "stages": (figures.two_stage_pipeline, PRINTED.numbers, PRINTED.core),
     "unseen": (figures.two_stage_pipeline, UNSEEN, PRINTED.core, "embedded tiny Voxtral"),
     "confusion": (figures.confusion_matrix, CONFUSED),
-    "numbers": (figures.tag_numbers, PAIRS, BIAS),
     "noise": (figures.label_noise, NOISE, 0.202),
     "tag_shares": (figures.tag_shares, SETS),
     "density": (figures.density, SETS),
@@ -226,26 +223,6 @@ def test_audibility_is_ordered_and_stays_within_bounds(drawn: dict[str, Figure])
     assert len(bare.patches) == 0
 
 
-def test_plane_points_are_the_scores(drawn: dict[str, Figure]) -> None:
-    [ax] = drawn["plane"].axes
-    rows = PRINTED.core.set_index("key")
-    expected = [(100 * rows.loc["wer", s], 100 * rows.loc["tag_f1", s]) for s in SYSTEMS]
-    assert _points(ax) == pytest.approx(np.array(expected))
-    arrows = [t for t in ax.texts if isinstance(t, Annotation) and t.arrow_patch is not None]
-    ends = [(a.xyann, a.xy) for a in arrows]
-    assert np.array(ends) == pytest.approx(np.array(list(itertools.pairwise(expected))))
-    measured = PRINTED.core.assign(SFT_low=0.9 * PRINTED.core["sft"], SFT_high=PRINTED.core["sft"])
-    across, up = figures.wer_f1_plane(measured).axes[0].lines[2:4]
-    assert across.get_xdata() == pytest.approx([0.9 * 4.47, 4.47])
-    assert up.get_ydata() == pytest.approx([0.9 * 67.2, 67.2])
-
-
-def test_uncertainty_draws_95_percent(drawn: dict[str, Figure]) -> None:
-    spans = [tuple(line.get_xdata()) for line in drawn["uncertainty"].axes[0].lines]
-    half = 100 * 1.96 * 0.30 / np.sqrt(50)
-    assert any(span == pytest.approx((69.4 - half, 69.4 + half)) for span in spans)
-
-
 def test_diagrams_say_their_numbers(drawn: dict[str, Figure]) -> None:
     words = _words(drawn["raft"])
     for said in ("808 clips", "4 completions per clip, temperature 0.7, top-p 0.9", "no. 4",
@@ -284,21 +261,6 @@ def test_cells_are_the_shares(drawn: dict[str, Figure]) -> None:
     }
     support = CONFUSED.groupby("true", sort=False)["count"].sum()
     assert _rows(ax) == [f"{name}  {n}" for name, n in support.items()]
-
-
-def test_points_are_the_numbers_of_tags(drawn: dict[str, Figure]) -> None:
-    axes = [ax for ax in drawn["numbers"].axes if ax.axison]
-    assert "RL +0.00 [+0.00, +0.00]" in _titles(drawn["numbers"])
-    largest = []
-    for ax, system in zip(axes, SPLIT.evaluations, strict=True):
-        own = PAIRS[PAIRS["system"] == system]
-        assert _points(ax).tolist() == own[["true", "predicted"]].to_numpy(dtype=float).tolist()
-        largest.append(ax.collections[0].get_sizes().max() / own["clips"].max())
-    assert largest == pytest.approx([largest[0]] * 3)
-    many = Split("test", {"x": metrics.evaluate(["[sad] " * 9 + "a"], ["[sad] " * 12 + "a"])})
-    ax = figures.tag_numbers(analyses.count_pairs(many), analyses.count_bias(many)).axes[0]
-    assert _points(ax).tolist() == [[8, 8]], "more than the axis has are drawn at its end"
-    assert _rows(ax)[-1] == "8+"
 
 
 def _measured(name: str, table: str) -> pd.Series:

@@ -6,7 +6,7 @@ from helpers import fresh_python
 
 HEAVY = ("torch", "transformers", "peft", "accelerate", "mistral_common", "safetensors", "wandb")
 CORE = (
-    *("analyses", "bench", "events"),
+    *("analyses", "bench"),
     *("__main__", "clips.corpus", "clips.ingest", "figures", "metrics", "mix", "params"),
     *("processes", "providers.llm", "paper", "report", "runs", "stats"),
     *("tables", "tags", "world.base", "world.scripts", "world.speech"),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoxtral import analyses, bench, events, metrics, paper, tables, tags
+from evoxtral import analyses, bench, metrics, paper, tables, tags
 from evoxtral.bench import PAPER, STRICT, Split
 from evoxtral.tables import Table
 
@@ -32,7 +32,6 @@ def made(numbers: paper.Published) -> dict[str, Table]:
     steps = bench.paired_frame(SPLIT, [("base", "SFT")])
     core = paper.core_compared(numbers, SCORES, "tiny")
     per_tag = paper.per_tag_compared(numbers, SCORES, "tiny")
-    chosen = analyses.choose(SPLIT)
     counted = analyses.confusion(SPLIT.evaluations["SFT"])
     frames = {
         "table1": numbers.hyperparameters,
@@ -41,7 +40,6 @@ def made(numbers: paper.Published) -> dict[str, Table]:
         "claims": paper.claims(numbers),
         "tag_f1_errors": paper.tag_f1_errors(numbers),
         "scores": bench.overall(SCORES),
-        "events": bench.score_frame(SPLIT, events.PROTOCOLS),
         "tag_bias": analyses.count_bias(SPLIT),
         "label_noise": analyses.noise_curve(SPLIT, (0.0, 0.5)),
         "changes": paper.changes(numbers, steps, "tiny"),
@@ -49,10 +47,8 @@ def made(numbers: paper.Published) -> dict[str, Table]:
     return {name: tables.of(name, frame, **ON) for name, frame in frames.items()} | {
         "core": tables.core(numbers.core),
         "confused": tables.confused(counted, system="SFT", **ON),
-        "counterparts": tables.of("counterparts", events.mapping(), events.coverage(SPLIT)),
         "compared": tables.of("compared", core, number=2, **ON),
         "compared_tags": tables.of("compared", per_tag, number=3, **ON),
-        "choices": tables.of("choices", chosen, chosen["text"], **ON),
     }
 
 

@@ -5,12 +5,9 @@ from evoxtral.figures.bench import (
     confusion_matrix,
     label_noise,
     raft_pipeline,
-    score_uncertainty,
     system_scores,
     tag_f1,
-    tag_numbers,
     two_stage_pipeline,
-    wer_f1_plane,
 )
 from evoxtral.figures.pages import completions, listening_page, masked_example, transcripts
 from evoxtral.figures.style import SYSTEMS, save_figure

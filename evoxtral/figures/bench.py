@@ -30,7 +30,6 @@ _RIGHT, _WRONG, _LOST = "#0072b2", "#d55e00", "#6e7781"
 _SHOWN = 0.01  # smaller shares have a colour only
 _DARK = 0.33  # from here on a cell is dark enough for white letters
 _MARGINS = frozenset({"missed", "invented"})
-_MOST_TAGS = 8  # larger numbers are drawn here; even
 _FEW = 7  # tags that occur less often are named in grey
 _GROUPS = {"nonverbal": ("#d55e00", "D"), "delivery": ("#0072b2", "o"), "pause": ("#6e7781", "s"),
            "emotion": ("#a8558c", "^")}  # fmt: skip
@@ -188,30 +187,6 @@ def system_scores(frame: pd.DataFrame, against: str | None = None) -> Figure:
 
 
 @style.applied
-def wer_f1_plane(core: pd.DataFrame) -> Figure:
-    """Word error rate against Tag F1 of each system, with arrows from one to the next."""
-    rows = 100 * core.rename(columns=str.lower).set_index("key").select_dtypes("number")
-    points = {name: (rows.loc["wer", name], rows.loc["tag_f1", name]) for name in SYSTEMS}
-    figure, [ax] = style.panels(1, 1, 4.2)
-    for name, (x, y) in points.items():
-        style.dots(ax, y, rows.loc["wer"], name, SYSTEMS[name])
-        up = [rows.loc["tag_f1"].get(f"{name}_{end}", y) for end in ("low", "high")]
-        ax.plot((x, x), up, color=SYSTEMS[name].color, linewidth=1.8)
-        left = (x, y) == min(points.values())  # the leftmost has its numbers on its left
-        ax.annotate(f"{x:.2f}, {y:.1f}", (x, y), (-10 if left else 10, 0), va="center",
-                    ha="right" if left else "left", textcoords="offset points")  # fmt: skip
-    arrow = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 8, "shrinkB": 8}
-    for start, end in pairwise(points.values()):
-        ax.annotate("", end, start, arrowprops=arrow)
-    ax.set(xlim=(0, 1.3 * max(points.values())[0] or 1), ylim=(0, 100))
-    ax.set(xlabel="WER, % (lower is better)", ylabel="Tag F1, % (higher is better)")
-    ax.grid()
-    said = (f"{SYSTEMS[name].label} {x:.2f}%, {y:.1f}%" for name, (x, y) in points.items())
-    figure.set_label("; ".join(said))
-    return figure
-
-
-@style.applied
 def tag_f1(frame: pd.DataFrame, auc: Mapping[str, float] | None = None) -> Figure:
     """F1 of each tag and system beside the tag's support, most frequent first.
 
@@ -271,21 +246,6 @@ def audibility(frame: pd.DataFrame) -> Figure:
 
 
 @style.applied
-def score_uncertainty(errors: pd.DataFrame) -> Figure:
-    """95% intervals of each score under every assumption of `paper.tag_f1_errors`."""
-    reach = 1.96 * errors["se"]
-    rows = errors.assign(mean_low=errors["mean"] - reach, mean_high=errors["mean"] + reach)
-    figure, [ax] = style.panels(1, 1, 0.9 + 0.25 * len(rows))
-    for name, own in rows.groupby("metric", sort=False):
-        style.dots(ax, own.index, own, "mean", SYSTEMS[str(name)], 100)
-    names = rows["sd"].map("sd {:.2f}, ".format) + rows["assumption"]
-    style.name_rows(ax, names)
-    ax.set_xlabel("Tag F1, %, with 95% interval")
-    figure.set_label("; ".join(names))
-    return figure
-
-
-@style.applied
 def confusion_matrix(frame: pd.DataFrame) -> Figure:
     """Which tag is written for which, in percent of the true tag's occurrences.
 
@@ -319,35 +279,6 @@ def confusion_matrix(frame: pd.DataFrame) -> Figure:
     ax.spines[:].set_visible(False)
     hits = pd.Series({name: 100 * wide.loc[name, name] for name in wide.index[:-1]})
     figure.set_label(f"Right are {style.words(hits, '{:.0f}%')}")
-    return figure
-
-
-@style.applied
-def tag_numbers(frame: pd.DataFrame, bias: pd.DataFrame) -> Figure:
-    """Number of predicted against true tags per clip, a panel for each system.
-
-    The area of a point is the number of clips in `analyses.count_pairs`, on one scale for all
-    panels; above the line there are too many tags. `analyses.count_bias` is in the titles.
-    """
-    shown = frame.assign(**{c: frame[c].clip(upper=_MOST_TAGS) for c in ("true", "predicted")})
-    shown = shown.groupby(["system", "true", "predicted"], as_index=False)["clips"].sum()
-    figure, axes = style.panels(len(bias), 2, 2.6, sharex=True, sharey=True)
-    ticks = range(0, _MOST_TAGS + 1, 2)
-    names = [*map(str, ticks[:-1]), f"{_MOST_TAGS}+"]
-    looks = style.looks(bias["system"])
-    for ax, row in zip(axes, bias.to_dict("records"), strict=True):
-        own, look = shown[shown["system"] == row["system"]], looks[row["system"]]
-        text = "{difference:+.2f} [{low:+.2f}, {high:+.2f}]".format(**row).replace("-", "−")
-        ax.axline((0, 0), slope=1, color=GREY, linewidth=0.8)
-        ax.scatter(own["true"], own["predicted"], 230 * own["clips"] / shown["clips"].max(),
-                   look.color, zorder=2)  # fmt: skip
-        ax.set_title(f"{look.label} {text}", fontsize=8.5)
-        ax.set(xticks=ticks, yticks=ticks, xticklabels=names, yticklabels=names)
-        ax.grid()
-    figure.supxlabel("true tags in a clip; above: mean of predicted − true", fontsize=9.5)
-    figure.supylabel("predicted tags", fontsize=9.5)
-    differences = bias.set_index("system")["difference"]
-    figure.set_label(f"Mean difference: {style.words(differences, '{:+.2f}')}")
     return figure
 
 

@@ -43,7 +43,7 @@ class Measure(NamedTuple):
 
 
 MEASURES = {key: Measure(*said) for key, said in _DATA["measures"].items()}
-"""Every metric of both protocols and of `evoxtral.events`, in the order of tables."""
+"""Every metric of both protocols, in the order of tables."""
 
 
 def of(name: str, frame: pd.DataFrame, notes: Sequence[str] = (), **said: object) -> Table:
