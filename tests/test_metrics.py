@@ -21,6 +21,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 from evoxtral import UserError, metrics, tags
 from evoxtral.metrics import (
     ClipScore,
+    Evaluation,
     MatchCounts,
     aligned_matches,
     character_edits,
@@ -107,11 +108,32 @@ def test_tagged_keeps_the_clips_with_a_tag():
     assert [clip.id for clip in scores.tagged().clips] == ["x"]
 
 
+def test_words_of_untagged_clips_are_counted_apart():
+    strict = evaluate(["[sad] a b", "c d", "e"], ["x y z", "c", "e"]).table("strict")
+    found = strict["wer_untagged"]
+    assert (found.value, found.support, found.n) == (1 / 3, 3, 2)
+
+
+def test_metrics_of_several_trainings_are_means_over_them():
+    texts = ["[sad] a b", "c d"]
+    first, second = evaluate(texts, ["[sad] a x", "c d"]), evaluate(texts, ["a b", "[calm] c d"])
+    both = Evaluation(first.clips, (second,))
+    for protocol in ("paper", "strict"):
+        tables = [own.full_table(protocol) for own in (first, second, both)]
+        assert tables[2].keys() == tables[0].keys() & tables[1].keys()
+        for name, metric in tables[2].items():
+            values = [own[name].value for own in tables[:2] if not math.isnan(own[name].value)]
+            assert metric.value == pytest.approx(
+                np.mean(values) if values else math.nan, nan_ok=True
+            )
+    assert both.tagged().repeats[0].clips == second.tagged().clips
+
+
 @PROPERTY
 @given(PAIRS)
 def test_metrics_stay_in_bounds(pairs):
     scores = evaluate([r for r, _ in pairs], [p for _, p in pairs])
-    unbounded = {"wer", "cer", "hallucinated_per_untagged"}
+    unbounded = {"wer", "wer_untagged", "cer", "hallucinated_per_untagged"}
     for protocol in ("paper", "strict"):
         for name, metric in (scores.table(protocol) | scores.per_tag(protocol)).items():
             assert math.isnan(metric.value) or metric.value >= 0, name
@@ -123,7 +145,7 @@ def test_metrics_stay_in_bounds(pairs):
 @given(st.lists(TEXTS, min_size=1, max_size=6))
 def test_a_perfect_prediction_scores_one(texts):
     scores = evaluate(texts, texts)
-    errors = {"wer", "cer", "hallucination", "hallucinated_per_untagged"}
+    errors = {"wer", "wer_untagged", "cer", "hallucination", "hallucinated_per_untagged"}
     for protocol in ("paper", "strict"):
         for name, metric in (scores.table(protocol) | scores.per_tag(protocol)).items():
             expected = 0 if name in errors else 1

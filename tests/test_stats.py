@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -173,3 +174,42 @@ def test_counts_are_checked(numerator, denominator, message):
 def test_statistics_must_share_their_clips():
     with pytest.raises(ValueError, match=r"\[2, 3\] clips"):
         bootstrap_intervals({"a": mean_of(np.ones(2)), "b": mean_of(np.ones(3))})
+
+
+def test_trainings_are_averaged_and_resampled_beside_clips():
+    rng = np.random.default_rng(2)
+    clips, shifts = rng.normal(size=200), np.array([0.0, 1.0, 2.0])
+    first, *others = (mean_of(clips + shift) for shift in shifts)
+    ratio = replace(first, repeats=tuple(others))
+    found, one = bootstrap_interval(ratio), bootstrap_interval(first)
+    assert found.value == pytest.approx(clips.mean() + 1)
+    assert found.seed_sd == pytest.approx(1)
+    assert (found.n, math.isnan(one.seed_sd)) == (200, True)
+    # Clips and three resampled trainings vary independently here, so variances add up.
+    spread = (found.high - found.low) / 3.92
+    assert spread == pytest.approx(math.hypot(clips.std() / 200**0.5, shifts.std() / 3**0.5), 0.15)
+    assert found.high - found.low > 5 * (one.high - one.low)
+
+
+def test_the_same_trainings_are_drawn_of_both_systems():
+    clips, shifts = np.arange(50.0), (0.0, 5.0, 10.0)
+    ours, theirs = (
+        replace(
+            mean_of(clips + gain),
+            repeats=tuple(mean_of(clips + gain + shift) for shift in shifts[1:]),
+        )
+        for gain in (1.0, 0.0)
+    )
+    apart = paired_difference(ours, theirs)
+    assert (apart.low, apart.value, apart.high, apart.seed_sd) == (1, 1, 1, 0)
+    alone = paired_difference(ours, mean_of(clips))
+    assert alone.value == pytest.approx(6)
+    assert alone.seed_sd == pytest.approx(5)
+    assert alone.high > 9
+
+
+def test_statistics_must_share_their_trainings():
+    one = mean_of(np.ones(3))
+    two, three = (replace(one, repeats=(one,) * more) for more in (1, 2))
+    with pytest.raises(ValueError, match=r"\[2, 3\]"):
+        bootstrap_intervals({"a": two, "b": three})

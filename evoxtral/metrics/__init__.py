@@ -27,6 +27,7 @@ before any rate is taken: no clip is worth a free point, and long clips weigh mo
 |---|---|
 | `wer`, `cer` | corpus errors / corpus length, on words with emphasis lowercased |
 | `wer_normalised` | the same after a text normaliser, if one was given |
+| `wer_untagged` | corpus word errors of clips whose reference has no tag |
 | `tag_f1`, `tag_precision`, `tag_recall` | micro: all tag instances, matched by position |
 | `tag_f1_macro` | mean of the F1 of each tag type that the references hold |
 | `tag_f1_tagged`, `tag_f1_macro_tagged` | the same on clips whose reference has a tag |
@@ -43,7 +44,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -251,10 +252,12 @@ def _strict_metrics(clips: Sequence[Counts]) -> list[Metric]:
     invented = [0 if clip.tagged else clip.tags.predicted for clip in clips]
     clean = [not clip.tagged and not clip.tags.predicted for clip in clips]
     normalised = [clip.words_normalised for clip in clips if clip.words_normalised is not None]
+    plain = [EditCounts(0, 0) if clip.tagged else clip.words for clip in clips]
     return [
         pooled_error_rate("wer", [clip.words for clip in clips]),
         pooled_error_rate("cer", [clip.characters for clip in clips]),
         *([pooled_error_rate("wer_normalised", normalised)] if normalised else []),
+        replace(pooled_error_rate("wer_untagged", plain), n=sum(untagged)),
         micro_f1("tag_f1", placed),
         ratio("tag_precision", hits, predicted, **sizes),
         ratio("tag_recall", hits, support, **sizes),
@@ -291,14 +294,20 @@ class ClipScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Per-clip scores of one system, in a fixed order of clips."""
+    """Per-clip scores of one system, in a fixed order of clips.
+
+    `repeats` are the system's other trainings, with other seeds, on the same clips: metrics are
+    means over all of them, everything else is of the first.
+    """
 
     clips: tuple[ClipScore, ...]
+    repeats: tuple[Evaluation, ...] = ()
 
     def table(self, protocol: Protocol) -> dict[str, Metric]:
         """The metrics of a protocol by name; see the module."""
         metrics = {"paper": _paper_metrics, "strict": _strict_metrics}[protocol]
-        return {m.name: m for m in metrics([clip.counts(protocol) for clip in self.clips])}
+        own = {m.name: m for m in metrics([clip.counts(protocol) for clip in self.clips])}
+        return _repeated(own, [other.table(protocol) for other in self.repeats])
 
     def tag_counts(self, protocol: Protocol) -> dict[str, MatchCounts]:
         """Counts of each tag type of either side, pooled over clips; the vocabulary first."""
@@ -319,7 +328,7 @@ class Evaluation:
         for tag in self.tag_counts(protocol):
             counts = [clip.get(tag, MatchCounts()) for clip in per_clip]
             table[tag] = micro_f1(tag, counts, n=sum(c.support > 0 for c in counts))
-        return table
+        return _repeated(table, [other.per_tag(protocol) for other in self.repeats])
 
     def full_table(self, protocol: Protocol) -> dict[str, Metric]:
         """The table, and F1 of each tag type as `f1[tag]`."""
@@ -334,9 +343,28 @@ class Evaluation:
         """95 % bootstrap interval over clips of each of `ratios`."""
         return stats.bootstrap_intervals(self.ratios(protocol), seed=seed)
 
+    def only(self, kept: Collection[str]) -> Evaluation:
+        """Only the clips with these ids."""
+        clips = tuple(clip for clip in self.clips if clip.id in kept)
+        return Evaluation(clips, tuple(other.only(kept) for other in self.repeats))
+
     def tagged(self) -> Evaluation:
         """Only the clips whose reference has a tag."""
-        return Evaluation(tuple(clip for clip in self.clips if clip.tagged))
+        return self.only({clip.id for clip in self.clips if clip.tagged})
+
+
+def _repeated(
+    table: dict[str, Metric], others: Sequence[Mapping[str, Metric]]
+) -> dict[str, Metric]:
+    """Metrics of a first training with the counts of others, for those that all have."""
+    return {
+        name: replace(
+            metric,
+            ratio=replace(metric.ratio, repeats=tuple(other[name].ratio for other in others)),
+        )
+        for name, metric in table.items()
+        if all(name in other for other in others)
+    }
 
 
 def evaluate(
