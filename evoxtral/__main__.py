@@ -123,13 +123,14 @@ def build(cfg: Parameters) -> str:
             setup = pipeline.open_setup(cfg)
             if isinstance(cfg, params.Raft):
                 recipe = raft.recipe_of(cfg)
-                start = raft.start_adapter(cfg, setup)
-                rounds = raft.refine(recipe, setup, start, "RAFT")
-                systems = raft.compared(recipe, setup, start, rounds)
+                starts = raft.start_adapters(cfg, setup)
+                made = raft.repeat(recipe, setup, starts, "RAFT")
+                systems = raft.compared(recipe, setup, starts, made)
                 raft.best_by_validation(setup, systems)
                 pair = {name: systems[name] for name in (raft.SFT, raft.RL)}
             else:
-                pair = systems = {"base": None, "SFT": pipeline.sft_adapter(cfg, setup).adapter}
+                tuned = [own.adapter for own in pipeline.sft_adapters(cfg, setup)]
+                pair = systems = {"base": [None], "SFT": tuned}
                 for split in (TRAIN, setup.balanced):
                     setup.heard(split)
             pipeline.evaluate(setup, setup.headline, systems)

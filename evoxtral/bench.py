@@ -1,10 +1,11 @@
 """Evoxtral-Bench: systems on splits, measured into one frame of scores.
 
-A row of the frame is one number: `system, split, protocol, metric, value, low, high, n, support`,
-fractions with the ends of their 95 % interval over clips. F1 of a single tag is the metric
+A row of the frame is one number: `system, split, protocol, metric, value, low, high, n, support,
+seed_sd`, fractions with the ends of their 95 % interval over clips, and over trainings where there
+are several, between which `seed_sd` is the standard deviation. F1 of a single tag is the metric
 `f1[tag]`. The paired twin holds `system, reference, split, protocol, metric, difference, low,
-high, n`. Everything else is a filter or a pivot of the two. Nothing here loads torch before
-`measure` is asked to measure.
+high, n, seed_sd`. Everything else is a filter or a pivot of the two. Nothing here loads torch
+before `measure` is asked to measure.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from evoxtral.paper import scientific
 from evoxtral.params import Benchmark, Raft, Sft
 
 if TYPE_CHECKING:
+    from evoxtral import pipeline
     from evoxtral.pipeline import Setup
 
 BASE, SFT, RL = "base", "SFT", "RL"
@@ -50,8 +52,11 @@ OVERALL, PROTOCOLS = (
 PAPER, STRICT = OVERALL
 """The report's conventions, and pooled counts with tags matched by position."""
 
+HEADLINE = ("wer", "tag_f1", "emphasis_f1", "hallucinated_per_untagged", "wer_untagged")
+"""The five metrics that matter, under the strict protocol."""
+
 _WORDS = yaml.safe_load(Path(__file__).with_name("bench.yaml").read_text(encoding="utf-8"))
-_SEEN = "validation"
+_SEEN, _PLAIN = "validation", "base_test"
 _SHOWN = 12  # digits of a digest
 _TRACKED = 50  # transcripts of each system
 
@@ -72,6 +77,10 @@ class Split:
     def clips(self) -> int:
         """How many clips it has."""
         return len(next(iter(self.evaluations.values())).clips)
+
+    def only(self, ids: Collection[str]) -> Split:
+        """The same systems on some of the clips."""
+        return Split(self.name, {name: own.only(ids) for name, own in self.evaluations.items()})
 
     def __str__(self) -> str:
         return f"{self.clips:,} clips of {self.name}"
@@ -106,10 +115,11 @@ def score_frame(
     found = _found(split, protocols, only)
     ends = stats.bootstrap_intervals({key: own.ratio for key, own in found.items()}, seed=seed)
     rows = [
-        (system, split.name, *key, i.value, i.low, i.high, own.n, own.support)
+        (system, split.name, *key, i.value, i.low, i.high, own.n, own.support, i.seed_sd)
         for ((system, *key), own), i in zip(found.items(), ends.values(), strict=True)
     ]
     names = ["system", "split", "protocol", "metric", "value", "low", "high", "n", "support"]
+    names += ["seed_sd"]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -136,11 +146,20 @@ def paired_frame(
     second = {key: found[key[0], *key[2:]].ratio for key in both}
     apart = stats.paired_differences(first, second, seed=seed) if both else {}
     rows = [
-        (system, reference, split.name, *key, i.value, i.low, i.high, i.n)
+        (system, reference, split.name, *key, i.value, i.low, i.high, i.n, i.seed_sd)
         for (reference, system, *key), i in apart.items()
     ]
-    names = ["system", "reference", "split", "protocol", "metric", "difference", "low", "high", "n"]
+    names = ["system", "reference", "split", "protocol", "metric", "difference", "low", "high"]
+    names += ["n", "seed_sd"]
     return pd.DataFrame(rows, columns=names)
+
+
+def headline(split: Split, pairs: Iterable[tuple[str, str]] = (), *, seed: int = 0) -> pd.DataFrame:
+    """`score_frame` of the five metrics that matter, or `paired_frame` where pairs are given."""
+    strict = {STRICT: OVERALL[STRICT]}
+    if pairs:
+        return paired_frame(split, pairs, strict, only=HEADLINE, seed=seed)
+    return score_frame(split, strict, only=HEADLINE, seed=seed)
 
 
 def by_tag(scores: pd.DataFrame) -> pd.DataFrame:
@@ -177,9 +196,12 @@ class Measured:
     """Everything that was measured."""
 
     seed: int  # of bootstraps
+    seeds: int  # trainings of SFT and RL
     headline: Split  # for the headline numbers, drawn as the report's test set is
     balanced: Split  # all tags are about as frequent
+    plain: Split | None  # plain speech that nothing was trained on, if any: base, SFT and RL
     seen: Evaluation | None  # of RL in voices and sentence families of the training set, if any
+    kinds: pd.Series  # how new each headline clip is to training, by id (`source.familiarity`)
     origins: Mapping[str, str]  # what each system is, by name
     settings: Mapping[str, object]  # of fine-tuning, named as in the report's Table 1
     rl_settings: Mapping[str, object]  # of the RL stage, named as in the model card
@@ -240,55 +262,66 @@ def measure(cfg: Benchmark) -> Measured | None:
         return None
     # All of them load torch and transformers.
     from evoxtral import pipeline, raft
+    from evoxtral.mix.source import familiarity
     from evoxtral.model import TINY, check_adapter
+    from evoxtral.train import read_log
 
-    tuning = params.profile(Sft, cfg.profile)
+    tuning = params.profile(Sft, cfg.profile, {"seeds": cfg.seeds})
     setup = pipeline.open_setup(tuning)
     headline = cfg.split or setup.headline
     # First, so that a wrong file or folder stops before any work.
-    own = {}
+    written, added = {}, {}
     if cfg.predictions:
         ids = [clip.id for clip in setup.clips(headline)]
-        own = {PREDICTIONS: pipeline.read_predictions(runs.named(cfg.predictions), ids)}
-    added = {ADAPTER: check_adapter(runs.named(cfg.adapter))} if cfg.adapter else {}
-    recipe = raft.recipe_of(params.profile(Raft, cfg.profile))
-    start = raft.start_adapter(recipe, setup)
-    last = raft.refine(recipe, setup, start, "RAFT")[-1]
-    folders = {BASE: None, SFT: start, RL: last.tuned.adapter, **added}
+        texts = pipeline.read_predictions(runs.named(cfg.predictions), ids)
+        written = {PREDICTIONS: pipeline.score(setup, headline, texts)}
+    if cfg.adapter:
+        added = {ADAPTER: [check_adapter(runs.named(cfg.adapter))]}
+    recipe = raft.recipe_of(params.profile(Raft, cfg.profile, {"seeds": cfg.seeds}))
+    starts = raft.start_adapters(recipe, setup)
+    made = raft.repeat(recipe, setup, starts, "RAFT")
+    trained = {BASE: [None], SFT: starts, RL: [rounds[-1].tuned.adapter for rounds in made]}
 
-    def scored(name: str, systems: Mapping[str, Any]) -> Split:
+    def scored(name: str, systems: pipeline.Systems) -> Split:
         plain = [tags.plain_text(clip.tagged_text) for clip in setup.clips(name)]
-        return Split(name, pipeline.evaluate(setup, name, {NO_TAGS: plain, **systems}))
+        words = {NO_TAGS: pipeline.score(setup, name, plain)}
+        return Split(name, words | pipeline.evaluate(setup, name, systems))
 
-    measured = scored(headline, folders | own)
-    balanced = measured if setup.balanced == headline else scored(setup.balanced, folders)
-    seen = pipeline.evaluate(setup, _SEEN, {RL: folders[RL]})[RL] if setup.has(_SEEN) else None
-    facts = raft.facts(recipe, last)
+    found = scored(headline, trained | added)
+    balanced = found if setup.balanced == headline else scored(setup.balanced, trained)
+    plain = scored(_PLAIN, trained) if setup.has(_PLAIN) else None
+    seen = pipeline.evaluate(setup, _SEEN, {RL: trained[RL]})[RL] if setup.has(_SEEN) else None
+    facts = raft.facts(recipe, made[0][-1])
     known = recipe.model_dump() | facts | {"rate": scientific(recipe.learning_rate)}
     tiny = setup.base.name == TINY
     base = "embedded tiny Voxtral" if tiny else Path(setup.base.name).name
     return Measured(
         seed=cfg.seed,
-        headline=measured,
+        seeds=cfg.seeds,
+        headline=Split(headline, {**found.evaluations, **written}),
         balanced=balanced,
+        plain=plain,
         seen=seen,
-        origins=_origins(cfg, f"{base}, weights {setup.base.digest[:_SHOWN]}", folders),
-        settings=pipeline.settings(tuning, setup),
+        kinds=familiarity(setup.source, headline),
+        origins=_origins(cfg, f"{base}, weights {setup.base.digest[:_SHOWN]}", trained | added),
+        settings=pipeline.settings(
+            tuning, setup, None if recipe.adapter else read_log(starts[0].parent)
+        ),
         rl_settings={name: text.format(**known) for name, text in _WORDS["rl_settings"].items()},
-        numbers=facts | _sizes(tuning, setup, recipe.prompts, measured.clips),
+        numbers=facts | _sizes(tuning, setup, recipe.prompts, found.clips),
         base=base,
     )
 
 
-def _origins(cfg: Benchmark, base: str, folders: Mapping[str, Path | None]) -> dict[str, str]:
+def _origins(cfg: Benchmark, base: str, systems: pipeline.Systems) -> dict[str, str]:
     """What each system is, by its name."""
     from evoxtral.model import adapter_digest
 
     known, found = cfg.model_dump() | {"base": base}, {}
     for name, text in _WORDS["origins"].items():
-        folder = folders.get(name)
-        digest = f"; adapter {adapter_digest(folder)[:_SHOWN]}" if folder else ""
-        found[name] = text.format(**known) + digest
+        folders = filter(None, systems.get(name, []))
+        digests = ", ".join(adapter_digest(folder)[:_SHOWN] for folder in folders)
+        found[name] = text.format(**known) + (f"; adapter {digests}" if digests else "")
     return {name: origin for name, origin in found.items() if origin}
 
 

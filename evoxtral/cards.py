@@ -41,7 +41,7 @@ def write_card(folder: Path, profile: str) -> Path:
     cfg = params.profile(Sft, profile)
     setup = pipeline.open_setup(cfg)
     split = setup.headline
-    evaluations = pipeline.evaluate(setup, split, {BASE: None, ADAPTER: folder})
+    evaluations = pipeline.evaluate(setup, split, {BASE: [None], ADAPTER: [folder]})
     own = {ADAPTER: evaluations[ADAPTER]}
     frame = bench.overall(bench.score_frame(Split("", own))).dropna(subset="value")
     scores = frame.round({"value": 6}).to_dict("records")

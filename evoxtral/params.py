@@ -60,6 +60,7 @@ class Benchmark(Parameters):
 
     notebook: ClassVar[str] = "04_benchmark"
 
+    seeds: Size
     source: Literal["measured", "paper"]
     split: str
     adapter: str
@@ -135,6 +136,7 @@ class DataMix(Parameters):
 class FineTuning(Parameters):
     """What every fine-tuning notebook takes: the report's Table 1."""
 
+    seeds: Size
     base: Text
     device: Device
     precision: Literal["auto", "float32", "bfloat16"]

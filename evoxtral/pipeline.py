@@ -8,10 +8,10 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -36,11 +36,16 @@ TOKEN_MARGIN = 1.5
 
 VALIDATION, PLAIN = "validation", "plain_val"
 
+Systems = Mapping[str, Sequence[Path | None]]
+"""Adapters of each system, one for each of its trainings; None for the base alone."""
+
+_Tuning = TypeVar("_Tuning", bound=FineTuning)
+
 _CODE = ("evoxtral.metrics", "evoxtral.model", "evoxtral.decode", "evoxtral.tags")
 _CODE += ("evoxtral.train", "evoxtral.pipeline")
 _PREDICTIONS, _TARGETS = "predictions.jsonl", "targets.jsonl"
 _TRACKED = 8  # clips whose transcripts the tracker gets
-_FREE = {"checkpointing", "decode_batch", "device", "micro_batch", "profile", "tracker"}
+_FREE = {"checkpointing", "decode_batch", "device", "micro_batch", "profile", "seeds", "tracker"}
 """Parameters that change how fine-tuning runs, not what it learns."""
 
 
@@ -186,44 +191,45 @@ def read_predictions(path: Path | str, ids: Collection[str]) -> list[str]:
     return [texts[name] for name in ids]
 
 
-def evaluate(
-    setup: Setup, split: str, systems: Mapping[str, Path | list[str] | None]
-) -> dict[str, Evaluation]:
-    """Scores of systems on a split.
-
-    A system is the folder of its adapter, None for the base alone, or its transcripts.
-    """
+def score(setup: Setup, split: str, texts: Sequence[str]) -> Evaluation:
+    """Scores of texts written for the clips of a split, in their order."""
     clips = setup.clips(split)
     ids, references = [c.id for c in clips], [c.tagged_text for c in clips]
-    normalise = metrics.english_normaliser()
-    return {
-        name: metrics.evaluate(
-            references,
-            system if isinstance(system, list) else transcripts(setup, split, system),
-            ids=ids,
-            normalise=normalise,
-        )
-        for name, system in systems.items()
+    return metrics.evaluate(references, texts, ids=ids, normalise=metrics.english_normaliser())
+
+
+def evaluate(setup: Setup, split: str, systems: Systems) -> dict[str, Evaluation]:
+    """Scores of systems on a split, over all trainings of each."""
+    scored = {
+        name: [score(setup, split, transcripts(setup, split, adapter)) for adapter in trained]
+        for name, trained in systems.items()
     }
+    return {name: replace(own[0], repeats=tuple(own[1:])) for name, own in scored.items()}
 
 
-def before_after(
-    setup: Setup, split: str, systems: Mapping[str, Path | None], count: int
-) -> pd.DataFrame:
-    """Clips spread over a split: `id | reference | audio` (a data URI), and a column a system."""
+def before_after(setup: Setup, split: str, systems: Systems, count: int) -> pd.DataFrame:
+    """Clips spread over a split: `id | reference | audio` (a data URI), and a column a system.
+
+    Each system's transcripts are those of its first training.
+    """
     clips = setup.clips(split)
     chosen = range(0, len(clips), max(1, len(clips) // count))[:count]
     sounds = (to_mp3(setup.source.clips.audio(clips[i])) for i in chosen)
     audio = [f"data:audio/mpeg;base64,{base64.b64encode(sound).decode()}" for sound in sounds]
     rows = [(clips[i].id, clips[i].tagged_text) for i in chosen]
     shown = pd.DataFrame(rows, columns=["id", "reference"]).assign(audio=audio)
-    for name, adapter in systems.items():
+    for name, [adapter, *_] in systems.items():
         texts = transcripts(setup, split, adapter)
         shown[name] = [texts[i] for i in chosen]
     return shown
 
 
 # Fine-tuning
+
+
+def each_seed(cfg: _Tuning) -> list[_Tuning]:
+    """The parameters of every training that `seeds` asks for: `seed` counts up."""
+    return [cfg.model_copy(update={"seed": cfg.seed + more}) for more in range(cfg.seeds)]
 
 
 def references(clips: Sequence[Clip]) -> pd.DataFrame:
@@ -363,14 +369,24 @@ def training_mix(setup: Setup) -> pd.DataFrame:
     return rows.fillna({"draws": 0, "weight": 0.0}).astype({"draws": int})
 
 
-def sft_adapter(cfg: Sft, setup: Setup) -> Tuned:
-    """Build or reuse the SFT adapter; raises as `tune` does."""
-    return tune(cfg, setup, lora_shape(cfg), TRAIN, training_mix(setup), "SFT")
+def sft_adapters(cfg: Sft, setup: Setup) -> list[Tuned]:
+    """Build or reuse the SFT adapter of each seed; raises as `tune` does."""
+    mix, shape = training_mix(setup), lora_shape(cfg)
+    return [tune(own, setup, shape, TRAIN, mix, "SFT") for own in each_seed(cfg)]
 
 
-def settings(cfg: Sft, setup: Setup) -> dict[str, object]:
-    """This run's settings, named as the rows of the report's Table 1."""
+def settings(cfg: Sft, setup: Setup, tuned: Tuned | None) -> dict[str, object]:
+    """The settings of SFT, named as in the report's Table 1 and the composition note.
+
+    Without a log, `tuned`, how long it took and whether it was stopped is not known.
+    """
     draws, steps = training_mix(setup)["draws"], cfg.batch // cfg.micro_batch
+    counts = model.count_parameters(setup.base.model.config, lora_shape(cfg)).set_index("part")
+    total, trainable = counts.loc["all", ["total", "trainable"]]
+    stops = f"when WER on plain clips has risen by more than {cfg.plain_limit:.1%}"
+    stops += f" for {cfg.plain_patience + 1} epochs in a row"
+    if tuned:
+        stops += f": {'it did' if tuned.stopped else 'it never did'}"
     return {
         "LoRA rank": cfg.lora_rank,
         "LoRA alpha": cfg.lora_alpha,
@@ -385,6 +401,11 @@ def settings(cfg: Sft, setup: Setup) -> dict[str, object]:
         "Label smoothing": cfg.label_smoothing,
         "Precision": precision(cfg),
         "Hardware": str(setup.base.model.device.type).upper(),
+        "Training time": tuned and f"{tuned.seconds / 60:.1f} minutes",
+        "Trainable parameters": f"{trainable:,} of {total:,} ({trainable / total:.1%})",
+        "Label masking": "loss on output tokens only",
+        "Evaluation": "WER and Tag F1 on validation, WER on plain clips, after every epoch",
+        "Early stopping": stops,
         "Training clips": int((draws > 0).sum()),
         "Examples per epoch": int(draws.sum()),
     }

@@ -356,11 +356,12 @@ class Round:
     tuned: Tuned
 
 
-def start_adapter(cfg: Raft, setup: Setup) -> Path:
-    """The SFT adapter to start from: the one named, or that of 02 in this profile."""
+def start_adapters(cfg: Raft, setup: Setup) -> list[Path]:
+    """The SFT adapter each training starts from: the one named, or those of 02 in this profile."""
     if cfg.adapter:
-        return runs.named(cfg.adapter)
-    return pipeline.sft_adapter(profile(Sft, cfg.profile), setup).adapter
+        return [runs.named(cfg.adapter)] * cfg.seeds
+    sft = profile(Sft, cfg.profile, {"seeds": cfg.seeds})
+    return [tuned.adapter for tuned in pipeline.sft_adapters(sft, setup)]
 
 
 def refine(recipe: Recipe, setup: Setup, start: Path, name: str) -> list[Round]:
@@ -377,6 +378,12 @@ def refine(recipe: Recipe, setup: Setup, start: Path, name: str) -> list[Round]:
         done.append(Round(scored, curated, tuned))
         start = tuned.adapter
     return done
+
+
+def repeat(recipe: Recipe, setup: Setup, starts: Sequence[Path], name: str) -> list[list[Round]]:
+    """Run a recipe once for each of its seeds, each from a start of its own."""
+    seeds = zip(pipeline.each_seed(recipe), starts, strict=True)
+    return [refine(own, setup, start, name) for own, start in seeds]
 
 
 # What 03 shows
@@ -412,22 +419,25 @@ def furthest_apart(setup: Setup, recipe: Recipe, last: Round) -> tuple[str, pd.D
     return reference, own, int(best_of(own)["index"].item())
 
 
-def compared(recipe: Recipe, setup: Setup, start: Path, rounds: Sequence[Round]) -> dict[str, Path]:
+def compared(
+    recipe: Recipe, setup: Setup, starts: Sequence[Path], made: Sequence[Sequence[Round]]
+) -> dict[str, list[Path]]:
     """Adapters by name: SFT, this run's RL, and what `compare` asks for, trained if missing."""
-    made = {SFT: start, RL: rounds[-1].tuned.adapter}
+    rounds = {RL: made}
     for name, other in others(recipe, len(setup.clips(recipe.prompts))).items():
-        made[name] = refine(other, setup, start, name)[-1].tuned.adapter
-    return made
+        rounds[name] = repeat(other, setup, starts, name)
+    last = {name: [own[-1].tuned.adapter for own in each] for name, each in rounds.items()}
+    return {SFT: [*starts], **last}
 
 
 def best_by_validation(
-    setup: Setup, adapters: Mapping[str, Path]
+    setup: Setup, systems: pipeline.Systems
 ) -> tuple[str, dict[str, Evaluation]]:
     """The recipe, or SFT, that earns most on validation (mean `strict` reward), and all scores."""
-    scored = pipeline.evaluate(setup, VALIDATION, adapters)
+    scored = pipeline.evaluate(setup, VALIDATION, systems)
 
     def earned(name: str) -> float:
-        clips = scored[name].clips
+        clips = [c for own in (scored[name], *scored[name].repeats) for c in own.clips]
         rewards = [reward(c.reference, c.prediction, convention="strict").total for c in clips]
         return sum(rewards) / len(rewards)
 

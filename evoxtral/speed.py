@@ -224,7 +224,7 @@ class Subject:
         self.setup = pipeline.open_setup(self.cfg)
         self.prompter, self.depth = self.setup.prompter, depth
         self.some = self.clips(self.setup.headline, depth.clips)
-        adapter = pipeline.sft_adapter(self.cfg, self.setup).adapter
+        adapter = pipeline.sft_adapters(self.cfg, self.setup)[0].adapter
         self.plain = model.load(self.setup.fresh().model, adapter).eval()
         self.ours = model.merge(read_cached(self.setup.fresh().model), adapter)
 

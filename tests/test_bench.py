@@ -97,8 +97,11 @@ def _made_up(name: str, clips: int) -> Split:
 def made_up() -> Measured:
     return Measured(
         seed=0,
+        seeds=1,
         headline=_made_up("natural", 68),
         balanced=_made_up("balanced", 34),
+        plain=None,
+        kinds=pd.Series(dtype=str),
         seen=_made_up("validation", 17).evaluations["RL"],
         origins=dict.fromkeys((bench.NO_TAGS, "base", "SFT", "RL"), "made up"),
         settings={"Training clips": 808},

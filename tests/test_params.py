@@ -13,6 +13,7 @@ GOOD = {
     "profile": "tiny",
     "source": "paper",
     "seed": 0,
+    "seeds": 1,
     "split": "",
     "adapter": "",
     "predictions": "",

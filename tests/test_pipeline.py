@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file
 
 from evoxtral import UserError, bench, metrics, params, pipeline, raft, runs, tags
 from evoxtral.metrics.rewards import RewardWeights
@@ -47,14 +48,14 @@ def test_examples_are_drawn_as_often_as_the_mix_says(setup: Setup) -> None:
 
 def test_sft_learns_keeps_the_best_epoch_and_is_reused(setup: Setup) -> None:
     cfg = _sft(epochs=3)
-    tuned = pipeline.sft_adapter(cfg, setup)
+    [tuned] = pipeline.sft_adapters(cfg, setup)
     first, last = tuned.steps["loss"].iloc[0], tuned.steps["loss"].iloc[-1]
     assert last < first
     assert list(tuned.epochs["epoch"].round()) == [0, 1, 2, 3]
     losses = tuned.epochs.set_index(tuned.epochs["epoch"].round())["validation_loss"]
     assert losses[tuned.best_epoch] == losses.loc[1:].min()
     before = len(runs.used_stages())
-    assert pipeline.sft_adapter(cfg, setup).adapter == tuned.adapter
+    assert pipeline.sft_adapters(cfg, setup)[0].adapter == tuned.adapter
     assert not any(stage.executed for stage in runs.used_stages()[before:])
 
 
@@ -73,7 +74,7 @@ def test_the_tracker_keeps_its_run_inside_the_stage(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "canary" + 40 * "0")
-    tuned = pipeline.sft_adapter(_sft(tracker="offline", learning_rate=5e-4), setup)
+    [tuned] = pipeline.sft_adapters(_sft(tracker="offline", learning_rate=5e-4), setup)
     [own] = (tuned.adapter.parent / "wandb").glob("offline-run-*")
     names = {path.name for path in own.rglob("*") if path.is_file()}
     assert any(name.startswith("transcripts") for name in names)
@@ -87,8 +88,14 @@ def test_the_tracker_keeps_its_run_inside_the_stage(
 
 def test_the_tables_of_02_say_what_was_done(setup: Setup) -> None:
     cfg = _sft()
-    settings = pipeline.settings(cfg, setup)
+    [tuned] = pipeline.sft_adapters(cfg, setup)
+    settings = pipeline.settings(cfg, setup, tuned)
     assert settings["Learning rate"] == cfg.learning_rate
+    assert settings["Training time"] == f"{tuned.seconds / 60:.1f} minutes"
+    weights = load_file(tuned.adapter / "adapter_model.safetensors")
+    trained = sum(weight.numel() for weight in weights.values())
+    assert str(settings["Trainable parameters"]).startswith(f"{trained:,} of ")
+    assert str(settings["Early stopping"]).endswith(": it never did")
     assert settings["Examples per epoch"] == pipeline.training_mix(setup)["draws"].sum()
     tokens = pipeline.example(setup)
     learnt = "".join(text for text, label in tokens if label)
@@ -103,7 +110,7 @@ def test_transcripts_of_the_base_are_scored_in_the_clips_order(setup: Setup) -> 
     right = metrics.evaluate(references, heard).table("strict")["wer"].value
     turned = metrics.evaluate(references, heard[1:] + heard[:1]).table("strict")["wer"].value
     assert right < turned
-    scored = pipeline.evaluate(setup, "natural", {"base": None})
+    scored = pipeline.evaluate(setup, "natural", {"base": [None]})
     assert scored["base"].table("strict")["wer"].value == right
     with pytest.raises(UserError, match="no split 'nowhere': it has"):
         setup.clips("nowhere")
@@ -152,7 +159,7 @@ def test_what_is_wrong_with_predictions_is_named(
 @pytest.fixture(scope="module")
 def start(setup: Setup) -> Path:
     """The smoke profile's SFT adapter."""
-    return raft.start_adapter(_raft(), setup)
+    return raft.start_adapters(_raft(), setup)[0]
 
 
 def test_raft_runs_its_rounds_and_curates(setup: Setup, start: Path) -> None:
@@ -164,6 +171,22 @@ def test_raft_runs_its_rounds_and_curates(setup: Setup, start: Path) -> None:
     assert not parts[0] & parts[1]
     assert first.curated.kept == 12 - 1
     assert second.tuned.adapter != first.tuned.adapter
+
+
+def test_every_seed_is_a_training_of_its_own(setup: Setup, start: Path) -> None:
+    cfg = _raft(seeds=2, compare="none")
+    recipe = raft.recipe_of(cfg).model_copy(update={"clips": 6})
+    starts = raft.start_adapters(cfg, setup)
+    assert starts[0] == start
+    made = raft.repeat(recipe, setup, starts, "RAFT")
+    systems = raft.compared(recipe, setup, starts, made)
+    assert all(len(set(adapters)) == 2 for adapters in systems.values())
+    found = pipeline.evaluate(setup, "test", systems)["RL"]
+    each = [pipeline.evaluate(setup, "test", {"RL": [own]})["RL"] for own in systems["RL"]]
+    assert [own.clips for own in (found, *found.repeats)] == [own.clips for own in each]
+    values = [own.table("strict")["wer"].value for own in each]
+    assert found.table("strict")["wer"].value == pytest.approx(sum(values) / 2)
+    assert made[0][0].scored["text"].tolist() != made[1][0].scored["text"].tolist()
 
 
 def test_controls_differ_in_one_thing() -> None:

@@ -21,9 +21,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from evoxtral import tags
+from evoxtral.bench import HEADLINE
 from evoxtral.figures import style
 from evoxtral.figures.style import DASHED, GREY, INK, SYSTEMS, WIDTH
 from evoxtral.paper import scientific
+from evoxtral.tables import MEASURES
 
 _ARROWS = {"lower": "↓", "higher": "↑"}
 _RIGHT, _WRONG, _LOST = "#0072b2", "#d55e00", "#6e7781"
@@ -182,6 +184,40 @@ def system_scores(frame: pd.DataFrame, against: str | None = None) -> Figure:
         said.append(f"{title}: {style.words(values, '{:.3g}')}")
     if against:
         figure.supxlabel(f"difference to {against}", fontsize=9)
+    figure.set_label("; ".join(said))
+    return figure
+
+
+@style.applied
+def forest(frame: pd.DataFrame) -> Figure:
+    """A panel for each metric, a row for each system, with 95 % intervals.
+
+    `frame` is one of `bench.headline`; paired rows are drawn as differences to their reference.
+    """
+    paired = "difference" in frame
+    rows = frame.assign(name=frame["system"])
+    if paired:
+        rows["name"] += " − " + frame["reference"]
+    rows = rows.rename(columns={"difference": "value", "low": "value_low", "high": "value_high"})
+    names, looks = [*dict.fromkeys(rows["name"])], style.looks(dict.fromkeys(rows["system"]))
+    metrics = [metric for metric in HEADLINE if metric in set(rows["metric"])]
+    figure, axes = style.panels(len(metrics), 3, 0.95 + 0.24 * len(names), sharey=True)
+    said = []
+    for ax, metric in zip(axes, metrics, strict=True):
+        own, measure = rows[rows["metric"] == metric], MEASURES[metric]
+        scale, unit = (100, ", %") if measure.rule.startswith("percent") else (1, "")
+        for row in own.to_dict("records"):
+            look = replace(looks[row["system"]], label="")  # its row is named
+            style.dots(ax, names.index(row["name"]), row, "value", look, scale)
+        if paired:
+            unit = unit.replace("%", "points")
+            ax.axvline(0, color=INK, linewidth=1)
+        title = f"{measure.label}{unit}\u00a0{_ARROWS[measure.direction]}"
+        ax.set_title(textwrap.fill(title, 19), fontsize=8.5)
+        ax.locator_params(axis="x", nbins=4)
+        ax.margins(x=0.14)
+        style.name_rows(ax, names)
+        said.append(f"{title}: {style.words(scale * own.set_index('name')['value'], '{:.3g}')}")
     figure.set_label("; ".join(said))
     return figure
 
