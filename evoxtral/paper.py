@@ -23,7 +23,7 @@ from evoxtral import UserError, runs
 SYSTEMS = {"base": "base", "sft": "SFT", "rl": "RL"}
 """Names of measured systems by their columns in the published tables."""
 
-NOT_MEASURED, TINY_WORLD = "not measured", "same method, tiny world"
+NOT_MEASURED, NOT_PRINTED, NOT_RESOLVED = "not measured", "not printed", "not resolved"
 ASSUMED_SD = (0.25, 0.30, 0.35)
 """Spreads of per-clip Tag F1 to assume; nothing published tells."""
 
@@ -98,14 +98,14 @@ def scientific(value: float) -> str:
 def core_compared(printed: Published, scores: pd.DataFrame, profile: str) -> pd.DataFrame:
     """Table 2 beside scores of `bench.score_frame`, from which systems may be absent.
 
-    Only the profile `paper` repeats the experiment and gets a verdict on it.
-
     Returns:
         `system`, `protocol`, `key`, `metric`, fractions `paper`, `measured` and `delta` (measured -
-        paper), `low`, `high` of the measured value, clips `n_paper` and `n`, `verdict`.
+        paper), `low`, `high` of the measured value, clips `n_paper` and `n`, and, in the profile
+        `paper`, which alone repeats the experiment, a `verdict`.
     """
     core = printed.core.assign(place=printed.core["key"], n_paper=printed.numbers["bench_clips"])
-    return _beside(core.rename(columns=SYSTEMS), [*SYSTEMS.values()], scores, profile)
+    frame = _beside(core.rename(columns=SYSTEMS), [*SYSTEMS.values()], scores)
+    return _judged(frame, profile)
 
 
 def per_tag_compared(printed: Published, scores: pd.DataFrame, profile: str) -> pd.DataFrame:
@@ -114,22 +114,21 @@ def per_tag_compared(printed: Published, scores: pd.DataFrame, profile: str) -> 
     tags = "[" + frame["key"] + "]"
     frame = frame.assign(metric="F1 " + tags, place="f1" + tags)
     found = scores[scores["support"] > 0].assign(n=scores["support"])
-    return _beside(frame, ["SFT", "RL"], found, profile)
+    return _judged(_beside(frame, ["SFT", "RL"], found), profile)
 
 
-def changes(printed: Published, paired: pd.DataFrame, profile: str) -> pd.DataFrame:
+def changes(printed: Published, paired: pd.DataFrame) -> pd.DataFrame:
     """What each stage changes: printed, and measured on the same clips (`bench.paired_frame`).
 
     No interval of a printed change can be known, since the predictions are not published. As
-    `core_compared` with `step` in place of `system`, and `direction`: `same`, `opposite`, or `not
-    shown` where the measured interval holds 0.
+    `core_compared` with `step` in place of `system`, and for a verdict `direction`: `same`,
+    `opposite`, or `not shown` where the measured interval holds 0.
     """
     steps = paired["reference"] + " → " + paired["system"]
     found = paired.assign(system=steps, value=paired["difference"])
     core = printed.core.rename(columns=SYSTEMS).assign(place=printed.core["key"], n_paper=0)
     named = {f"{a} → {b}": core[b] - core[a] for a, b in pairwise(SYSTEMS.values())}
-    frame = _beside(core.assign(**named), [*named], found, profile, rounded=2)
-    frame = frame.rename(columns={"system": "step"})
+    frame = _beside(core.assign(**named), [*named], found).rename(columns={"system": "step"})
     order = {"key": lambda steps: steps.map([*named].index), "kind": "stable"}
     frame = frame.sort_values("step", **order, ignore_index=True)
     up, down, risen = frame["low"] > 0, frame["high"] < 0, frame["paper"] > 0
@@ -138,32 +137,17 @@ def changes(printed: Published, paired: pd.DataFrame, profile: str) -> pd.DataFr
         [NOT_MEASURED, "not shown", "same"],
         "opposite",
     )
-    frame.insert(frame.columns.get_loc("verdict"), "direction", direction)
-    return frame.drop(columns="n_paper")
+    return frame.drop(columns="n_paper").assign(direction=direction)
 
 
-def _beside(
-    printed: pd.DataFrame,
-    systems: Sequence[str],
-    found: pd.DataFrame,
-    profile: str,
-    rounded: int = 1,
-) -> pd.DataFrame:
-    """Printed values beside measured ones, with a verdict; `rounded` numbers made each value."""
+def _beside(printed: pd.DataFrame, systems: Sequence[str], found: pd.DataFrame) -> pd.DataFrame:
+    """Printed values beside measured ones."""
     names = ["key", "metric", "place", "n_paper"]
     frame = printed.melt(names, systems, "system", "paper", ignore_index=False)
     frame = frame.sort_index(kind="stable", ignore_index=True)
     found = found[found["protocol"].str.startswith("paper/")]
     places = pd.MultiIndex.from_frame(frame[["system", "place"]])
     own = found.set_index(["system", "metric"]).reindex(places).reset_index(drop=True)
-    # A printed value is uncertain by half its last digit; error rates have two in percent.
-    half = rounded * np.where(frame["key"].isin(["wer", "cer"]), 0.00005, 0.0005)
-    within = (own["low"] - half <= frame["paper"]) & (frame["paper"] <= own["high"] + half)
-    verdict = np.select(
-        [own["value"].isna(), np.full(len(frame), profile != "paper"), own["low"].isna(), within],
-        [NOT_MEASURED, TINY_WORLD, "no interval", "within interval"],
-        "outside interval",
-    )
     columns = ["system", "protocol", "key", "metric", "paper", "measured", "delta", "low", "high"]
     return frame.assign(
         protocol=found["protocol"].iloc[0],
@@ -173,8 +157,19 @@ def _beside(
         high=own["high"],
         n_paper=frame["n_paper"].astype(int),
         n=own["n"].fillna(0).astype(int),
-        verdict=verdict,
-    )[[*columns, "n_paper", "n", "verdict"]]
+    )[[*columns, "n_paper", "n"]]
+
+
+def _judged(frame: pd.DataFrame, profile: str) -> pd.DataFrame:
+    """A comparison of `_beside`; with its verdicts if the profile repeats the experiment."""
+    if profile != "paper":
+        return frame
+    # A printed value is uncertain by half its last digit; error rates have two in percent.
+    half = np.where(frame["key"].isin(["wer", "cer"]), 0.00005, 0.0005)
+    within = (frame["low"] - half <= frame["paper"]) & (frame["paper"] <= frame["high"] + half)
+    cases = [frame["measured"].isna(), frame["low"].isna(), within]
+    names = [NOT_MEASURED, "no interval", "within interval"]
+    return frame.assign(verdict=np.select(cases, names, "outside interval"))
 
 
 # Recomputed
@@ -187,16 +182,16 @@ def claims(printed: Published) -> pd.DataFrame:
         `topic`, `claim`, `printed` (fraction or count, NaN where nothing is), `recomputed` from
         other published numbers, `unit`, `verdict`, `note`, `decimals` to show. Verdicts: `holds`;
         `differs`; `explained`: right, but not what it is called; `not resolved`: the published
-        numbers cannot decide; `not printed`: follows from them.
+        numbers cannot decide; `not printed`: follows from them, and is no claim.
     """
     known = _numbers(printed)
     frame = pd.DataFrame(_CLAIMS).fillna({"step": 1, "decimals": 1, "note": ""})
     value, other, beyond = (frame[name].map(known) for name in ("printed", "recomputed", "beyond"))
     apart = (value - frame["meant"].map(known).fillna(other)).abs()
     verdict = np.select(
-        [value.isna(), value > beyond, beyond.notna(), apart > frame["step"] / 2 + _ROUNDING,
+        [other > beyond, beyond.notna(), value.isna(), apart > frame["step"] / 2 + _ROUNDING,
          frame["meant"].notna()],
-        ["not printed", "holds", "not resolved", "differs", "explained"],
+        ["holds", NOT_RESOLVED, NOT_PRINTED, "differs", "explained"],
         "holds",
     )  # fmt: skip
     filled = {name: [text.format(**known) for text in frame[name]] for name in ("claim", "note")}
@@ -206,16 +201,14 @@ def claims(printed: Published) -> pd.DataFrame:
 
 
 def summary(frame: pd.DataFrame) -> str:
-    """`claims` as a Markdown list: how many hold, and each that does not."""
-    checked = frame[frame["printed"].notna()]
-    others = checked[checked["verdict"] != "holds"]
-    held = len(checked) - len(others)
+    """`claims` as a Markdown list: how many printed numbers hold, and each claim that does not."""
+    printed = frame.loc[frame["printed"].notna(), "verdict"]
     lines = [
         f"- *{row.claim}*: **{row.verdict}**{row.note and f'; {row.note}'}."
-        for row in others.itertuples()
+        for row in frame[~frame["verdict"].isin(["holds", NOT_PRINTED])].itertuples()
     ]
-    head = f"Of {len(checked)} printed numbers checked, **{held} hold**. The others:"
-    return "\n".join([head, "", *lines])
+    head = f"Of {len(printed)} printed numbers checked, **{(printed == 'holds').sum()} hold**."
+    return "\n".join([f"{head} What does not:", "", *lines])
 
 
 def _numbers(printed: Published) -> dict[str, Any]:
@@ -262,7 +255,7 @@ def _numbers(printed: Published) -> dict[str, Any]:
         "improved": int((moves > 0).sum()),
         "stable": int((moves == 0).sum()),
         "regressed": int((moves < 0).sum()),
-        "tags_named": sum(p[f"tags_{name}"] for name in ("improved", "stable", "regressed")),
+        "named": int(sum(p[f"tags_{name}"] for name in ("improved", "stable", "regressed"))),
         "tags": len(table),
         "tag_scores": 2 * len(table),
         "deltas": len(printed_rows),

@@ -42,7 +42,7 @@ def made(numbers: paper.Published) -> dict[str, Table]:
         "scores": bench.overall(SCORES),
         "tag_bias": analyses.count_bias(SPLIT),
         "label_noise": analyses.noise_curve(SPLIT, (0.0, 0.5)),
-        "changes": paper.changes(numbers, steps, "tiny"),
+        "changes": paper.changes(numbers, steps),
     }
     return {name: tables.of(name, frame, **ON) for name, frame in frames.items()} | {
         "core": tables.core(numbers.core),
@@ -151,7 +151,7 @@ def test_paper_beside_measured(made: dict[str, Table]) -> None:
     rows = {tuple(row[:2]): row[2:] for row in _rows(made["compared"])}
     row = rows["RL", "Tag F1"]
     assert row[:3] == ["69.4%", "100.0%", "+30.6"]
-    assert row[4:] == ["50", "5", "same method, tiny world"]
+    assert row[4:] == ["50", "5"]
     rows = {tuple(row[:2]): row[2:] for row in _rows(made["compared_tags"])}
     assert rows["SFT", "F1 [sad]"][:3] == ["0.667", "0.667", "−0.000"]
     assert rows["SFT", "F1 [calm]"][1:4] == ["—"] * 3
