@@ -20,7 +20,6 @@ from matplotlib.transforms import Bbox
 
 from evoxtral import analyses, bench, figures, metrics, paper, raft, tables, tags
 from evoxtral.bench import Split
-from evoxtral.figures import SYSTEMS
 from evoxtral.metrics.rewards import RewardWeights
 from evoxtral.mix.composition import judge
 from helpers import examples
@@ -38,7 +37,7 @@ SPLIT = Split("test", {
 CONFUSED = analyses.confusion(SPLIT.evaluations["SFT"])
 NOISE = analyses.noise_curve(Split("test", {"RL": SPLIT.evaluations["SFT"]}), (0.0, 0.25, 0.5))
 NOISE = NOISE[NOISE["protocol"] == bench.PAPER]
-SCORES = tables.scores(SPLIT.evaluations, ("wer", "tag_f1", "hallucinated_per_untagged")).frame
+PAIRED = bench.headline(SPLIT, [("SFT", "my adapter"), ("SFT", "RL")])
 AUC = {tag: 0.5 + 0.02 * k for k, tag in enumerate(tags.TAGS)}
 AUDIBLE = pd.DataFrame({"tag": ["a", "b", "c"], "group": ["emotion", "pause", "pause"],
                         "auc": [0.99, 0.2, 0.7], "se": 0.05, "low": 0.6, "high": 0.85})  # fmt: skip
@@ -70,9 +69,8 @@ GROUPS = raft.group_table(COMPLETIONS)
 UNSEEN = PRINTED.numbers | {"unseen_clips": 12_345}
 
 DRAW: dict[str, tuple[Callable[..., Figure], *tuple[Any, ...]]] = {
-    "core": (figures.system_scores, PRINTED.core),
-    "scores": (figures.system_scores, SCORES),
-    "differences": (figures.system_scores, SCORES, "SFT"),
+    "scores": (figures.forest, bench.headline(SPLIT)),
+    "differences": (figures.forest, PAIRED),
     "per_tag": (figures.tag_f1, PRINTED.per_tag),
     "ceiling": (figures.tag_f1, tables.tag_scores(SPLIT.evaluations).frame, AUC),
     "audibility": (figures.audibility, AUDIBLE),
@@ -162,7 +160,7 @@ def _assert_tidy(figure: Figure) -> None:
                     assert box.x1 <= frame.x1, f"{text!r} leaves its box"
 
 
-@pytest.mark.parametrize("name", ["core", "raft", "confusion"])
+@pytest.mark.parametrize("name", ["scores", "raft", "confusion"])
 def test_same_data_same_bytes_whatever_ones_settings(drawn: dict[str, Figure], name: str) -> None:
     saved, (draw, *given) = figures.save_figure(drawn[name]), DRAW[name]
     with mpl.rc_context({"font.size": 31, "savefig.dpi": 13, "svg.hashsalt": None}):
@@ -173,31 +171,22 @@ def test_same_data_same_bytes_whatever_ones_settings(drawn: dict[str, Figure], n
     assert imread(io.BytesIO(saved["png"])).shape[1] == 1120
 
 
-def test_scores_are_dots_with_intervals(drawn: dict[str, Figure]) -> None:
-    assert _titles(drawn["scores"]) == [
-        "WER, %\u00a0↓",
-        "Tag F1, %\u00a0↑",
-        "Tags per untagged\nclip\u00a0↓",
-    ]
-    assert _rows(drawn["scores"].axes[0]) == ["SFT", "my adapter", "RL"]
-    row = SCORES.iloc[1]
-    names = ("SFT", "my adapter", "RL")
-    assert _points(drawn["scores"].axes[1])[:, 0] == pytest.approx([100 * row[n] for n in names])
-    first = drawn["scores"].axes[1].lines[0].get_xdata()
-    assert first == pytest.approx([100 * row["SFT_low"], 100 * row["SFT_high"]])
-    for ax, (_, row) in zip(drawn["core"].axes, PRINTED.core.iterrows(), strict=False):
-        assert _points(ax)[:, 0] == pytest.approx([100 * row[name] for name in SYSTEMS])
-    silent = tables.scores({"SFT": SPLIT.evaluations["my adapter"]}, ("tag_precision",)).frame
-    assert np.isnan(_points(figures.system_scores(silent).axes[0])[:, 0]).all(), "not defined"
-
-
-def test_differences_are_in_points(drawn: dict[str, Figure]) -> None:
-    assert _titles(drawn["differences"])[:2] == ["WER, points\u00a0↓", "Tag F1, points\u00a0↑"]
-    names = _rows(drawn["differences"].axes[0])
-    assert names == ["my adapter", "RL"]
-    for ax, (_, row) in zip(drawn["differences"].axes[:2], SCORES.iterrows(), strict=False):
-        wanted = [100 * row[f"{name}_difference"] for name in names]
-        assert _points(ax)[:, 0] == pytest.approx(wanted)
+def test_the_forest_has_a_panel_a_metric_and_a_row_a_system(drawn: dict[str, Figure]) -> None:
+    frames = {"scores": (bench.headline(SPLIT), "value"), "differences": (PAIRED, "difference")}
+    for name, (frame, column) in frames.items():
+        titles = [title.replace("\n", " ") for title in _titles(drawn[name])]
+        assert [title.split(",")[0].split("\u00a0")[0] for title in titles] == [
+            tables.MEASURES[metric].label.split(",")[0] for metric in bench.HEADLINE
+        ]
+        for ax, metric in zip(drawn[name].axes, bench.HEADLINE, strict=False):
+            own = frame[frame["metric"] == metric]
+            scale = 1 if metric == "hallucinated_per_untagged" else 100
+            assert _points(ax)[:, 0] == pytest.approx(scale * own[column], nan_ok=True)
+            ends = [line.get_xdata() for line in ax.lines[: len(own)]]
+            assert ends == pytest.approx(scale * own[["low", "high"]].to_numpy(), nan_ok=True)
+            assert name == "differences" or ax.get_xlim()[0] <= 0, "no axis is cut"
+    assert _rows(drawn["scores"].axes[0]) == list(SPLIT.evaluations)
+    assert _rows(drawn["differences"].axes[0]) == ["my adapter − SFT", "RL − SFT"]
 
 
 def test_tags_stand_by_support_or_by_what_is_heard(drawn: dict[str, Figure]) -> None:

@@ -3,9 +3,9 @@
 from evoxtral.figures.bench import (
     audibility,
     confusion_matrix,
+    forest,
     label_noise,
     raft_pipeline,
-    system_scores,
     tag_f1,
     two_stage_pipeline,
 )

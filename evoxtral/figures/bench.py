@@ -155,40 +155,6 @@ def two_stage_pipeline(
 
 
 @style.applied
-def system_scores(frame: pd.DataFrame, against: str | None = None) -> Figure:
-    """A panel per metric, a dot per system with its 95% interval.
-
-    `frame` is one of metrics, such as that of `tables.scores`; without `unit` they are in percent.
-    With `against`, its reference, they are paired differences to it.
-    """
-    end = "_difference" if against else ""
-    scores = [str(c) for c in frame if c.casefold() in SYSTEMS or f"{c}_low" in frame]
-    names = [c.removesuffix(end) for c in scores if c.endswith("_difference") == bool(against)]
-    looks = style.looks(names)
-    figure, axes = style.panels(len(frame), 3, 0.9 + 0.22 * len(names), sharey=True)
-    said = []
-    for ax, row in zip(axes, frame.to_dict("records"), strict=True):
-        scale = 100 if row.get("unit", "percent") == "percent" else 1
-        for place, (name, look) in enumerate(looks.items()):
-            look = replace(look, label="")  # its row is named
-            style.dots(ax, place, row, name + end, look, scale)
-        if against:
-            ax.axvline(0, color=INK, linewidth=1)
-        unit = (", points" if against else ", %") if scale > 1 else ""
-        title = f"{row['metric']}{unit}\u00a0{_ARROWS[row['direction']]}"
-        ax.set_title(textwrap.fill(title, 19), fontsize=8.5)
-        ax.locator_params(axis="x", nbins=4)
-        ax.margins(x=0.14)
-        style.name_rows(ax, [look.label for look in looks.values()])
-        values = pd.Series({name: scale * row[name + end] for name in names})
-        said.append(f"{title}: {style.words(values, '{:.3g}')}")
-    if against:
-        figure.supxlabel(f"difference to {against}", fontsize=9)
-    figure.set_label("; ".join(said))
-    return figure
-
-
-@style.applied
 def forest(frame: pd.DataFrame) -> Figure:
     """A panel for each metric, a row for each system, with 95 % intervals.
 
@@ -209,13 +175,15 @@ def forest(frame: pd.DataFrame) -> Figure:
         for row in own.to_dict("records"):
             look = replace(looks[row["system"]], label="")  # its row is named
             style.dots(ax, names.index(row["name"]), row, "value", look, scale)
+        ax.margins(x=0.14)
         if paired:
             unit = unit.replace("%", "points")
             ax.axvline(0, color=INK, linewidth=1)
+        else:
+            ax.set_xlim(left=-0.06 * ax.get_xlim()[1])  # zero is in sight
         title = f"{measure.label}{unit}\u00a0{_ARROWS[measure.direction]}"
         ax.set_title(textwrap.fill(title, 19), fontsize=8.5)
         ax.locator_params(axis="x", nbins=4)
-        ax.margins(x=0.14)
         style.name_rows(ax, names)
         said.append(f"{title}: {style.words(scale * own.set_index('name')['value'], '{:.3g}')}")
     figure.set_label("; ".join(said))
