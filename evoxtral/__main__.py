@@ -109,13 +109,15 @@ def _run(chosen: Namespace) -> None:
 def build(cfg: Parameters) -> str:
     """Build the stages of 02, 03 or 04, together with the other processes of the launch.
 
-    Returns how many were built; nothing in a process that is not the main one.
+    Returns how many were built, and where the adapter of 02 or 03 lies (of several, that of the
+    first seed); nothing in a process that is not the main one.
     """
     from evoxtral import bench, params, pipeline, processes, raft, runs
     from evoxtral.mix.source import TRAIN
     from evoxtral.model import device
 
     tuning = cfg if isinstance(cfg, params.FineTuning) else params.profile(params.Sft, cfg.profile)
+    adapter = ""
     with processes.together(cpu=device(tuning.device).type == "cpu"):
         if isinstance(cfg, params.Benchmark):
             bench.measure(cfg)
@@ -135,9 +137,10 @@ def build(cfg: Parameters) -> str:
                     setup.heard(split)
             pipeline.evaluate(setup, setup.headline, systems)
             pipeline.evaluate(setup, setup.balanced, pair)
+            adapter = f", the adapter is in {[*pair.values()][-1][0]}"
         used = runs.used_stages()
         built = sum(stage.executed for stage in used)
-        return f"{built} of {len(used)} stages built" if processes.is_main() else ""
+        return f"{built} of {len(used)} stages built{adapter}" if processes.is_main() else ""
 
 
 def _transcribe(chosen: Namespace) -> None:

@@ -275,3 +275,28 @@ def test_the_committed_report_is_small_and_its_numbers_are_the_readmes(repo: Pat
     readme = (repo / "README.md").read_text(encoding="utf-8")
     assert page.with_numbers(readme) == readme
     assert page.with_numbers(readme.replace("| WER, paper protocol |", "| |")) == readme
+
+
+# ---- what people read first ----
+
+
+@pytest.mark.parametrize("name", ["README.md", "reports/README.md"])
+def test_what_a_readme_names_exists(name: str, repo: Path) -> None:
+    text = (repo / name).read_text(encoding="utf-8")
+    for path, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", text):
+        target = (repo / name).parent / path if path else repo / name
+        assert target.exists(), path
+        heads = re.findall("^#+ (.*)", target.read_text("utf-8"), re.MULTILINE) if anchor else []
+        heads = [re.sub(r"[^\w ]", "", head).lower().replace(" ", "-") for head in heads]
+        assert anchor in ["", *heads]
+    for notebook, given in re.findall(r"papermill notebooks/(\w+)\.ipynb out\.ipynb(.*)", text):
+        names = re.findall(r"-p (\w+)", given)
+        assert {*names} <= params.NOTEBOOKS[notebook].model_fields.keys()
+        assert all((repo / file).is_file() for file in re.findall(r"-f ([\w./]+)", given))
+    for command in {*re.findall(r"-m evoxtral (\w+)", text)}:
+        with pytest.raises(SystemExit, match="0"):
+            main([command, "--help"])
+
+
+def test_the_readme_is_short(repo: Path) -> None:
+    assert len((repo / "README.md").read_text(encoding="utf-8").split()) <= 1000
