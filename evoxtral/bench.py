@@ -178,15 +178,15 @@ def wide(
 ) -> pd.DataFrame:
     """One protocol's scores, and its paired differences, with a row for each value of `key`.
 
-    Columns are `<system>`, `<system>_low`, `<system>_high` of each system, and of each in `paired`
-    `<system>_difference`, `<system>_difference_low`, `<system>_difference_high`.
+    Columns are `<system>`, `<system>_low`, `<system>_high`, `<system>_seed_sd` of each system, and
+    of each in `paired` the same with `_difference` behind the system.
     """
     sources = [(scores, "value", ""), (paired, "difference", "_difference")]
     parts = []
     for system in scores["system"].unique():
         for frame, value, suffix in sources[: 1 + (paired is not None)]:
-            own = frame[frame["system"] == system].set_index(key)[[value, "low", "high"]]
-            names = [f"{system}{suffix}{end}" for end in ("", "_low", "_high")]
+            own = frame[frame["system"] == system].set_index(key)[[value, "low", "high", "seed_sd"]]
+            names = [f"{system}{suffix}{end}" for end in ("", "_low", "_high", "_seed_sd")]
             parts += [own.set_axis(names, axis="columns")] if len(own) else []
     return pd.concat(parts, axis="columns")
 

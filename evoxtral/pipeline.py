@@ -420,18 +420,6 @@ def example(setup: Setup) -> list[tuple[str, bool]]:
     return [(piece, place >= len(prompt)) for place, piece in enumerate(pieces)]
 
 
-def ceiling(setup: Setup, split: str) -> pd.DataFrame:
+def probe(setup: Setup, split: str) -> pd.DataFrame:
     """AUC of a linear probe of the frozen encoder for each tag, learnt on the training split."""
     return model.probe(*[(setup.heard(name), setup.clips(name)) for name in (TRAIN, split)])
-
-
-def learnt(scores: pd.DataFrame, auc: Mapping[str, float], system: str) -> dict[str, list[str]]:
-    """Tags by what became of them: learnt (F1 of half or more), audible but not learnt, neither.
-
-    By the frame of `tables.tag_scores` for a system; a tag is audible at a probe's AUC of 0.9.
-    """
-    groups: dict[str, list[str]] = {"learnt": [], "audible, not learnt": [], "hardly audible": []}
-    for tag, f1 in zip(scores["tag"], scores[system], strict=True):
-        audible = "audible, not learnt" if auc.get(tag, 0.0) >= 0.9 else "hardly audible"
-        groups["learnt" if f1 >= 0.5 else audible].append(tag)
-    return groups

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -125,6 +126,31 @@ def test_epochs_leave_out_what_was_not_measured() -> None:
     table = tables.epochs(epochs, 1)
     assert list(table.headers.values()) == ["Epoch", "Validation loss", "WER", ""]
     assert table.cells() == [["1", "0.500", "50.0%", "kept"], ["2", "0.600", "0.0%", ""]]
+
+
+def test_what_was_learnt_stands_by_group_the_best_first() -> None:
+    frame = tables.tag_scores(SCORED).frame
+    rows = tables.learnt(frame, "SFT").frame.set_index("group")
+    assert list(rows.index) == ["emotion", "pause"], "what does not occur has no F1"
+    known = frame.dropna(subset="SFT").set_index("tag")
+    for tag, (group, value) in known[["group", "SFT"]].iterrows():
+        assert (
+            f"[{tag}]\u00a0{value:.2f}"
+            in rows.loc[group, "learnt" if value >= 0.5 else "not_learnt"]
+        )
+
+
+def test_scores_say_what_their_intervals_cover() -> None:
+    once = tables.scores(SCORED)
+    assert once.notes[0].endswith("how much another seed would change is not in them.")
+    other = metrics.evaluate(REFERENCES, REFERENCES)
+    twice = tables.scores(SCORED | {"RL": replace(SCORED["RL"], repeats=(other,))})
+    assert "2 trainings each" in twice.notes[0]
+    row = twice.frame.set_index("key").loc["tag_f1"]
+    values = [own.table("strict")["tag_f1"].value for own in (SCORED["RL"], other)]
+    assert row["RL"] == pytest.approx(sum(values) / 2)
+    assert row["RL_seed_sd"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+    assert row["shown_RL"].endswith(f"±{100 * row['RL_seed_sd']:.1f}")
 
 
 def test_curation_stands_under_the_reports(numbers: paper.Published) -> None:

@@ -211,7 +211,7 @@ def cache_features(
 def probe(
     train: tuple[Features, Sequence[Clip]], test: tuple[Features, Sequence[Clip]]
 ) -> pd.DataFrame:
-    """What the frozen encoder holds of each tag: the ceiling of what fine-tuning can learn.
+    """What a straight line finds of each tag in the frozen encoder's features.
 
     A line through pooled features tells clips with a tag from clips without: `tag | auc | clips`,
     the area under the ROC curve (chance 0.5; NaN of too few clips) and test clips with the tag.

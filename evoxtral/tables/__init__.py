@@ -175,7 +175,7 @@ def scores(
         frame[f"shown_{system}"] = _cells(frame, system, "metric")
         headers[f"shown_{system}"] = system[:1].upper() + system[1:]
     what = f"{protocol} protocol, {split.clips:,} clips"
-    notes = [f"By the {what}; 95% bootstrap intervals over clips in brackets."]
+    notes = [f"By the {what}; {_covered(evaluations)}"]
     if last != base:
         frame["shown_difference"] = _differences(frame, last)
         headers["shown_difference"] = f"{last} − {base}"
@@ -189,8 +189,19 @@ def _cells(frame: pd.DataFrame, column: str, rule: str) -> list[str]:
     for row in frame.to_dict("records"):
         own, ends = _rule(rule, row), (row[f"{column}_low"], row[f"{column}_high"])
         interval = _interval(ends, points(own))
-        cells.append(show(row[column], own) + (_SPACE + interval if interval else ""))
+        cell = show(row[column], own) + (_SPACE + interval if interval else "")
+        if not math.isnan(apart := row.get(f"{column}_seed_sd", math.nan)):
+            cell += f"{_SPACE}{show(apart, points(own) + ' ±')}"
+        cells.append(cell)
     return cells
+
+
+def _covered(evaluations: Mapping[str, Evaluation]) -> str:
+    """What intervals of systems cover."""
+    trained = max(1 + len(own.repeats) for own in evaluations.values())
+    if trained == 1:
+        return _DATA["one_training"]
+    return _DATA["trainings"].format(count=trained)
 
 
 def _differences(frame: pd.DataFrame, system: str) -> list[str] | None:
@@ -229,8 +240,9 @@ def tag_scores(evaluations: Mapping[str, Evaluation]) -> Table:
         cells = _cells(frame, system, "number 2")
         frame.insert(frame.columns.get_loc(f"{system}_high") + 1, f"shown_{system}", cells)
         headers[f"shown_{system}"] = f"F1, {system}"
-    caption = "F1 of each tag with its 95% interval, strict protocol."
-    return Table(frame, headers, caption, {"support": "count"})
+    caption = "F1 of each tag, strict protocol."
+    note = f"In brackets {_covered(evaluations)}"
+    return Table(frame, headers, caption, {"support": "count"}, notes=[note])
 
 
 def grid(
@@ -369,10 +381,14 @@ def epochs(frame: pd.DataFrame, best: int) -> Table:
     return of("epochs", rows.filter(_LAYOUTS["epochs"]["columns"]))
 
 
-def learnt(groups: Mapping[str, Sequence[str]]) -> Table:
-    """Tags by what became of them."""
-    rows = [(name, len(own), ", ".join(f"[{tag}]" for tag in own)) for name, own in groups.items()]
-    return of("learnt", pd.DataFrame(rows, columns=["group", "count", "tags"]))
+def learnt(frame: pd.DataFrame, system: str) -> Table:
+    """Tags of each group by whether a system's F1 reaches one half; the frame of `tag_scores`."""
+    rows = frame.dropna(subset=system).sort_values(system, ascending=False)
+    said = "[" + rows["tag"] + "]" + _SPACE + rows[system].map("{:.2f}".format)
+    parts = {"learnt": rows[system] >= 0.5, "not_learnt": rows[system] < 0.5}
+    columns = {name: said[own].groupby(rows["group"]).agg(", ".join) for name, own in parts.items()}
+    made = pd.DataFrame(columns).reindex([g for g in tags.GROUPS if g in set(rows["group"])])
+    return of("learnt", made.rename_axis("group").reset_index(), system=system)
 
 
 def curation(curated: Mapping[str, Curated | str], numbers: Published) -> Table:
