@@ -270,13 +270,8 @@ def measure(cfg: Benchmark) -> Measured | None:
     setup = pipeline.open_setup(tuning)
     headline = cfg.split or setup.headline
     # First, so that a wrong file or folder stops before any work.
-    written, added = {}, {}
-    if cfg.predictions:
-        ids = [clip.id for clip in setup.clips(headline)]
-        texts = pipeline.read_predictions(runs.named(cfg.predictions), ids)
-        written = {PREDICTIONS: pipeline.score(setup, headline, texts)}
-    if cfg.adapter:
-        added = {ADAPTER: [check_adapter(runs.named(cfg.adapter))]}
+    written = _written(cfg, setup, headline)
+    added = {ADAPTER: [check_adapter(runs.named(cfg.adapter))]} if cfg.adapter else {}
     recipe = raft.recipe_of(params.profile(Raft, cfg.profile, {"seeds": cfg.seeds}))
     starts = raft.start_adapters(recipe, setup)
     made = raft.repeat(recipe, setup, starts, "RAFT")
@@ -311,6 +306,17 @@ def measure(cfg: Benchmark) -> Measured | None:
         numbers=facts | _sizes(tuning, setup, recipe.prompts, found.clips),
         base=base,
     )
+
+
+def _written(cfg: Benchmark, setup: Setup, split: str) -> dict[str, Evaluation]:
+    """Scores of the predictions that the parameters name, if any."""
+    from evoxtral import pipeline
+
+    if not cfg.predictions:
+        return {}
+    ids = [clip.id for clip in setup.clips(split)]
+    texts = pipeline.read_predictions(runs.named(cfg.predictions), ids)
+    return {PREDICTIONS: pipeline.score(setup, split, texts)}
 
 
 def _origins(cfg: Benchmark, base: str, systems: pipeline.Systems) -> dict[str, str]:
