@@ -37,7 +37,7 @@ class Heard:
 def examples(*texts: str, **columns: Any) -> pd.DataFrame:
     """Examples of a composition with these texts and, where given, other columns."""
     frame = pd.DataFrame({"id": [str(k) for k in range(len(texts))], "tagged_text": texts})
-    unknown = {"domain": "d", "held_out": False, "voice": None, "gender": None, "seconds": None}
+    unknown = {"domain": "d", "voice": None, "gender": None, "seconds": None}
     return frame.assign(plain_text=frame["tagged_text"].map(tags.plain_text), **unknown | columns)
 
 

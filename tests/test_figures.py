@@ -80,10 +80,6 @@ DRAW: dict[str, tuple[Callable[..., Figure], *tuple[Any, ...]]] = {
     "confusion": (figures.confusion_matrix, CONFUSED),
     "noise": (figures.label_noise, NOISE, 0.202),
     "tag_shares": (figures.tag_shares, SETS),
-    "density": (figures.density, SETS),
-    "valence": (figures.valence, SETS),
-    "durations": (figures.durations, {"a": [1.0, 2.0, 7.0], "b": [3.0]}, 8.0),
-    "checklist": (figures.checklist, SETS),
     "training": (figures.training_curves, STEPS, EPOCHS, 1, 0.021),
     "pretraining": (figures.pretraining_curve, LOG),
     "rewards": (figures.reward_distribution, [0.2, 0.4, 1.0, 1.0], [0.4, 1.0], 0.4),
@@ -252,34 +248,19 @@ def test_cells_are_the_shares(drawn: dict[str, Figure]) -> None:
     assert _rows(ax) == [f"{name}  {n}" for name, n in support.items()]
 
 
-def _measured(name: str, table: str) -> pd.Series:
-    rows = SETS[name][SETS[name]["table"] == table]
-    return 100 * rows.set_index("row")["measured"].astype(float)
-
-
-def test_compositions_are_drawn_in_percent(drawn: dict[str, Figure]) -> None:
+def test_shares_that_miss_their_target_are_ringed(drawn: dict[str, Figure]) -> None:
     [ax] = drawn["tag_shares"].axes
-    for name, found in zip(SETS, ax.collections, strict=True):
-        shares = _measured(name, "tags").rename(lambda tag: tag.strip("[]"))
-        assert np.asarray(found.get_offsets())[:, 0] == pytest.approx(shares[_rows(ax)])
-    bars = drawn["density"].axes[0].patches
-    assert [round(bar.get_y() + bar.get_height()) for bar in bars[:4]] == [35, 30, 30, 15]
-    shares = [share for name in SETS for share in _measured(name, "density")]
-    assert [bar.get_height() for bar in bars[4:]] == pytest.approx(shares)
-    heights = [bar.get_height() for bar in drawn["valence"].axes[0].patches]
-    assert sum(heights) == pytest.approx(200)
-    signs = [text.get_text() for text in drawn["checklist"].axes[0].texts]
-    verdicts = pd.concat(SETS.values()).query("table == 'checklist'")["pass"]
-    for sign, verdict in (("✓", "yes"), ("✗", "no"), ("?", "not known")):
-        assert signs.count(sign) == (verdicts == verdict).sum()
-
-
-@pytest.mark.parametrize(("window", "end"), [(8.0, 8.0), (None, 36.0)])
-def test_durations_are_shares_of_each_set(window: float | None, end: float) -> None:
-    figure = figures.durations({"a": [1.0, 2.0, 7.0], "b": [3.0]}, window)
-    assert figure.axes[0].get_xlim() == (0, end)
-    assert max(patch.get_xy()[:, 1].max() for patch in figure.axes[0].patches) <= 100
-    assert "a 2.0 s, b 3.0 s" in figure.get_label()
+    for number, judged in enumerate(SETS.values()):
+        own = judged[judged["table"] == "tags"].set_index("row").rename(lambda tag: tag.strip("[]"))
+        dots, rings = ax.collections[2 * number : 2 * number + 2]
+        shares = 100 * own["measured"].astype(float)[_rows(ax)]
+        assert dots.get_offsets()[:, 0].tolist() == pytest.approx(shares.tolist())
+        missed = own.loc[_rows(ax), "pass"] == "no"
+        assert rings.get_offsets()[:, 0].tolist() == pytest.approx(shares[missed].tolist())
+    ends = {row: (bar.get_x(), bar.get_x() + bar.get_width())
+            for row, bar in zip(_rows(ax), ax.patches, strict=True)}  # fmt: skip
+    assert ends["pause"] == pytest.approx((40, 60))
+    assert ends["sad"] == pytest.approx((15, 100)), "a minimum is open above"
 
 
 def test_curves_are_drawn_in_percent_with_limit_and_best_epoch(drawn: dict[str, Figure]) -> None:

@@ -126,6 +126,8 @@ def test_the_mix_is_a_stage_of_draws(mix: str, source: Source) -> None:
     elif ":" in mix:
         assert plain == pytest.approx(total / (int(mix.split(":")[0]) + 1), abs=1)
         assert set(drawn["draws"]) == {1}
+    trained = balance.read_drawn(made.path, source.items)
+    assert trained["id"].value_counts().to_dict() == dict(drawn[["id", "draws"]].to_numpy())
     summary = chapter.mix_summary(made.path)
     assert list(summary.columns) == ["draws", "clips", "share", "weight"]
     assert summary["clips"].sum() == len(drawn)

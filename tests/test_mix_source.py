@@ -59,7 +59,7 @@ def test_the_corpus_is_built_once_and_found_clean() -> None:
     summary = chapter.split_summary(first).set_index("split")
     assert summary["clips"].to_dict() == {"train": 3, "natural": 2}
     assert summary.index.tolist() == ["train", "natural"]
-    assert set(chapter.durations(first)) == {"train", "natural"}
+    assert summary["seconds"].between(0.5, 8).all()
     others = {"real": "x", "voices": "a", "scripts": "llm", "allow_characters": 1, "concurrency": 9}
     mixing = {"train_pairs": 9, "mix": "1:1", "threshold": 0.5}
     assert source.corpus(config(**others, **mixing)).digest == first.digest
@@ -139,6 +139,9 @@ def test_clips_are_told_by_what_training_knows_of_them() -> None:
         "2": "known voice, new sentences", "3": "new voice, new sentences",
         "4": "known voice", "5": "new sentences", "6": "not known",
     }  # fmt: skip
+    found = chapter.novelty(data).set_index("label")
+    assert found.loc["known voice, known sentences"].tolist() == ["test", 1, 1 / 7]
+    assert found["clips"].sum() == 7
     [script] = scripts.generate(1, 0, held_out=True)
     plain = Source("s", {"train": [script]})
     assert source.familiarity(plain, "train").to_dict() == {script.id: "new sentences"}
@@ -239,7 +242,7 @@ def test_leakage_counts_texts_not_pairs() -> None:
         for texts in (("a b c d e", "a b c d f"), ("a b c d g", "nothing like it"))
     )
     found = chapter.leakage(Source("s", {"train": train, "test": test}), 0.7)
-    expected = {"split": "test", "texts": 2, "pairs": 2, "alike": 1, "heard": 0}
+    expected = {"split": "test", "texts": 2, "words": 8, "known": 4, "alike": 1, "heard": 0}
     assert found.to_dict("records") == [expected]
 
 

@@ -24,7 +24,7 @@ SIX = plan_six(0)
 @pytest.mark.parametrize("name", SETS["own"]["table"].unique())
 def test_composition_prints_each_unit_as_it_is(name: str) -> None:
     table = tables.composition(SETS, name)
-    assert list(table.headers.values()) == ["Row", "Target", "Own", "Pass", "Released", "Pass"]
+    assert list(table.headers.values()) == ["Row", "Target", "Own", "Released"]
     assert len(table.cells()) == len(table.frame)
     verdicts = table.frame[["own: pass", "released: pass"]]
     assert verdicts.isin(["yes", "no", "not known"]).all(axis=None)
@@ -34,13 +34,13 @@ def test_composition_prints_each_unit_as_it_is(name: str) -> None:
 
 def test_shares_are_percentages_and_counts_are_counts() -> None:
     density = tables.composition(SETS, "density")
-    assert density.cells()[0] == ["none (0 tags)", "30–35 %", "40.0%", "no", "24.6%", "no"]
-    assert density.notes == ["Rows that pass, of 4: own 0, released 1."]
-    assert tables.composition(SETS, "examples").cells()[10][2:] == ["2", "no", "86", "yes"]
+    assert density.cells()[0] == ["none (0 tags)", "30–35 %", "40.0% (no)", "24.6% (no)"]
+    assert density.notes == ["Rows that pass, of 10: own 2, released 2."]
+    assert tables.composition(SETS, "examples").cells()[10][2:] == ["2 (no)", "86 (yes)"]
     # What a set lacks is not known.
     other = SETS["own"][SETS["own"]["row"] != "none (0 tags)"]
     table = tables.composition({"own": SETS["own"], "other": other}, "density")
-    assert table.cells()[0][4:] == ["—", "not known"]
+    assert table.cells()[0][3:] == ["— (not known)"]
 
 
 def test_targets_count_what_is_met() -> None:
@@ -61,6 +61,13 @@ def test_audibility_says_when_there_is_nothing_to_compare() -> None:
     assert "tabular" in tables.to_latex(empty, "t")
 
 
+def test_the_six_datasets_say_which_squad_it_is() -> None:
+    assert (
+        "training rows of SQuAD 1.1; 2.0 has 130,319"
+        in tables.of("six_splits", SIX["splits"]).notes[1]
+    )
+
+
 def test_near_duplicates_show_the_most_alike() -> None:
     pairs = pd.DataFrame({"score": 0.9, "first": "a", "second": "c", "kept": [False] * 12})
     table = tables.near_duplicates(pairs, total=1010, kept=993, threshold=0.7)
@@ -78,7 +85,9 @@ def test_near_duplicates_show_the_most_alike() -> None:
         ("ratios", chapter.own_ratios(ITEMS, 0), ["1:1", "2", "2", "4", "50.0%", "80.0%"]),
         ("class_weights", chapter.class_weights(ITEMS, 0.5), ["excited", "1", "1.0"]),
         ("factors", composition.factors(ITEMS, ITEMS)[1:],
-         ["[sad]", "high", "1x", "1.00x", "1.00x", "2", "1", "—"]),
+         ["[sad]", "1x", "1.00x", "1.00x", "yes", "yes", "2", "1", "—"]),
+        ("contexts", composition.contexts(ITEMS), ["laughs", "1", "0", "excited 0, sad 1, angry 0, "
+         "nervous 0, calm 0, frustrated 0, confused 0, scared 0"]),
     ],
 )  # fmt: skip
 def test_each_table_prints_its_facts(name: str, frame: pd.DataFrame, row: list[str]) -> None:

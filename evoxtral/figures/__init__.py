@@ -13,9 +13,6 @@ from evoxtral.figures.pages import completions, listening_page, masked_example, 
 from evoxtral.figures.style import SYSTEMS, save_figure
 from evoxtral.figures.training import (
     best_of_k,
-    checklist,
-    density,
-    durations,
     group_spread,
     growth,
     pretraining_curve,
@@ -23,5 +20,4 @@ from evoxtral.figures.training import (
     speed_ups,
     tag_shares,
     training_curves,
-    valence,
 )

@@ -1,8 +1,4 @@
-"""Figures of a training set, of training, of rejection sampling, and of the time they take.
-
-Compositions are frames of `composition.judge` by set, such as `{"before": ..., "after": ...}`, in
-the order in which they are drawn; the targets are those the sets were judged by.
-"""
+"""Figures of a training set, of training, of rejection sampling, and of the time they take."""
 
 from __future__ import annotations
 
@@ -16,109 +12,34 @@ from matplotlib.figure import Figure
 
 from evoxtral.figures import style
 from evoxtral.figures.style import DASHED, GREY, INK, RULE, SYSTEMS
-from evoxtral.mix.composition import length_edges, targets_of
+from evoxtral.mix.composition import targets_of
 
-_VERDICTS = {"yes": ("✓", "#00775a"), "no": ("✗", "#b5341d"), "not known": ("?", GREY)}
 _LOSSES = {"frames": "frames heard", "transcription": "words written", "text": "text read"}
 _SCORES = {"reward": "Reward ↑", "wer": "WER ↓", "tag_f1": "Tag F1 ↑",
            "hallucination": "Tag hallucination ↓"}  # fmt: skip
-_Sets = Mapping[str, pd.DataFrame]
-
-
-def _shares(sets: _Sets, table: str, prefix: str = "") -> pd.DataFrame:
-    """Percentages of one table, a column per set."""
-    columns = {}
-    for name, judged in sets.items():
-        rows = judged[(judged["table"] == table) & judged["row"].str.startswith(prefix)]
-        names = rows["row"].str.removeprefix(prefix)
-        columns[name] = pd.Series(100 * rows["measured"].to_numpy(float), names)
-    return pd.DataFrame(columns)
 
 
 @style.applied
-def tag_shares(sets: _Sets) -> Figure:
-    """The long tail: share of tagged examples that carry each tag, with its target band."""
-    shares = _shares(sets, "tags").rename(index=lambda tag: tag.strip("[]"))
-    shares = shares.sort_values(shares.columns[0], ascending=False)
-    figure, [ax] = style.panels(1, 1, 0.9 + 0.24 * len(shares))
-    rows = np.arange(len(shares))
-    bands = targets_of("tags").rename(index=lambda tag: tag.strip("[]"))[["low", "band"]]
-    low, high = 100 * bands.loc[shares.index].to_numpy().T
-    ax.barh(rows, high - low, 0.72, low, label="minimum (CAPS, pause: band)", **style.BAND)
-    for name, look in style.looks(sets).items():
-        style.dots(ax, rows, shares, name, look)
-    style.name_rows(ax, shares.index)
-    ax.set_xlabel("% of tagged examples")
-    figure.set_label(style.words(shares.iloc[:, -1]))
-    return figure
+def tag_shares(sets: Mapping[str, pd.DataFrame]) -> Figure:
+    """The long tail: share of tagged examples with each tag, ringed where it misses its target.
 
-
-def _bars(shares: pd.DataFrame, bands: Sequence[tuple[float, float]] = ()) -> Figure:
-    """Percentages side by side, a colour per set, over bands of fractions."""
-    figure, [ax] = style.panels(1, 1, 2.9)
-    for place, (low, high) in enumerate(bands):
-        ax.bar(place, 100 * (high - low), 0.92, 100 * low, label="target", **style.BAND)
-    width = 0.8 / shares.shape[1]
-    for number, (name, look) in enumerate(style.looks(shares).items()):
-        places = np.arange(len(shares)) + (number + 0.5) * width - 0.4
-        bars = ax.bar(places, shares[name], 0.86 * width, color=look.color, label=name)
-        ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=8.5)
-    ax.set_xticks(range(len(shares)), [name.replace(" (", "\n(") for name in shares.index])
-    ax.set_ylabel("% of examples")
-    figure.set_label("; ".join(f"{name}: {style.words(shares[name])}" for name in shares))
-    return figure
-
-
-@style.applied
-def density(sets: _Sets) -> Figure:
-    """Share of examples per tag density, each stratum with its target band."""
-    return _bars(_shares(sets, "density"), targets_of("density")[["low", "high"]].to_numpy())
-
-
-@style.applied
-def valence(sets: _Sets) -> Figure:
-    """Share of positive, neutral and negative examples."""
-    return _bars(_shares(sets, "axes", "valence: "))
-
-
-@style.applied
-def durations(sets: Mapping[str, Sequence[float]], window_seconds: float | None = None) -> Figure:
-    """Distribution of clip durations in seconds, with the edges of short, medium and long.
-
-    These are thirds of the model's window, or 10 and 30 s for real data without one.
+    `sets` are frames of `composition.judge`.
     """
-    figure, [ax] = style.panels(1, 1, 2.6)
-    edges = length_edges(window_seconds)
-    end = max(*map(max, sets.values()), window_seconds or edges[1] * 1.2)
-    for (name, values), look in zip(sets.items(), style.looks(sets).values(), strict=True):
-        ax.hist(values, np.linspace(0, end, 49), weights=np.full(len(values), 100 / len(values)),
-                histtype="step", color=look.color, linewidth=1.6, label=name)  # fmt: skip
-    for edge in edges:
-        ax.axvline(edge, color=GREY, linewidth=1, linestyle=DASHED, label="short, medium, long")
-    ax.set(xlabel="duration, s", ylabel="% of clips", xlim=(0, end))
-    medians = pd.Series({name: np.median(values) for name, values in sets.items()})
-    figure.set_label(f"Medians: {style.words(medians, '{:.1f} s')}")
-    return figure
-
-
-@style.applied
-def checklist(sets: _Sets) -> Figure:
-    """The quality checklist: a row per check, a column of verdicts per set."""
-    own = {name: judged[judged["table"] == "checklist"] for name, judged in sets.items()}
-    checks = next(iter(own.values()))["row"]
-    figure, [ax] = style.panels(1, 1, 0.45 + 0.27 * len(checks))
-    for column, table in enumerate(own.values()):
-        for row, verdict in enumerate(table["pass"]):
-            sign, color = _VERDICTS[verdict]
-            ax.text(column, row, sign, ha="center", va="center", color=color, size=12)
-    style.name_rows(ax, checks)
-    ax.set_xticks(range(len(own)), own, weight="bold")
-    ax.set_xlim(-0.6, len(own) - 0.4)
-    ax.tick_params(length=0, labeltop=True, labelbottom=False)
-    ax.grid(visible=False)
-    ax.spines[:].set_visible(False)
-    passed = pd.Series({name: (table["pass"] == "yes").sum() for name, table in own.items()})
-    figure.set_label(f"Passed of {len(checks)}: {style.words(passed, '{}')}")
+    own = {name: frame[frame["table"] == "tags"].set_index("row") for name, frame in sets.items()}
+    order = next(iter(own.values()))["measured"].astype(float).sort_values(ascending=False).index
+    figure, [ax] = style.panels(1, 1, 0.9 + 0.24 * len(order))
+    rows, goals = np.arange(len(order)), 100 * targets_of("tags").loc[order, ["low", "high"]]
+    ax.barh(rows, goals["high"].clip(upper=100) - goals["low"], 0.72, goals["low"],
+            label="target", **style.BAND)  # fmt: skip
+    most = 100 * max(frame["measured"].max() for frame in own.values())
+    for (name, frame), look in zip(own.items(), style.looks(own).values(), strict=True):
+        shares = 100 * frame.loc[order, "measured"].astype(float)
+        missed = (frame.loc[order, "pass"] == "no").to_numpy()
+        style.dots(ax, rows, {name: shares}, name, look)
+        ax.scatter(shares[missed], rows[missed], 110, "none", edgecolors="#b5341d", label="missed")
+    style.name_rows(ax, order.str.strip("[]"))
+    ax.set(xlabel="% of tagged examples", xlim=(-2, most + 4))
+    figure.set_label(style.words(shares.rename(lambda tag: tag.strip("[]"))))
     return figure
 
 

@@ -207,6 +207,12 @@ def training_mix(cfg: DataMix, source: Source) -> runs.StageResult:
     return runs.stage("training-mix", cfg.profile, params, make, inputs=inputs, code=code)
 
 
+def read_drawn(folder: Path, items: pd.DataFrame) -> pd.DataFrame:
+    """The examples of a training mix, each as often as one epoch draws it."""
+    draws = read_mix(folder).set_index("id")["draws"].reindex(items["id"], fill_value=0)
+    return items.loc[items.index.repeat(draws)].reset_index(drop=True)
+
+
 def read_mix(folder: Path) -> pd.DataFrame:
     """The training mix: `id | draws | weight`, draws per epoch and a factor of the loss, by id."""
     return pd.DataFrame(runs.read_jsonl(folder / _MIX_FILE))

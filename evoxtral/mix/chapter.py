@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from evoxtral import runs, tags
 from evoxtral.clips import Clip
 from evoxtral.mix.balance import class_balanced_weights, classes, draw_ratio, read_mix
 from evoxtral.mix.composition import RARE, examples, keep_first, near_duplicates
-from evoxtral.mix.source import GENERATED, REAL, TRAIN, Source
+from evoxtral.mix.source import GENERATED, REAL, TRAIN, Source, familiarity
 from evoxtral.params import DataMix
 from evoxtral.tags import TAGS, text_key
 from evoxtral.world import scripts, speech
@@ -39,14 +39,13 @@ SECONDS, LONGEST = 3.0, 12.0  # clips about this long are chosen to be heard, no
 
 _ORDER = (TRAIN, "validation", "plain_val", "raft_prompts", "test", "natural",
           "balanced", "base_test")  # fmt: skip
-_TIMED = (TRAIN, "natural", "base_test", "test", "validation")
 
 
 def split_summary(source: Source) -> pd.DataFrame:
-    """`split | clips | hours | voices | texts | held_out | tagged | tags | least`.
+    """`split | clips | hours | seconds | voices | texts | tagged | least`.
 
-    Hours and voices are missing without sound; `held_out` is the share of clips from template
-    families that training never sees, `least` how often the rarest of the 17 tags occurs.
+    Hours, median seconds and voices are missing where a clip has none; `tagged` is a share, `least`
+    how often the rarest of the 17 tags occurs.
     """
     rows = []
     for name in sorted(source.splits, key=lambda name: (*_ORDER, name).index(name)):
@@ -57,12 +56,11 @@ def split_summary(source: Source) -> pd.DataFrame:
             {
                 "split": name,
                 "clips": len(own),
-                "hours": None if own["seconds"].isna().any() else sum(own["seconds"]) / 3600,
+                "hours": own["seconds"].sum(skipna=False) / 3600,
+                "seconds": own["seconds"].median(skipna=False),
                 "voices": None if own["voice"].isna().any() else own["voice"].nunique(),
                 "texts": own["plain_text"].map(text_key).nunique(),
-                "held_out": own["held_out"].mean(),
                 "tagged": found.map(bool).mean(),
-                "tags": counts.total(),
                 "least": min(counts[tag] for tag in TAGS),
             }
         )
@@ -78,13 +76,6 @@ def findings_summary(source: Source) -> pd.DataFrame:
         shown = "; ".join(f"{f.file}:{f.line}: {f.reason}" for f in found.head(3).itertuples())
         rows.append((kind, len(found), len(found) / max(1, judged), shown))
     return pd.DataFrame(rows, columns=["kind", "rows", "share", "examples"])
-
-
-def durations(source: Source) -> dict[str, list[float]]:
-    """Seconds of every clip of training and of two kinds of test; empty without sound."""
-    timed = {name: examples(source.splits.get(name, []))["seconds"] for name in _TIMED}
-    known = [(name, own.tolist()) for name, own in timed.items() if len(own) and own.notna().all()]
-    return dict(known[:3])
 
 
 class Heard(NamedTuple):
@@ -183,19 +174,32 @@ def filter_alike(items: pd.DataFrame, threshold: float) -> tuple[pd.DataFrame, p
     return items.iloc[kept].reset_index(drop=True), frame
 
 
-def leakage(source: Source, threshold: float) -> pd.DataFrame:
-    """Plain texts of other splits that a training text is like.
+def novelty(source: Source) -> pd.DataFrame:
+    """Clips of every split but training by how new they are: `split | label | clips | share`."""
+    rows = []
+    for split in [name for name in source.splits if name != TRAIN]:
+        counts = familiarity(source, split).value_counts().sort_index()
+        rows += [(split, label, n, n / counts.sum()) for label, n in counts.items()]
+    return pd.DataFrame(rows, columns=["split", "label", "clips", "share"])
 
-    `split | texts | pairs | alike | heard`: `alike` counts texts in a pair, `heard` those whose
-    words the embedded base was trained on.
+
+def leakage(source: Source, threshold: float) -> pd.DataFrame:
+    """What other splits share with training, of words and of plain texts.
+
+    `split | texts | words | known | alike | heard`: distinct words, and those that training has;
+    texts that a training text is like, and those whose words the embedded base was trained on.
     """
+
+    def words(texts: Iterable[str]) -> set[str]:
+        return set(" ".join(map(text_key, texts)).split())
+
     rows, train = [], source.items["plain_text"]
     for split in [name for name in source.splits if name != TRAIN]:
         texts = [clip.plain_text for clip in source.splits[split]]
-        found = near_duplicates(train, texts, threshold)
-        alike = found["second"].nunique()
-        rows.append((split, len(texts), len(found), alike, sum(heard_by_base(texts))))
-    return pd.DataFrame(rows, columns=["split", "texts", "pairs", "alike", "heard"])
+        own, alike = words(texts), near_duplicates(train, texts, threshold)["second"].nunique()
+        known = len(own & words(train))
+        rows.append((split, len(texts), len(own), known, alike, sum(heard_by_base(texts))))
+    return pd.DataFrame(rows, columns=["split", "texts", "words", "known", "alike", "heard"])
 
 
 def skewed(items: pd.DataFrame, seed: int) -> pd.DataFrame:

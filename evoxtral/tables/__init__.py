@@ -321,7 +321,8 @@ def targets(frame: pd.DataFrame, caption: str) -> Table:
 def composition(sets: Mapping[str, pd.DataFrame], name: str) -> Table:
     """One table of the composition note for sets of `composition.judge`, side by side.
 
-    Rows and targets are those of the first set; what another set does not have is missing.
+    Rows and targets are those of the first set; what another set does not have is missing. In
+    brackets stands whether it passes.
     """
     first = next(iter(sets.values()))
     frame = first.loc[first["table"] == name, ["row", "target", "unit"]].reset_index(drop=True)
@@ -330,12 +331,15 @@ def composition(sets: Mapping[str, pd.DataFrame], name: str) -> Table:
         own = judged[judged["table"] == name].set_index("row").reindex(frame["row"])
         frame[label] = own["measured"].to_numpy()
         frame[f"{label}: pass"] = own["pass"].fillna("not known").to_numpy()
-        headers |= {label: label.capitalize(), f"{label}: pass": "Pass"}
+        shown = [
+            f"{show(row[label], _rule('unit', row))} ({row[f'{label}: pass']})"
+            for row in frame.to_dict("records")
+        ]
+        frame[f"{label}: shown"] = shown
+        headers[f"{label}: shown"] = label.capitalize()
         passed.append(f"{label} {(own['pass'] == 'yes').sum()}")
-    units = [_rule("unit", row) for row in frame.to_dict("records")]
-    rules = dict.fromkeys(sets, units)
     note = f"Rows that pass, of {len(frame)}: {', '.join(passed)}."
-    return Table(frame, headers, _DATA["compositions"][name], rules, notes=[note])
+    return Table(frame, headers, _DATA["compositions"][name], notes=[note])
 
 
 def recipe(name: str, this_run: Mapping[str, object], *printed: pd.DataFrame) -> Table:
