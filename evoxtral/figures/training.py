@@ -26,7 +26,8 @@ def tag_shares(sets: Mapping[str, pd.DataFrame]) -> Figure:
     `sets` are frames of `composition.judge`.
     """
     own = {name: frame[frame["table"] == "tags"].set_index("row") for name, frame in sets.items()}
-    order = next(iter(own.values()))["measured"].astype(float).sort_values(ascending=False).index
+    first, *_ = (frame["measured"].astype(float) for frame in own.values())
+    order = first.sort_values(ascending=False).index
     figure, [ax] = style.panels(1, 1, 0.9 + 0.24 * len(order))
     rows, goals = np.arange(len(order)), 100 * targets_of("tags").loc[order, ["low", "high"]]
     ax.barh(rows, goals["high"].clip(upper=100) - goals["low"], 0.72, goals["low"],
@@ -39,7 +40,7 @@ def tag_shares(sets: Mapping[str, pd.DataFrame]) -> Figure:
         ax.scatter(shares[missed], rows[missed], 110, "none", edgecolors="#b5341d", label="missed")
     style.name_rows(ax, order.str.strip("[]"))
     ax.set(xlabel="% of tagged examples", xlim=(-2, most + 4))
-    figure.set_label(style.words(shares.rename(lambda tag: tag.strip("[]"))))
+    figure.set_label(style.words(100 * first[order].rename(lambda tag: tag.strip("[]"))))
     return figure
 
 
