@@ -36,6 +36,7 @@ clean:
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "Evoxtral needs Python 3.11 or newer: run make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(RUN) pip install --quiet --disable-pip-version-check --no-compile --requirement requirements.txt
+	$(RUN) compileall -qq -j 0 $(VENV)/lib || true  # pip takes one core; files for later Pythons fail
 	$(RUN) pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@

@@ -21,12 +21,13 @@ from transformers import VoxtralForConditionalGeneration
 from evoxtral import UserError, metrics, model, params, processes, runs, tags
 from evoxtral.clips import Clip, to_mp3
 from evoxtral.decode import transcribe
+from evoxtral.examples import Examples
 from evoxtral.metrics import Evaluation
 from evoxtral.mix import balance
 from evoxtral.mix.source import TRAIN, Source, open_clips
 from evoxtral.model import Listened, LogMels, LoraShape, Prompter, Voxtral
 from evoxtral.params import Benchmark, DataMix, FineTuning, Sft
-from evoxtral.train import ADAPTER, Examples, Tuned, finetune, read_log
+from evoxtral.train import ADAPTER, Tuned, finetune, read_log
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -42,7 +43,7 @@ Systems = Mapping[str, Sequence[Path | None]]
 _Tuning = TypeVar("_Tuning", bound=FineTuning)
 
 _CODE = ("evoxtral.metrics", "evoxtral.model", "evoxtral.decode", "evoxtral.tags")
-_CODE += ("evoxtral.train", "evoxtral.pipeline")
+_CODE += ("evoxtral.examples", "evoxtral.train", "evoxtral.pipeline")
 _PREDICTIONS, _TARGETS = "predictions.jsonl", "targets.jsonl"
 _TRACKED = 8  # clips whose transcripts the tracker gets
 _FREE = {"checkpointing", "decode_batch", "device", "micro_batch", "profile", "seeds", "tracker"}

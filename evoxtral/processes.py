@@ -31,11 +31,6 @@ class _Team(NamedTuple):
 _team = _Team()
 
 
-def index() -> int:
-    """Which process this is, from 0."""
-    return _team.index
-
-
 def count() -> int:
     """How many processes share the work."""
     return _team.size
@@ -62,13 +57,6 @@ def together(*, cpu: bool) -> Iterator[None]:
                 f"accelerate is configured for {kind}, and every process here transcribes with a "
                 "whole model: configure plain data parallelism (--multi_gpu)"
             )
-    # With --cpu accelerate sets where to meet, and starts one process whatever it was asked for.
-    several = {"ACCELERATE_USE_CPU", "MASTER_ADDR"} <= os.environ.keys()
-    if several and "WORLD_SIZE" not in os.environ:
-        raise UserError(
-            "accelerate has started one process of several: replace --cpu by --multi_gpu, its "
-            "word for several processes, also where there is no GPU"
-        )
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return

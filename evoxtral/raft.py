@@ -23,6 +23,7 @@ from evoxtral.decode import Decoding, decode, plan_batches
 from evoxtral.metrics import Evaluation
 from evoxtral.metrics.rewards import Convention, RewardWeights, reward
 from evoxtral.mix.source import TRAIN
+from evoxtral.model.cpu import side_by_side
 from evoxtral.params import Raft, Sft, profile
 from evoxtral.pipeline import VALIDATION, Setup
 from evoxtral.processes import progress
@@ -122,19 +123,26 @@ def sample(
         mine = processes.share([part for part in parts if not part.exists()])
         processes.barrier()  # nobody writes before everybody has looked
         settings = Decoding(setup.max_new_tokens, recipe.temperature, recipe.top_p)
+
+        def write(part: Path) -> int:
+            ids = [split[i].id for i in parts[part]]
+            seeds = [[_drawn(seed, name, j) >> 192 for j in range(recipe.k)] for name in ids]
+            made = decode(system, prompter, heard, parts[part], settings, seeds)
+            new = [
+                {"clip": name, "index": j} | one.row(prompter)
+                for name, group in zip(ids, made, strict=True)
+                for j, one in enumerate(group)
+            ]
+            runs.write_jsonl(part, new)
+            return len(new)
+
         total = recipe.k * sum(len(parts[part]) for part in mine)
-        with progress(total, "completions", unit="completion") as bar:
-            for part in mine:
-                ids = [split[i].id for i in parts[part]]
-                seeds = [[_drawn(seed, name, j) >> 192 for j in range(recipe.k)] for name in ids]
-                made = decode(system, prompter, heard, parts[part], settings, seeds)
-                new = [
-                    {"clip": name, "index": j} | one.row(prompter)
-                    for name, group in zip(ids, made, strict=True)
-                    for j, one in enumerate(group)
-                ]
-                runs.write_jsonl(part, new)
-                bar.update(len(new))
+        with (
+            progress(total, "completions", unit="completion") as bar,
+            side_by_side(system.device) as pool,
+        ):
+            for written in pool.map(write, mine):
+                bar.update(written)
         processes.barrier()
         if processes.is_main():
             rows = [row for part in parts for row in runs.read_jsonl(part)]

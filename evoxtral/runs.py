@@ -81,38 +81,30 @@ def reports_dir() -> Path:
     return _place("EVOXTRAL_REPORTS", "reports")
 
 
-def write_stream(path: Path | str, chunks: Iterable[bytes]) -> Path:
+def write_bytes(path: Path | str, data: bytes) -> Path:
     """Write a file so that a reader sees the old content or the new, never a part.
 
     Raises:
         UserError: the file cannot be written (disk full, no permission); names path and size.
-            What was at `path` before is untouched, also when making a chunk fails.
+            What was at `path` before is untouched.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    size = 0
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
-            for chunk in chunks:
-                size += len(chunk)
-                stream.write(chunk)
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(target)
     except OSError as error:
         raise UserError(
-            f"cannot write {target} ({size:,} bytes): {error.strerror or error}; "
+            f"cannot write {target} ({len(data):,} bytes): {error.strerror or error}; "
             "free space or choose another place, then run again"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
     return target
-
-
-def write_bytes(path: Path | str, data: bytes) -> Path:
-    """Write bytes atomically."""
-    return write_stream(path, [data])
 
 
 def write_text(path: Path | str, text: str) -> Path:
@@ -132,9 +124,9 @@ def write_json(path: Path | str, value: Any) -> Path:
 
 
 def write_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Write one JSON object per line atomically, row by row."""
+    """Write one JSON object per line atomically."""
     lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
-    return write_stream(path, (f"{line}\n".encode() for line in lines))
+    return write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def read_json(path: Path | str) -> Any:

@@ -41,12 +41,13 @@ from transformers import (
 from evoxtral import UserError, cost, metrics, model, params, pipeline, runs
 from evoxtral.clips import Clip
 from evoxtral.decode import Decoding, decode, plan_batches, transcribe
+from evoxtral.examples import IGNORED, Examples, LengthSampler
 from evoxtral.mix.composition import keep_first
 from evoxtral.model import Features, attach, cache_features, read_cached
 from evoxtral.params import FineTuning, Raft, Sft
 from evoxtral.processes import progress
 from evoxtral.report import commit
-from evoxtral.train import IGNORED, Examples, FineTuner, LengthSampler, arguments
+from evoxtral.train import FineTuner, arguments
 from evoxtral.world import scripts
 
 PLAIN, OURS = "plain", "ours"
@@ -131,44 +132,30 @@ def speed_ups(rounds: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(**medians, **ratios)
 
 
-def exponents(points: pd.DataFrame) -> pd.DataFrame:
-    """How time grows: slopes of straight lines through logarithms, 1 for proportional.
-
-    Of `work | way | size | seconds`, two sizes or more; returns
-    `work | way | smallest | largest | points | slope`.
-    """
-    rows = []
-    for names, own in points.groupby(["work", "way"], sort=False):
-        slope, _ = np.polyfit(np.log(own["size"]), np.log(own["seconds"]), 1)
-        rows.append((*names, own["size"].min(), own["size"].max(), len(own), slope))
-    return pd.DataFrame(rows, columns=["work", "way", "smallest", "largest", "points", "slope"])
-
-
 def read(profile: str) -> dict[str, pd.DataFrame]:
     """What was measured of a profile: by this user or, failing that, what the checkout ships.
 
     Returns:
         `rounds` (`work | way | round | seconds`), `growth` (`curve | work | way | size | k |
-        seconds`), `near_duplicates` (`size | kept | seconds`), `conditions` (a row per part), and
-        `real` (`work | way | round | seconds | floor`) where a GPU was measured.
+        seconds`), `conditions` (a row per part), and `real` (`work | way | round | seconds |
+        floor`) where a GPU was measured.
 
     Raises:
         UserError: a part was not measured.
     """
     found, conditions = {}, []
-    for part in sorted((*PARTS, "real")):
-        name = f"speed/{part}_{'paper' if part == 'real' else profile}.json"
-        files = [folder / name for folder in (runs.reports_dir(), runs.root() / "reports")]
-        if file := next((file for file in files if file.is_file()), None):
+    for part, measured in (*((part, profile) for part in PARTS), ("real", "paper")):
+        folders = (runs.reports_dir(), runs.root() / "reports")
+        files = (folder / "speed" / f"{part}_{measured}.json" for folder in folders)
+        if file := next(filter(Path.is_file, files), None):
             found[part] = pd.read_csv(file.with_suffix(".csv"))
-            said = runs.read_json(file)["conditions"]
-            conditions.append({"part": part} | said | said["machine"])
+            conditions.append({"part": part, **runs.read_json(file)})
         elif part != "real":
             how = f"python -m evoxtral speed all --profile {profile}"
             raise UserError(f"{part} was not measured of {profile!r}: run `{how}`")
-    found["conditions"] = pd.DataFrame(conditions).drop(columns="machine")
     rounds = [found.pop(part) for part in ("encode", "sft", "evaluate", "raft")]
-    return found | {"rounds": pd.concat(rounds, ignore_index=True)}
+    rounds = pd.concat(rounds, ignore_index=True)
+    return found | {"rounds": rounds, "conditions": pd.DataFrame(conditions)}
 
 
 def measure(profile: str, depth: str) -> None:
@@ -179,7 +166,7 @@ def measure(profile: str, depth: str) -> None:
     with progress(len(PARTS), "speed", unit="part") as bar:
         for part, way in PARTS.items():
             file = runs.reports_dir() / "speed" / f"{part}_{profile}.json"
-            before = runs.read_json(file)["conditions"] if file.is_file() else {}
+            before = runs.read_json(file) if file.is_file() else {}
             if (before.get("depth"), before.get("commit")) != (depth, commit()):
                 subject = subject or Subject(profile, DEPTHS[depth])
                 _measure(part, profile, depth, partial(way, subject))
@@ -190,7 +177,11 @@ def _measure(part: str, profile: str, depth: str, way: Callable[[], pd.DataFrame
     """Measure a part; write it and its conditions, of which none names the machine."""
     about = Path("/proc/cpuinfo")  # Linux; `platform` often knows the architecture only
     names = re.findall(r"model name\s*: (.*)", about.read_text()) if about.is_file() else []
-    machine = {
+    said = {
+        "profile": profile,
+        "depth": depth,
+        "measured": f"{datetime.now(UTC):%Y-%m-%d}",
+        "commit": commit(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "processor": names[0] if names else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
@@ -198,11 +189,9 @@ def _measure(part: str, profile: str, depth: str, way: Callable[[], pd.DataFrame
         "load": round(os.getloadavg()[0], 1),
         **{name: metadata.version(name) for name in ("numpy", "peft", "torch", "transformers")},
     }
-    said = {"profile": profile, "depth": depth, "measured": f"{datetime.now(UTC):%Y-%m-%d}"}
-    said |= {"commit": commit(), "machine": machine}
     file, made = runs.reports_dir() / "speed" / f"{part}_{profile}.csv", way()
     runs.write_text(file, made.round(6).to_csv(index=False))
-    runs.write_json(file.with_suffix(".json"), {"conditions": said})
+    runs.write_json(file.with_suffix(".json"), said)
     return made
 
 
@@ -358,35 +347,30 @@ def _sft(of: Subject) -> pd.DataFrame:
 
 
 def _growth(of: Subject) -> pd.DataFrame:
-    """Evaluation and sampling against clips; sampling against k on the least number of clips."""
+    """Evaluation and sampling against clips; sampling against k; the filter against texts."""
     few = of.clips(of.raft.prompts, max(2, of.depth.clips // 8))
-    both = {OURS: of.draw, PLAIN: of.draw_plainly}
+    texts = [script.tagged_text for script in scripts.generate(max(of.depth.texts), 0)]
     plan = []
     for size in of.depth.sizes:
         clips = of.clips(of.setup.headline, size)
         plan += [("size", "evaluation", clips, 1, {OURS: of.greedy})]
         plan += [("size", "sampling", clips, 4, {OURS: of.draw})]
-    plan += [("k", "sampling", few, k, both) for k in of.depth.ks]
+    for k in of.depth.ks:
+        plan.append(("k", "sampling", few, k, {OURS: of.draw, PLAIN: of.draw_plainly}))
+    for n in of.depth.texts:
+        plan.append(("texts", "near-duplicates", texts[:n], 1, {OURS: _filter}))
     made = []
-    for curve, work, clips, k, ways in plan:
-        bound = {name: partial(way, clips, k) for name, way in ways.items()}
-        made.append(compared(work, bound, 1).assign(curve=curve, size=len(clips), k=k))
+    for curve, work, items, k, ways in plan:
+        bound = {name: partial(way, items, k) for name, way in ways.items()}
+        made.append(compared(work, bound, 1).assign(curve=curve, size=len(items), k=k))
     return pd.concat(made)[["curve", "work", "way", "size", "k", "seconds"]]
 
 
-def _near_duplicates(of: Subject) -> pd.DataFrame:
-    """The filter on growing sets of scripts."""
-    texts = [script.tagged_text for script in scripts.generate(max(of.depth.texts), 0)]
-    rows = []
-    for n in of.depth.texts:
-        start = time.perf_counter()
-        kept = len(keep_first(texts[:n]))
-        rows.append(("near-duplicates", OURS, n, kept, time.perf_counter() - start))
-    return pd.DataFrame(rows, columns=["work", "way", "size", "kept", "seconds"])
+def _filter(texts: Sequence[str], *_: int) -> int:
+    return len(keep_first(texts))
 
 
-_WAYS = (_encode, _sft, _evaluate, _raft, _growth, _near_duplicates)
-PARTS = {way.__name__.strip("_"): way for way in _WAYS}
+PARTS = {"encode": _encode, "sft": _sft, "evaluate": _evaluate, "raft": _raft, "growth": _growth}
 
 
 # The real size on random weights: what a GPU takes, without a download

@@ -1,17 +1,15 @@
 """Fine-tune adapters on a frozen model, from cached features: what SFT and RAFT share.
 
-Ours are the loss over transcripts only, batches of like length, validation that transcribes, and
-randomness of (seed, step) alone, so that a resumed run sees what an uninterrupted one would. A
-seal with its digests, written last, tells a whole checkpoint from a torn or damaged one.
+Ours are the loss over transcripts only, validation that transcribes, and randomness of (seed, step)
+alone. A checkpoint's seal, written last, tells a whole one from a torn or damaged one.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +19,6 @@ import pandas as pd
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Sampler
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -30,16 +27,14 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from evoxtral import UserError, metrics, processes, runs, tags
 from evoxtral.decode import transcribe
+from evoxtral.examples import IGNORED, Examples, LengthSampler, collate, seed_of
 from evoxtral.model import (
     ADAPTER_FILE,
     CONFIG_FILE,
-    Listened,
     LoraShape,
-    Prompter,
     arithmetic,
     attach,
     device,
@@ -55,11 +50,8 @@ from evoxtral.params import FineTuning
 from evoxtral.processes import progress
 
 ADAPTER, LOG, SUMMARY, SEAL = "adapter", "log.csv", "summary.json", "whole.json"
-IGNORED = -100  # label of a position that is not learnt
-FILLER = -1  # stands for an example without labels: it evens out the batches of processes
 
 _CHECKPOINTS, _PREFIX = "checkpoints", "checkpoint-"
-_COLUMNS = 8
 _PLAIN_WER = "eval_plain_val_wer"
 _SCORES = {
     "eval_loss": "validation_loss",
@@ -68,73 +60,6 @@ _SCORES = {
     "eval_strict_tag_f1": "validation_strict_tag_f1",
     _PLAIN_WER: "plain_wer",
 }
-
-# Examples
-
-
-@dataclass(frozen=True, eq=False)
-class Examples(Dataset[dict[str, Any]]):
-    """Examples of a split: `draws` has the clip of each, as often as it is drawn per epoch.
-
-    Each clip has a transcript to learn in `texts`, and in `weights` a factor of its loss.
-    """
-
-    heard: Listened
-    texts: Sequence[str]
-    draws: Sequence[int]
-    prompter: Prompter
-    weights: Sequence[float]
-
-    def __len__(self) -> int:
-        return len(self.draws)
-
-    def __getitem__(self, example: int) -> dict[str, Any]:
-        clip = self.draws[0 if example == FILLER else example]
-        return {
-            "input_features": self.heard[clip],
-            "prompt": self.prompter.prompt(self.heard.windows[clip]),
-            "target": [] if example == FILLER else self.prompter.target(self.texts[clip]),
-            "weight": self.weights[clip],
-        }
-
-    @property
-    def lengths(self) -> list[int]:
-        """Tokens of each example, from which batches of like length are made."""
-        rows = ((self.heard.windows[clip], self.texts[clip]) for clip in self.draws)
-        return [len(self.prompter.prompt(n)) + len(self.prompter.target(text)) for n, text in rows]
-
-
-def collate(rows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
-    """A batch whose transcripts all start in one column: requests padded left, transcripts right.
-
-    The output layer is then needed for the last columns only (`logits_to_keep`). Transcripts get
-    columns by the eight, since oneDNN builds and keeps kernels for each new shape.
-
-    Returns:
-        `input_ids` and `attention_mask`, shape (batch, positions); `labels`, shape (batch, kept),
-        -100 where nothing is learnt; `logits_to_keep`, columns kept, one more than those of
-        transcripts: a label is predicted one column earlier; `input_features`, all windows of all
-        clips; `weights`, shape (batch,).
-    """
-    before = max(len(row["prompt"]) for row in rows)
-    after = _COLUMNS * math.ceil(max(len(row["target"]) for row in rows) / _COLUMNS)
-    ids = torch.full((len(rows), before + after), pad)
-    seen = torch.zeros_like(ids)
-    labels = torch.full((len(rows), after + 1), IGNORED)
-    for i, row in enumerate(rows):
-        prompt, target = row["prompt"], row["target"]
-        own = slice(before - len(prompt), before + len(target))
-        ids[i, own] = torch.tensor([*prompt, *target])
-        seen[i, own] = 1
-        labels[i, 1 : 1 + len(target)] = torch.tensor(target)
-    return {
-        "input_ids": ids,
-        "attention_mask": seen,
-        "labels": labels,
-        "logits_to_keep": after + 1,
-        "input_features": torch.cat([row["input_features"] for row in rows]),
-        "weights": torch.tensor([row["weight"] for row in rows], dtype=torch.float32),
-    }
 
 
 def token_loss(
@@ -163,41 +88,6 @@ def token_loss(
             unsmoothed = total(0.0)
         loss = loss + (unsmoothed - loss.detach())
     return loss / tokens
-
-
-def _seed(*numbers: int) -> int:
-    """One 63-bit seed of several numbers."""
-    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "big") >> 1
-
-
-class LengthSampler(Sampler[int]):
-    """Batches of like length in random order; the order is one of (seed, epoch).
-
-    The Trainer's own grouping goes from long to short, over and over: neighbouring steps would
-    learn from like clips. A batch is of an optimiser step, over all processes. The end is filled up
-    to a multiple of `even` with `FILLER`, so that processes take equally many micro-batches.
-    """
-
-    def __init__(self, lengths: Sequence[int], batch: int, seed: int, even: int = 1) -> None:
-        self.lengths, self.batch, self.seed, self.epoch = list(lengths), batch, seed, 0
-        self.fillers = -len(self.lengths) % even
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the data loader before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths) + self.fillers
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(_seed(self.seed, self.epoch))
-        order = get_length_grouped_indices(self.lengths, self.batch, generator=generator)
-        whole = len(order) // self.batch
-        # The first batch has the longest example, so that a lack of memory shows at once.
-        for i in (0, *(1 + torch.randperm(max(0, whole - 1), generator=generator)).tolist()):
-            yield from order[i * self.batch : (i + 1) * self.batch]
-        yield from order[max(1, whole) * self.batch :]
-        yield from [FILLER] * self.fillers
 
 
 # The Trainer
@@ -318,7 +208,7 @@ class EveryStep(TrainerCallback):
     """Seeds dropout and NEFTune anew in each step, shows progress, and seals checkpoints."""
 
     def __init__(self, what: str) -> None:
-        self.what, self.bar = what, progress(0, what, unit="step", shown=False)
+        self.what = what
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Open the bar where the run goes on."""
@@ -326,11 +216,15 @@ class EveryStep(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """A seed of (seed, step, process), before the first micro-batch of a step."""
-        torch.manual_seed(_seed(args.seed, state.global_step, args.process_index))
+        torch.manual_seed(seed_of(args.seed, state.global_step, args.process_index))
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """One step more."""
         self.bar.update()
+
+    def on_train_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """Leave the bar as it is."""
+        self.bar.close()
 
     def on_save(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Write the seal after the last file."""
@@ -342,10 +236,13 @@ class EveryStep(TrainerCallback):
 
 def newest_whole(folder: Path) -> Path | None:
     """The newest checkpoint below a folder that is as it was written, to its end, or None."""
-    seals = {int(seal.parent.name.removeprefix(_PREFIX)): seal
-             for seal in folder.glob(f"{_PREFIX}*/{SEAL}")}  # fmt: skip
-    newest = (seals[step] for step in sorted(seals, reverse=True))
-    return next((s.parent for s in newest if s.read_text() == _seal(s.parent)), None)
+    seals = sorted(folder.glob(f"{_PREFIX}*/{SEAL}"), key=lambda seal: _step(seal.parent))
+    whole = (seal.parent for seal in reversed(seals) if seal.read_text() == _seal(seal.parent))
+    return next(whole, None)
+
+
+def _step(saved: Path) -> int:
+    return int(saved.name.removeprefix(_PREFIX))
 
 
 def _seal(saved: Path) -> str:
@@ -381,33 +278,42 @@ def finetune(
     if (folder / SUMMARY).exists():  # the last file written; a kill came between it and the end
         shutil.rmtree(checkpoints, ignore_errors=True)
         return
+    options = {"output_dir": str(checkpoints), "report_to": report_to}
+    while not (state := _trained(cfg, start, training, watched, EveryStep(what), options)):
+        cfg = smaller(cfg)
+    if processes.is_main():
+        _finish(folder, state, cfg.plain_limit)
+
+
+def _trained(
+    cfg: FineTuning,
+    start: LoraShape | Path,
+    training: Examples,
+    watched: Mapping[str, Examples],
+    every_step: EveryStep,
+    options: Mapping[str, str],
+) -> TrainerState | None:
+    """The state at the end of training, from the newest checkpoint on; None if memory ran out."""
     clear_device_cache(garbage_collection=True)  # what an attempt with more at a time has left
-    found, every, fresh = newest_whole(checkpoints), EveryStep(what), isinstance(start, LoraShape)
+    found, fresh = newest_whole(Path(options["output_dir"])), isinstance(start, LoraShape)
     every_epoch = {"eval_strategy": "epoch", "save_strategy": "epoch", "eval_on_start": not found}
-    options = arguments(cfg, output_dir=str(checkpoints), report_to=report_to, **every_epoch)
+    args = arguments(cfg, **options, **every_epoch)
     model = open_base(cfg.base, cfg.device).model
     if not (start if fresh else shape_of(start)).encoder_lora:
         model = read_cached(model)
     model = attach(model, start, cfg.seed) if fresh else load(model, start, trainable=True)
-    trainer = FineTuner(cfg, watched, training, model=model, args=options, callbacks=[every])
-    state = trainer.state
+    trainer = FineTuner(cfg, watched, training, model=model, args=args, callbacks=[every_step])
     if found:
         state = TrainerState.load_from_json(str(found / TRAINER_STATE_NAME))
-    if not trainer.degraded(state.log_history):  # or else the run had stopped itself there
-        try:
-            trainer.train(resume_from_checkpoint=str(found) if found else None)
-            state = trainer.state
-        except RuntimeError as error:
-            if not should_reduce_batch_size(error):
-                raise
-            state = None
-        finally:
-            every.bar.close()
-    if state is None:
-        del model, trainer
-        finetune(folder, smaller(cfg), start, training, watched, what=what, report_to=report_to)
-    elif processes.is_main():
-        _finish(folder, state, cfg.plain_limit)
+        if trainer.degraded(state.log_history):  # the run had stopped itself there
+            return state
+    try:
+        trainer.train(resume_from_checkpoint=str(found) if found else None)
+    except RuntimeError as error:
+        if not should_reduce_batch_size(error):
+            raise
+        return None
+    return trainer.state
 
 
 def arguments(cfg: FineTuning, **options: Any) -> TrainingArguments:

@@ -29,12 +29,12 @@ def cell(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"x = 1; open(1)": 1}, "unknown parameter 'x = 1; open"),
         ({"sorce": "paper"}, "unknown parameter 'sorce' of 04_benchmark: did you mean 'source'?"),
         ({"zzz": 1}, "unknown parameter 'zzz' of 04_benchmark: known: adapter, predictions"),
         ({"profile": "nope"}, r"parameter 'profile' of 04_benchmark is 'nope': Input should be"),
         ({"seed": -1}, "parameter 'seed' of 04_benchmark is -1"),
-        ({"seed": 1.5}, "parameter 'seed' of 04_benchmark is 1.5"),
-        ({"seed": float("nan")}, "it must be a finite number"),
+        ({"seed": float("nan")}, "should be a finite number"),
         ({"seed": [1]}, r"parameter 'seed' of 04_benchmark is \[1\]"),
         ({"source": 7}, "parameter 'source' of 04_benchmark is 7"),
     ],
@@ -64,31 +64,20 @@ def test_digest_depends_on_values_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("data", "sentence"),
     [
-        ('"x = 1\\nopen(1)": 1', "is not a parameter name"),
-        ("1: 2", "1 is not a parameter name"),
-        ("a: [1, 2]", "a must be one value, not a list"),
-        ("a: {b: 1}", "a must be one value, not a dict"),
-        ("a: !!python/object/apply:os.system ['true']", "is not plain YAML"),
-        ("- 1", "must hold `name: value` lines"),
-        ("a: [", "is not plain YAML"),
-        ("a: 2026-01-01", "a must be one value, not a date"),
+        (b"a: !!python/object/apply:os.system ['true']", "is not plain YAML"),
+        (b"\xff\xfe\x00a", "is not plain YAML"),
+        (b"- 1", "must hold `name: value` lines"),
     ],
 )
-def test_a_parameter_file_is_data(tmp_path: Path, text: str, sentence: str) -> None:
+def test_a_parameter_file_is_data(tmp_path: Path, data: bytes, sentence: str) -> None:
     path = tmp_path / "p.yaml"
-    path.write_text(text)
+    with pytest.raises(UserError, match="does not exist"):
+        params.read_yaml(path)
+    path.write_bytes(data)
     with pytest.raises(UserError, match=sentence):
         params.read_yaml(path)
-
-
-def test_missing_and_binary_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="does not exist"):
-        params.read_yaml(tmp_path / "none.yaml")
-    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00a")
-    with pytest.raises(UserError, match="is not plain YAML"):
-        params.read_yaml(tmp_path / "binary.yaml")
 
 
 @pytest.mark.parametrize("path", sorted((runs.root() / "params").glob("*/*.yaml")), ids=str)
@@ -96,8 +85,3 @@ def test_every_parameter_file_is_valid(path: Path) -> None:
     cfg = params.profile(params.NOTEBOOKS[path.stem], path.parent.name)
     assert cfg.profile == path.parent.name
     assert cfg._repr_markdown_().count("|\n") == len(cfg.model_dump()) + 1, "each with its meaning"
-
-
-def test_an_unknown_profile_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="choose one of smoke, tiny, paper"):
-        params.profile(params.Benchmark, "huge")

@@ -38,14 +38,6 @@ def test_a_speed_up_is_taken_within_a_round() -> None:
     assert (row["plain_seconds"], row["ours_seconds"]) == (7.0, 2.0)
 
 
-def test_exponents_of_lines_and_squares() -> None:
-    made = {"line": lambda n: 3.0 * n, "square": lambda n: 0.1 * n**2}
-    rows = [(work, "ours", n, took(n)) for work, took in made.items() for n in (10, 20, 40)]
-    points = pd.DataFrame(rows, columns=["work", "way", "size", "seconds"])
-    found = speed.exponents(points).set_index("work")["slope"]
-    assert found.to_dict() == pytest.approx({"line": 1.0, "square": 2.0})
-
-
 @pytest.mark.slow
 def test_everything_is_measured_once_and_shown(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ways compare their results themselves and stop where they differ."""
@@ -59,15 +51,13 @@ def test_everything_is_measured_once_and_shown(tmp_path, monkeypatch: pytest.Mon
     ratios = speed.speed_ups(found["rounds"])
     works = {"encode", "SFT", "evaluation", "sampling, k = 1", "sampling, k = 4"}
     assert set(ratios["work"]) == works
-    assert set(found["growth"]["curve"]) == {"size", "k"}
-    assert found["near_duplicates"]["size"].tolist() == [100, 200]
+    assert set(found["growth"]["curve"]) == {"size", "k", "texts"}
     assert len(found["conditions"]) == len(speed.PARTS)
     assert figures.speed_ups(ratios).axes[0].get_xlim()[1] > ratios["high"].max()
 
 
 def test_what_is_committed_can_be_shown() -> None:
     found = speed.read("tiny")
-    assert {"rounds", "growth", "near_duplicates", "conditions"} <= found.keys()
     assert (speed.speed_ups(found["rounds"])["ratio"] > 1).any()
     assert "real" not in found, "no GPU was measured: the notebook says so"
     with pytest.raises(UserError, match="encode was not measured of 'none'"):

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from evoxtral import UserError, params, processes, train
 from evoxtral.decode import transcribe
+from evoxtral.examples import Examples
 from evoxtral.model import (
     ADAPTER_FILE,
     CONFIG_FILE,
@@ -34,7 +35,6 @@ from evoxtral.train import (
     SEAL,
     SUMMARY,
     EveryStep,
-    Examples,
     FineTuner,
     finetune,
     newest_whole,

@@ -10,15 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evoxtral.examples import FILLER, IGNORED, Examples, LengthSampler, collate
 from evoxtral.model import LoraShape, Prompter, open_base, read_cached
-from evoxtral.train import (
-    FILLER,
-    IGNORED,
-    Examples,
-    LengthSampler,
-    collate,
-    token_loss,
-)
+from evoxtral.train import token_loss
 from helpers import Heard
 from small_models import adapted
 
