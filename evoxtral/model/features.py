@@ -18,11 +18,6 @@ import pandas as pd
 import safetensors
 import torch
 from safetensors.torch import save
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from transformers import VoxtralForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -31,6 +26,7 @@ from evoxtral import runs, tags
 from evoxtral.clips import Clip, Dataset
 from evoxtral.model.cpu import side_by_side
 from evoxtral.processes import progress
+from evoxtral.world.speech.audibility import linear_probe
 
 if TYPE_CHECKING:
     from evoxtral.model import Voxtral
@@ -216,23 +212,16 @@ def probe(
     A line through pooled features tells clips with a tag from clips without: `tag | auc | clips`,
     the area under the ROC curve (chance 0.5; NaN of too few clips) and test clips with the tag.
     """
-    learning, testing = _pooled(train[0]), _pooled(test[0])
-    line = make_pipeline(
-        StandardScaler(), LogisticRegression(C=0.01, max_iter=2000, class_weight="balanced")
-    )
-    rows = []
-    # The fit makes many small products, and a second thread beside torch's slows them tenfold.
-    with threadpool_limits(1, user_api="blas"):
-        for tag in tags.TAGS:
-            known, asked = (
-                np.array([tag in tags.find_tags(clip.tagged_text) for clip in clips])
-                for _, clips in (train, test)
-            )
-            auc = float("nan")
-            if min(known.sum(), (~known).sum(), asked.sum(), (~asked).sum()) >= _FEWEST:
-                scores = line.fit(learning, known).decision_function(testing)
-                auc = float(roc_auc_score(asked, scores))
-            rows.append({"tag": tag, "auc": auc, "clips": int(asked.sum())})
+    pooled, rows = [_pooled(features) for features, _ in (train, test)], []
+    for tag in tags.TAGS:
+        has = [
+            np.array([tag in tags.find_tags(clip.tagged_text) for clip in clips])
+            for _, clips in (train, test)
+        ]
+        sides = [(own[yes], own[~yes]) for own, yes in zip(pooled, has, strict=True)]
+        known = min(len(part) for side in sides for part in side) >= _FEWEST
+        auc = linear_probe(*sides, 0.01) if known else float("nan")
+        rows.append({"tag": tag, "auc": auc, "clips": int(has[1].sum())})
     return pd.DataFrame(rows)
 
 
