@@ -402,7 +402,7 @@ def settings(cfg: Sft, setup: Setup, tuned: Tuned | None) -> dict[str, object]:
         "Label smoothing": cfg.label_smoothing,
         "Precision": precision(cfg),
         "Hardware": str(setup.base.model.device.type).upper(),
-        "Training time": tuned and f"{tuned.seconds / 60:.1f} minutes",
+        "Training time": tuned and tuned.seconds and f"{tuned.seconds / 60:.1f} minutes",
         "Trainable parameters": f"{trainable:,} of {total:,} ({trainable / total:.1%})",
         "Label masking": "loss on output tokens only",
         "Evaluation": "WER and Tag F1 on validation, WER on plain clips, after every epoch",

@@ -382,13 +382,13 @@ class Tuned:
     `steps` are `step | epoch | loss | learning_rate`; `epochs` has a row per validation, the first
     before training: `step | epoch | validation_loss | validation_wer | plain_wer` and more. It has
     `stopped` if speech without tags had suffered too much to go on. `seconds` are those of training
-    and its validations since it was last started.
+    and its validations since it was last started, None if a kill took them.
     """
 
     adapter: Path
     steps: pd.DataFrame
     epochs: pd.DataFrame
-    seconds: float
+    seconds: float | None
     best_epoch: int
     stopped: bool
 
@@ -398,7 +398,7 @@ def read_log(folder: Path) -> Tuned:
     history = pd.read_csv(folder / LOG)
     steps = history[["step", "epoch", "loss", "learning_rate"]].dropna(subset="loss")
     epochs, summary = _epochs(history), runs.read_json(folder / SUMMARY)
-    seconds = history["train_runtime"].max()
+    seconds = history["train_runtime"].max() if "train_runtime" in history else None
     return Tuned(folder / ADAPTER, steps.reset_index(drop=True), epochs, seconds, **summary)
 
 
