@@ -129,15 +129,15 @@ def build(cfg: Parameters) -> str:
                 made = raft.repeat(recipe, setup, starts, "RAFT")
                 systems = raft.compared(recipe, setup, starts, made)
                 raft.best_by_validation(setup, systems)
-                pair = {name: systems[name] for name in (raft.SFT, raft.RL)}
+                last = systems[raft.RL]
             else:
-                tuned = [own.adapter for own in pipeline.sft_adapters(cfg, setup)]
-                pair = systems = {"base": [None], "SFT": tuned}
+                last = [own.adapter for own in pipeline.sft_adapters(cfg, setup)]
+                systems = {"base": [None], "SFT": last}
                 for split in (TRAIN, setup.balanced):
                     setup.heard(split)
+                pipeline.evaluate(setup, setup.balanced, systems)
             pipeline.evaluate(setup, setup.headline, systems)
-            pipeline.evaluate(setup, setup.balanced, pair)
-            adapter = f", the adapter is in {[*pair.values()][-1][0]}"
+            adapter = f", the adapter is in {last[0]}"
         used = runs.used_stages()
         built = sum(stage.executed for stage in used)
         return f"{built} of {len(used)} stages built{adapter}" if processes.is_main() else ""

@@ -205,7 +205,7 @@ class Measured:
     origins: Mapping[str, str]  # what each system is, by name
     settings: Mapping[str, object]  # of fine-tuning, named as in the report's Table 1
     rl_settings: Mapping[str, object]  # of the RL stage, named as in the model card
-    numbers: Mapping[str, float]  # for Figures 1 and 2, keyed as those of `paper.Published`
+    numbers: Mapping[str, Any]  # for Figures 1 and 2, keyed as those of `paper.Published`
     base: str  # the base model in words
 
     @cached_property

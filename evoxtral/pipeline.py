@@ -36,6 +36,8 @@ TOKEN_MARGIN = 1.5
 """A transcript may be this much longer, in tokens, than the longest one of the training split."""
 
 VALIDATION, PLAIN = "validation", "plain_val"
+TARGETS = "targets.jsonl"
+"""What an adapter has learnt, in its stage's folder: rows as `references` makes them."""
 
 Systems = Mapping[str, Sequence[Path | None]]
 """Adapters of each system, one for each of its trainings; None for the base alone."""
@@ -44,7 +46,7 @@ _Tuning = TypeVar("_Tuning", bound=FineTuning)
 
 _CODE = ("evoxtral.metrics", "evoxtral.model", "evoxtral.decode", "evoxtral.tags")
 _CODE += ("evoxtral.examples", "evoxtral.train", "evoxtral.pipeline")
-_PREDICTIONS, _TARGETS = "predictions.jsonl", "targets.jsonl"
+_PREDICTIONS = "predictions.jsonl"
 _TRACKED = 8  # clips whose transcripts the tracker gets
 _FREE = {"checkpointing", "decode_batch", "device", "micro_batch", "profile", "seeds", "tracker"}
 """Parameters that change how fine-tuning runs, not what it learns."""
@@ -273,7 +275,7 @@ def tune(
 
     def make(folder: Path) -> None:
         if processes.is_main():
-            runs.write_jsonl(folder / _TARGETS, targets.to_dict("records"))
+            runs.write_jsonl(folder / TARGETS, targets.to_dict("records"))
         watched = {
             key: examples(setup, name, references(setup.clips(name)), encoder_learns=learns)
             for key, name in (("eval", VALIDATION), (f"eval_{PLAIN}", PLAIN))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import comb
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -397,9 +397,29 @@ def repeat(recipe: Recipe, setup: Setup, starts: Sequence[Path], name: str) -> l
 # What 03 shows
 
 
-def facts(recipe: Recipe, last: Round) -> dict[str, float]:
-    """What Figure 1 says of a round, keyed as the published numbers."""
-    sampled = last.scored["clip"].nunique()
+def learnt(last: Round) -> pd.DataFrame:
+    """What the last step learnt, as its own file says: `clip | text | source | index | reward`.
+
+    In order of clip id; the last two are missing where the reference is learnt.
+    """
+    rows = pd.DataFrame(runs.read_jsonl(last.tuned.adapter.parent / pipeline.TARGETS))
+    drawn = ranked(last.scored).drop_duplicates(["clip", "text"]).assign(source="completion")
+    rows = rows.merge(drawn, how="left", on=["clip", "text", "source"])
+    return rows[["clip", "text", "source", "index", "reward"]]
+
+
+def facts(recipe: Recipe, last: Round) -> dict[str, Any]:
+    """What Figure 1 says of a round, keyed as the published numbers, and what they do not tell.
+
+    Ranked are the clips that curation chose from; `kept_rule` is what its threshold did in words.
+    What is learnt are completions, and references of untagged clips instead of those set aside. The
+    loss is the mean over the last tenth of the steps of training.
+    """
+    sampled, curated, made = last.scored["clip"].nunique(), last.curated, learnt(last)
+    completions = made["reward"].dropna()
+    losses = last.tuned.steps["loss"]
+    threshold, tied = curated.threshold, int((curated.rows["reward"] == curated.threshold).sum())
+    rule = "all" if threshold is None else f"R > {threshold:.3g}"
     return {
         "sampled_clips": sampled,
         "unseen_clips": 0 if recipe.prompts == TRAIN else sampled,
@@ -410,21 +430,29 @@ def facts(recipe: Recipe, last: Round) -> dict[str, float]:
         "weight_tag_f1": recipe.tag_weight,
         "weight_hallucination": recipe.hallucination_weight,
         "filtered_share": recipe.drop_share,
-        "reward_threshold": last.curated.threshold or 0.0,
-        "curated_clips": last.curated.kept,
-        "mean_reward": last.curated.mean_after,
+        "ranked_clips": len(curated.best),
+        "kept_rule": f"{rule} and {tied} at {threshold:.3g}" if tied else rule,
+        "curated_clips": curated.kept,
+        "learnt_completions": len(completions),
+        "learnt_references": len(made) - len(completions),
+        "set_aside": curated.kept - len(completions),
+        "mean_reward": completions.mean(),
         "rl_epochs": recipe.epochs,
         "rl_learning_rate": recipe.learning_rate,
-        "rl_final_loss": float(last.tuned.steps["loss"].iloc[-1]),
+        "rl_final_loss": losses.tail(math.ceil(len(losses) / 10)).mean(),
     }
 
 
 def furthest_apart(setup: Setup, recipe: Recipe, last: Round) -> tuple[str, pd.DataFrame, int]:
-    """The clip whose rewards differ most: reference, scored completions, index of the chosen."""
-    clip = group_table(last.scored).set_index("clip")["spread"].idxmax()
+    """Of clips whose completion is learnt, that with the widest range of rewards.
+
+    Returns:
+        Its reference, scored completions, and the index of the one that is learnt.
+    """
+    chosen = learnt(last).dropna().set_index("clip")["index"]
+    clip = group_table(last.scored).set_index("clip").loc[chosen.index, "spread"].idxmax()
     [reference] = [c.tagged_text for c in setup.clips(recipe.prompts) if c.id == clip]
-    own = last.scored[last.scored["clip"] == clip]
-    return reference, own, int(best_of(own)["index"].item())
+    return reference, last.scored[last.scored["clip"] == clip], int(chosen[clip])
 
 
 def compared(

@@ -65,8 +65,11 @@ LOG = pd.DataFrame({"step": [50, 75, 100], "frames": [3.0, 2.0, 1.0], "transcrip
 RATIOS = pd.DataFrame({"work": ["SFT"], "ours": ["ours"], "plain": ["one by one"], "ratio": [3.0],
                        "low": [2.0], "high": [5.0]})  # fmt: skip
 
-GROUPS = raft.group_table(COMPLETIONS)
-UNSEEN = PRINTED.numbers | {"unseen_clips": 12_345}
+REWARDS = pd.DataFrame({"reward": [0.2, 0.4, 1.0, 1.0]})
+OWN = {"sampled_clips": 12_345, "unseen_clips": 12_345, "ranked_clips": 12_340,
+       "curated_clips": 9_999, "kept_rule": "R > 0.867 and 120 at 0.867", "mean_reward": 0.5,
+       "learnt_completions": 8_888, "learnt_references": 1_234, "rl_epochs": 2}  # fmt: skip
+UNSEEN = PRINTED.numbers | OWN
 
 DRAW: dict[str, tuple[Callable[..., Figure], *tuple[Any, ...]]] = {
     "scores": (figures.forest, bench.headline(SPLIT)),
@@ -82,9 +85,7 @@ DRAW: dict[str, tuple[Callable[..., Figure], *tuple[Any, ...]]] = {
     "tag_shares": (figures.tag_shares, SETS),
     "training": (figures.training_curves, STEPS, EPOCHS, 1, 0.021),
     "pretraining": (figures.pretraining_curve, LOG),
-    "rewards": (figures.reward_distribution, [0.2, 0.4, 1.0, 1.0], [0.4, 1.0], 0.4),
-    "spread": (figures.group_spread, GROUPS),
-    "best_of_k": (figures.best_of_k, raft.best_of_curve(COMPLETIONS)),
+    "rewards": (figures.rewards, REWARDS, REWARDS[1:3], 0.4, raft.best_of_curve(COMPLETIONS)),
     "growth": (figures.growth, GROWTH, "k", "completions per clip"),
     "speed_ups": (figures.speed_ups, RATIOS),
 }
@@ -210,25 +211,29 @@ def test_audibility_is_ordered_and_stays_within_bounds(drawn: dict[str, Figure])
 
 def test_diagrams_say_their_numbers(drawn: dict[str, Figure]) -> None:
     words = _words(drawn["raft"])
-    for said in ("808 clips", "4 completions per clip, temperature 0.7, top-p 0.9", "no. 4",
-                 "0.4 × (1 − WER) + 0.4 × Tag F1 + 0.2 × (1 − hallucination)", "Keep R > 0.954",
-                 "10%: 81 clips", "Fine-tune on 727 clips, mean reward 0.980",
-                 "1 epoch, learning rate 5×10⁻⁵", "final loss 0.021"):  # fmt: skip
+    for said in ("808 clips", "of SFT's training",
+                 "4 completions per clip\ntemperature 0.7\ntop-p 0.9",
+                 "0.4 × (1 − WER)\n+ 0.4 × Tag F1\n+ 0.2 × (1 − hallucination)",
+                 "lowest 10% dropped\nkept: R > 0.954\n727 of 808 clips",
+                 "727 completions\nmean reward 0.980\n1 epoch, rate 5×10⁻⁵",
+                 "final loss 0.021"):  # fmt: skip
         assert said in words
     assert "the same\n808 clips" in _words(drawn["stages"])
+    assert "best of 4\n727 completions\n1 epoch" in _words(drawn["stages"])
     measured = _words(drawn["unseen"])
     assert "12,345 to sample" in measured
-    assert "12,345\nclips unseen" in measured
+    assert "best of 4\n8,888 completions\n1,234 untagged clips\n2 epochs" in measured
 
 
-@pytest.mark.parametrize("completions", [1, 2, 6, 64])
+@pytest.mark.parametrize("completions", [1, 64])
 def test_raft_diagram_of_a_measured_run(completions: int) -> None:
-    own = {"sampled_clips": 12_345, "unseen_clips": 12_345, "curated_clips": 9_999, "rl_epochs": 2}
-    figure = figures.raft_pipeline(PRINTED.numbers | own | {"completions": completions})
+    figure = figures.raft_pipeline(UNSEEN | {"completions": completions})
     words = _words(figure)
-    assert f"no. {completions}" in words
-    assert "2,346" in words
-    assert "Clips that SFT has not seen" in words
+    assert f"Best of {completions}" in words
+    assert "kept: R > 0.867\nand 120 at 0.867\n9,999 of 12,340 clips" in words
+    assert "8,888 completions\n1,234 untagged clips\nmean reward 0.500" in words
+    assert "unseen in SFT" in words
+    assert "0.021, mean of\nthe last tenth" in words
     _assert_tidy(figure)
 
 
@@ -266,6 +271,8 @@ def test_shares_that_miss_their_target_are_ringed(drawn: dict[str, Figure]) -> N
 def test_curves_are_drawn_in_percent_with_limit_and_best_epoch(drawn: dict[str, Figure]) -> None:
     loss, rate, errors, found = drawn["training"].axes
     assert loss.lines[0].get_ydata().tolist() == [2.0, 1.0, 0.5, 0.4]
+    assert loss.get_yscale() == "log"
+    assert "training, mean of 1 steps" in _words(drawn["training"])
     assert rate.lines[0].get_ydata() == pytest.approx([2, 1, 0.5, 0])
     drawn_errors = [line.get_ydata() for line in errors.lines[:3]]
     assert np.array(drawn_errors) == pytest.approx(np.array([[8, 6], [2, 3], [4.1, 4.1]]))
@@ -282,20 +289,18 @@ def test_the_last_word_error_rate_of_the_base_is_marked(drawn: dict[str, Figure]
     assert [text.get_text().strip() for text in errors.texts] == ["25.0%"]
 
 
-def test_rewards_are_cumulative_shares(drawn: dict[str, Figure]) -> None:
-    every, best, threshold = drawn["rewards"].axes[0].lines
+def test_rewards_are_cumulative_shares_with_their_ties(drawn: dict[str, Figure]) -> None:
+    left, right = drawn["rewards"].axes
+    every, best, threshold = left.lines
     at = dict(zip(every.get_xdata().tolist(), every.get_ydata().tolist(), strict=True))
     assert (at[0.4], at[1.0]) == (0.5, 1.0)
     assert best.get_ydata().tolist() == [0, 0.5, 1]
     assert threshold.get_xdata() == [0.4, 0.4]
-    assert "all completions: 4, mean 0.650" in _words(drawn["rewards"])
-    assert "threshold 0.400: 50.0% of the best not above" in _words(drawn["rewards"])
-    assert len(figures.reward_distribution([1.0] * 3, [1.0], None).axes[0].lines) == 2
-
-
-def test_groups_are_counted_by_what_can_be_chosen(drawn: dict[str, Figure]) -> None:
-    left, right = drawn["spread"].axes
-    assert [bar.get_height() for bar in left.patches] == pytest.approx([100 / 3, 0, 200 / 3])
-    assert sum(bar.get_height() for bar in right.patches) == pytest.approx(200 / 3)
-    titles = ["Reward ↑", "WER ↓", "Tag F1 ↑", "Tag hallucination ↓"]
-    assert _titles(drawn["best_of_k"]) == titles
+    words = _words(drawn["rewards"])
+    assert "all completions: 4, mean 0.650, 50.0% earn exactly 1" in words
+    assert "threshold 0.4: 0.0% of the best earn less, 50.0% just that" in words
+    curve = raft.best_of_curve(COMPLETIONS).query("column == 'reward'")["value"]
+    assert right.lines[0].get_ydata().tolist() == curve.tolist()
+    assert right.get_ylim() == (0, 1), "no difference looks larger than it is"
+    bare = figures.rewards(REWARDS, REWARDS, None, raft.best_of_curve(COMPLETIONS))
+    assert len(bare.axes[0].lines) == 2

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from evoxtral import UserError, bench, metrics, params, pipeline, raft, runs, tags
-from evoxtral.metrics.rewards import RewardWeights
+from evoxtral import UserError, bench, figures, metrics, params, pipeline, raft, runs, tags
+from evoxtral.metrics.rewards import RewardWeights, reward
 from evoxtral.mix import balance
 from evoxtral.params import Raft, Sft
 from evoxtral.pipeline import Setup, open_setup, tracker, transcripts
@@ -187,6 +188,63 @@ def test_every_seed_is_a_training_of_its_own(setup: Setup, start: Path) -> None:
     values = [own.table("strict")["wer"].value for own in each]
     assert found.table("strict")["wer"].value == pytest.approx(sum(values) / 2)
     assert made[0][0].scored["text"].tolist() != made[1][0].scored["text"].tolist()
+
+
+def test_what_is_said_of_a_round_stands_in_its_stages_files(setup: Setup, start: Path) -> None:
+    """Facts, Figure 1, the settings and the example clip, recounted from rows and the stamp."""
+    recipe = raft.recipe_of(_raft(untagged=0.3, k=3, temperature=1.5, top_p=1.0))
+    [last] = raft.refine(recipe, setup, start, "RAFT")
+    facts, folder = raft.facts(recipe, last), last.tuned.adapter.parent
+    references = {clip.id: clip.tagged_text for clip in setup.clips(recipe.prompts)}
+    made = [one.path for one in runs.used_stages() if one.name == "completions"][-1]
+    drawn = list(runs.read_jsonl(made / raft.COMPLETIONS))
+    earned: dict[str, dict[str, float]] = {}
+    for row in drawn:
+        own = reward(references[row["clip"]], row["text"], convention=recipe.convention)
+        earned.setdefault(row["clip"], {})[row["text"]] = round(own.total, 12)
+    best = sorted(max(own.values()) for own in earned.values())
+    learnt = {kind: {} for kind in ("completion", "reference")}
+    for row in runs.read_jsonl(folder / pipeline.TARGETS):
+        learnt[row["source"]][row["clip"]] = row["text"]
+    completions, plain = learnt["completion"], learnt["reference"]
+    assert plain.items() <= references.items()
+    assert not any(tags.find_tags(text) for text in plain.values())
+    rewards = [earned[clip][text] for clip, text in completions.items()]
+    kept = len(references) - len(references) // 10
+    stamp = runs.read_json(folder / runs.STAMP)["params"]
+    assert facts.items() >= {
+        "sampled_clips": len(earned), "ranked_clips": len(earned), "curated_clips": kept,
+        "learnt_completions": len(rewards), "learnt_references": len(plain),
+        "set_aside": kept - len(rewards), "rl_epochs": stamp["epochs"],
+        "rl_learning_rate": stamp["learning_rate"],
+    }.items()  # fmt: skip
+    assert facts["mean_reward"] == pytest.approx(sum(rewards) / len(rewards))
+    assert min(rewards) >= best[-kept]
+    losses = last.tuned.steps["loss"]
+    assert facts["rl_final_loss"] == losses.iloc[-1], "the last tenth of three steps is one"
+    said = figures.raft_pipeline(facts).get_label()
+    assert f"Fine-tune, {len(rewards)} completions, {len(plain)} untagged clips, mean" in said
+    reference, rows, index = raft.furthest_apart(setup, recipe, last)
+    [clip], shown = set(rows["clip"]), rows.set_index("index")
+    assert references[clip] == reference
+    assert shown.loc[index, "text"] == completions[clip]
+    spreads = {clip: max(own.values()) - min(own.values()) for clip, own in earned.items()}
+    assert spreads[clip] == pytest.approx(max(spreads[clip] for clip in completions))
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"), [("exact", "R > 0.6 and 20 at 0.6"), ("report", "R > 0.6")]
+)
+def test_a_threshold_amid_ties_is_not_said_to_be_exceeded(
+    setup: Setup, start: Path, rule: str, said: str
+) -> None:
+    rewards = [0.9] * 708 + [0.6] * 79 + [0.2] * 21
+    best = pd.DataFrame({"clip": [f"c{i:03}" for i in range(808)], "reward": rewards})
+    [last] = raft.refine(raft.recipe_of(_raft()), setup, start, "RAFT")
+    last = replace(last, curated=raft.curate(best, rule, 0.1))
+    facts = raft.facts(raft.recipe_of(_raft()), last)
+    assert facts["kept_rule"] == said
+    assert facts["curated_clips"] == (728 if rule == "exact" else 708)
 
 
 def test_controls_differ_in_one_thing() -> None:

@@ -134,7 +134,8 @@ def test_epochs_leave_out_what_was_not_measured() -> None:
     )  # fmt: skip
     table = tables.epochs(epochs, 1)
     assert list(table.headers.values()) == ["Epoch", "Validation loss", "WER", ""]
-    assert table.cells() == [["1", "0.500", "50.0%", "kept"], ["2", "0.600", "0.0%", ""]]
+    assert table.cells()[0] == ["0", "9.000", "100.0%", ""], "before training"
+    assert table.cells()[1:] == [["1", "0.500", "50.0%", "kept"], ["2", "0.600", "0.0%", ""]]
 
 
 def test_what_was_learnt_stands_by_group_the_best_first() -> None:
@@ -165,37 +166,57 @@ def test_scores_say_what_their_intervals_cover() -> None:
 def test_curation_stands_under_the_reports(numbers: paper.Published) -> None:
     best = pd.DataFrame({"clip": list("abcdefghij"), "reward": [0.1, 0.1, *[0.9] * 8]})
     curated = {rule: curate(best, rule, 0.1) for rule in ("report", "exact")}
-    table = tables.curation(curated | {"none": "no reward is higher"}, numbers)
+    facts = {"learnt_completions": 6, "curated_clips": 9, "kept_rule": "R > 0.1 and 1 at 0.1",
+             "mean_reward": 0.9, "learnt_references": 1, "set_aside": 3}  # fmt: skip
+    table = tables.curation(curated | {"none": "no reward is higher"}, numbers, facts)
     rows = table.cells()
     assert rows[0] == ["Report", "808", "727", "90.0%", "0.954", "—", "0.980"]
     assert rows[1] == ["report", "10", "8", "80.0%", "0.100", "0.740", "0.900"]
     assert rows[3][1:] == ["—"] * 6
     assert table.caption.endswith("By none: no reward is higher.")
+    assert table.notes == [
+        "Learnt are 6 of the 9 completions that this run's own rule keeps (R > 0.1 and 1 at 0.1), "
+        "of mean reward 0.900, and 1 references of untagged clips instead of the other 3."
+    ]
 
 
-def test_grid_compares_every_recipe_to_sft() -> None:
-    table = tables.grid(SCORED, "RL")
-    assert [*table.headers.values()][:4] == ["Recipe", "WER", "Δ WER", "Tag F1"]
-    frame = table.frame.set_index("recipe")
-    assert list(frame.index) == list(SAID)
-    paired = bench.paired_frame(Split("", SCORED), [("SFT", "RL")], only=("tag_f1",))
-    own = paired[paired["protocol"] == bench.STRICT].iloc[0]
-    assert frame.loc["RL", "tag_f1_difference"] == own["difference"]
-    assert frame.loc["RL", "tag_f1_difference_low"] == own["low"]
-    assert frame.loc["SFT", "wer"] == SCORED["SFT"].table("strict")["wer"].value
-    assert table.cells()[0][2] == "—"
-    assert table.notes[-1] == "Chosen on validation: RL."
-    assert "Δ Tag hallucination" in tables.grid(SCORED, "RL", "paper").headers.values()
+def test_grid_has_a_row_for_each_recipe_and_says_what_intervals_cover() -> None:
+    scores = bench.headline(Split("", SCORED))
+    table = tables.grid(scores, "RL", 1)
+    assert [*table.headers.values()][:3] == ["Recipe", "WER\u00a0↓", "Tag F1\u00a0↑"]
+    assert [row[0] for row in table.cells()] == list(SAID)
+    frame = table.frame.set_index("system")
+    assert set(frame["protocol"]) == {bench.STRICT}
+    own = scores.set_index(["system", "metric"]).loc[("RL", "wer_untagged")]
+    assert frame.loc["RL", "wer_untagged"] == own["value"] == 1 / 7
+    assert frame.loc["RL", "wer_untagged_high"] == own["high"]
+    one, chosen = table.notes
+    assert "one training run; they do not cover another seed" in one
+    assert chosen.endswith("by the mean strict reward: RL.")
+    assert "5 training runs" in tables.grid(scores, "RL", 5).notes[0]
 
 
-def test_takeaways_say_what_is_resolved() -> None:
-    row = {"metric": "WER", "key": "wer", "direction": "lower", "SFT": 0.1, "RL": 0.08,
-           "RL_difference": -0.02, "RL_difference_low": -0.03}  # fmt: skip
+def test_takeaways_say_what_is_better_what_is_worse_and_what_is_not_shown() -> None:
+    rows = [
+        ("SFT", "wer", -0.02, -0.03, -0.01),
+        ("SFT", "emphasis_f1", -0.053, -0.09, -0.016),
+        ("SFT", "tag_f1", 0.03, 0.01, 0.05),
+        ("SFT", "wer_untagged", 0.008, -0.005, 0.02),
+        ("random of k", "hallucinated_per_untagged", 0.02, 0.01, 0.03),
+    ]
+    paired = pd.DataFrame(rows, columns=["reference", "metric", "difference", "low", "high"])
+    paired = paired.assign(system="RL", protocol=bench.STRICT)
     groups = pd.DataFrame({"spread": [0.0, 0.5, 0.1, 0.0]})
-    answers = []
-    for high in (-0.01, 0.01):
-        table = tables.takeaways(pd.DataFrame([row | {"RL_difference_high": high}]), groups, "RL")
-        answers.append(table.cells()[0][1])
-    assert answers[0] == "10.00% to 8.00%: −2.00 (−3.00 to −1.00), better"
-    assert answers[1].endswith("no difference shown")
-    assert [cells[1] for cells in table.cells()[1:]] == ["50.0% of 4", "RL"]
+    table = tables.takeaways(paired, groups, "report's recipe", 1)
+    first, second = ([cell.replace("\u00a0", " ") for cell in row] for row in table.cells())
+    assert first == [
+        "RL − SFT",
+        "WER −2.00 [−3.00, −1.00]; Tag F1 +3.0 [+1.0, +5.0]",
+        "Emphasis F1 −5.3 [−9.0, −1.6]",
+        "WER, untagged clips +0.80 [−0.50, +2.00]",
+    ]
+    assert second[2] == "Tags per untagged clip +0.020 [+0.010, +0.030]"
+    assert second[1] == second[3] == "—"
+    assert "50.0% of 4 clips" in table.notes[1]
+    assert table.notes[2] == tables.covers(1) != tables.covers(5)
+    assert table.notes[3].endswith("report's recipe.")

@@ -12,11 +12,9 @@ from evoxtral.figures.bench import (
 from evoxtral.figures.pages import completions, listening_page, masked_example, transcripts
 from evoxtral.figures.style import SYSTEMS, save_figure
 from evoxtral.figures.training import (
-    best_of_k,
-    group_spread,
     growth,
     pretraining_curve,
-    reward_distribution,
+    rewards,
     speed_ups,
     tag_shares,
     training_curves,

@@ -1,7 +1,7 @@
 """Figures of the benchmark: Figures 1 and 2 of the report, and scores of systems and of tags.
 
 Diagrams are drawn from counts, keyed as `evoxtral.paper.Published.numbers`; a measured run adds
-`sampled_clips` and `unseen_clips`, those that the second stage samples and the first has not seen.
+what `raft.facts` says.
 
 A frame of fractions has a column for each system; columns `<system>_low` and `<system>_high` are
 drawn as intervals. A frame of metrics has a row for each, with `key`, `metric`, `direction`.
@@ -10,9 +10,10 @@ drawn as intervals. A frame of metrics has a row for each, with `key`, `metric`,
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,52 +36,55 @@ _MARGINS = frozenset({"missed", "invented"})
 _FEW = 7  # tags that occur less often are named in grey
 _GROUPS = {"nonverbal": ("#d55e00", "D"), "delivery": ("#0072b2", "o"), "pause": ("#6e7781", "s"),
            "emotion": ("#a8558c", "^")}  # fmt: skip
-_GAP, _LINE = 22, 12.6  # points between boxes, and from one line to the next
-_RAFT = {
-    "clips": "{source}\n{clips:,.0f} clips",
-    "sft": "Evoxtral SFT\n{completions:.0f} completions per clip, temperature {temperature:g}, "
-    "top-p {top_p:g}",
-    "reward": "Reward R\n{weight_accuracy:g} × (1 − WER) + {weight_tag_f1:g} × Tag F1 + "
-    "{weight_hallucination:g} × (1 − hallucination)",
-    "best": "Best of {completions:.0f}\nthe highest reward of each clip",
-    "keep": "Keep R > {reward_threshold:.3g}\n"
-    "drop the lowest {filtered_share:.0%}: {dropped:,.0f} clips",
-    "tune": "Fine-tune on {curated_clips:,.0f} clips, mean reward {mean_reward:.3f}\n"
-    "{rl_epochs}, learning rate {rl_learning_rate}",
-    "rl": "Evoxtral RL\nfinal loss {rl_final_loss:.3g}",
-}
-_SCORES = "Evoxtral-Bench\n{bench_clips:,.0f} clips\nWER {%s_wer:.2%%}\nTag F1 {%s_tag_f1:.1%%}"
+_GAP, _LINE = 18, 12.6  # points between boxes, and from one line to the next
+_RAFT = (
+    {"clips": "{sampled_clips:,.0f} clips\n{source}",
+     "sft": "Evoxtral SFT\n{completions:.0f} completions per clip\ntemperature {temperature:g}\n"
+     "top-p {top_p:g}",
+     "reward": "Reward R\n{weight_accuracy:g} × (1 − WER)\n+ {weight_tag_f1:g} × Tag F1\n"
+     "+ {weight_hallucination:g} × (1 − hallucination)"},
+    {"rl": "Evoxtral RL\n{final}",
+     "tune": "Fine-tune\n{learnt}\nmean reward {mean_reward:.3f}\n"
+     "{rl_epochs}, rate {rl_learning_rate}",
+     "best": "Best of {completions:.0f}\nlowest {filtered_share:.0%} dropped\n"
+     "kept: {kept}\n{curated_clips:,.0f} of {ranked_clips:,.0f} clips"},
+)  # fmt: skip
+_SCORES = "{bench_clips:,.0f} test clips\nWER {%s_wer:.2%%}\nTag F1 {%s_tag_f1:.1%%}"
 _STAGES = (
-    {"corpus": "{scripts:,.0f} tagged scripts, spoken by a TTS\n{train_clips:,.0f} training, "
+    {"corpus": "{scripts:,.0f} clips with tagged transcripts\n{train_clips:,.0f} training, "
      "{validation_clips:,.0f} validation, {test_clips:,.0f} test{more}"},
     {"": "", "base": "{base}\nbase model", "base scores": _SCORES % ("base", "base")},
     {"train": "{train_clips:,.0f}\ntraining clips",
-     "stage 1": "Stage 1: SFT\nLoRA rank {lora_rank:.0f}, {sft_epochs}\n"
-     "learning rate {sft_learning_rate}", "": ""},
-    {"": "", "sft": "Evoxtral SFT\nfor accuracy", "sft scores": _SCORES % ("sft", "sft")},
+     "sft": "Evoxtral SFT\nstage 1, LoRA rank {lora_rank:.0f}\n"
+     "{sft_epochs}, rate {sft_learning_rate}", "sft scores": _SCORES % ("sft", "sft")},
     {"sampled": "{sampled}",
-     "stage 2": "Stage 2: RAFT\nbest of {completions:.0f}: {curated_clips:,.0f} clips\n"
-     "{rl_epochs}, rate {rl_learning_rate}", "": ""},
-    {"": "", "rl": "Evoxtral RL\nfor expression", "rl scores": _SCORES % ("rl", "rl")},
+     "rl": "Evoxtral RL\nstage 2, RAFT: best of {completions:.0f}\n{learnt}\n"
+     "{rl_epochs}, rate {rl_learning_rate}", "rl scores": _SCORES % ("rl", "rl")},
 )  # fmt: skip
 
 
 def _diagram(
     rows: Iterable[Mapping[str, str]],
     arrows: Iterable[tuple[str, str]],
-    numbers: Mapping[str, float],
+    numbers: Mapping[str, Any],
+    widths: Sequence[float],
     **more: object,
 ) -> Figure:
-    """Rows of boxes over the whole width, and arrows down or to the right from one to another.
+    """Rows of boxes and arrows from one to another, in a row or down.
 
     Into their texts go the numbers, epochs and learning rates in words. The first line is bold; an
-    empty text has no box, that of a system its colour. The middle one of three boxes is wider.
+    empty text has no box, that of a system its colour. `widths` are those of three boxes; one alone
+    is as wide as the figure.
     """
     for key, number in numbers.items():
         if key.endswith("_epochs"):
             more[key] = f"{number:.0f} epoch{'' if number == 1 else 's'}"
         elif key.endswith("_learning_rate"):
             more[key] = scientific(number)
+    own = numbers.get("learnt_completions", numbers["curated_clips"])
+    more["learnt"] = f"{own:,.0f} completions"
+    if references := numbers.get("learnt_references"):
+        more["learnt"] += f"\n{references:,.0f} untagged clips"
     values = {**numbers, **more}
     texts = [{name: text.format(**values) for name, text in row.items()} for row in rows]
     sizes = [16 + _LINE * max(1 + text.count("\n") for text in row.values()) for row in texts]
@@ -92,15 +96,15 @@ def _diagram(
     places = {}
     top = -_GAP / 2
     for row, size in zip(texts, sizes, strict=True):
-        shares = np.array([1, 1.5, 1] if len(row) == 3 else [1] * len(row))
+        shares = np.array(widths if len(row) > 1 else [1])
         edges = 72 * WIDTH * np.cumsum([0, *shares]) / shares.sum()
         for (name, text), (left, right) in zip(row.items(), pairwise(edges), strict=True):
             if text:
-                x, y, width = (left + right) / 2, top - size / 2, right - left - 16
+                x, y, width = (left + right) / 2, top - size / 2, right - left - _GAP
                 places[name] = x, y, width / 2, size / 2
                 color, ink = (SYSTEMS[name].color,) * 2 if name in SYSTEMS else (GREY, INK)
-                ax.add_patch(FancyBboxPatch((left + 8, top - size), width, size, edgecolor=color,
-                                            facecolor=(color, 0.08), linewidth=1.2,
+                ax.add_patch(FancyBboxPatch((x - width / 2, top - size), width, size,
+                                            edgecolor=color, facecolor=(color, 0.08), linewidth=1.2,
                                             boxstyle="round,pad=0,rounding_size=5"))  # fmt: skip
                 title, _, lines = text.partition("\n")
                 up = _LINE / 2 * text.count("\n")
@@ -109,10 +113,10 @@ def _diagram(
         top -= size + _GAP
     for start, end in arrows:
         (x1, y1, across1, up1), (x2, y2, across2, up2) = places[start], places[end]
-        ends = (x2 - across2, y2), (x1 + across1, y1)
+        way = np.sign(x2 - x1)
+        ends = (x2 - way * across2, y2), (x1 + way * across1, y1)
         if y1 > y2:
-            x = x1 if across1 < across2 else x2
-            ends = (x, y2 + up2), (x, y1 - up1)
+            ends = (x2, y2 + up2), (x1, y1 - up1)
         ax.annotate("", *ends, arrowprops={"arrowstyle": "-|>", "color": GREY, "shrinkA": 1.5,
                                            "shrinkB": 1.5})  # fmt: skip
     said = (text.replace("\n", ", ") for row in texts for text in row.values() if text)
@@ -121,23 +125,28 @@ def _diagram(
 
 
 @style.applied
-def raft_pipeline(numbers: Mapping[str, float]) -> Figure:
+def raft_pipeline(numbers: Mapping[str, Any]) -> Figure:
     """Figure 1, RAFT: sample, score, keep the best, filter, fine-tune."""
-    clips, count = numbers.get("sampled_clips") or numbers["train_clips"], numbers["completions"]
-    chips = [f"no. {i + 1}" for i in range(int(count))]
-    chips = chips if count <= 6 else [*chips[:3], "…", chips[-1]]
-    source = "Clips that SFT has not seen" if numbers.get("unseen_clips") else "Training clips"
-    rows = [{name: text} for name, text in _RAFT.items()]
-    rows.insert(2, {chip: chip for chip in chips})
-    arrows = [("clips", "sft"), *pairwise([*_RAFT][2:])]
-    arrows += [pair for chip in chips for pair in (("sft", chip), (chip, "reward"))]
-    dropped = clips - numbers["curated_clips"]
-    return _diagram(rows, arrows, numbers, clips=clips, source=source, dropped=dropped)
+    final = "training loss\n{rl_final_loss:.3g}, mean of\nthe last tenth"
+    if "sampled_clips" not in numbers:  # as printed
+        final = "final loss {rl_final_loss:.3g}"
+        clips, rule = numbers["train_clips"], f"R > {numbers['reward_threshold']:g}"
+        more = {"sampled_clips": clips, "ranked_clips": clips, "kept_rule": rule}
+        numbers = {**numbers, **more}
+    return _diagram(
+        _RAFT,
+        pairwise(("clips", "sft", "reward", "best", "tune", "rl")),
+        numbers,
+        (1, 1.2, 1.35),
+        source="unseen in SFT" if numbers.get("unseen_clips") else "of SFT's training",
+        kept=numbers["kept_rule"].replace(" and", "\nand"),
+        final=final.format(**numbers),
+    )
 
 
 @style.applied
 def two_stage_pipeline(
-    numbers: Mapping[str, float], core: pd.DataFrame, base: str = "Voxtral-Mini-3B"
+    numbers: Mapping[str, Any], core: pd.DataFrame, base: str = "Voxtral-Mini-3B"
 ) -> Figure:
     """Figure 2: from the base model, called `base`, by two stages to the two released models.
 
@@ -148,10 +157,12 @@ def two_stage_pipeline(
     more, sampled = "", f"the same\n{numbers['train_clips']:,.0f} clips"
     if unseen := numbers.get("unseen_clips"):
         more, sampled = f", {unseen:,.0f} to sample", f"{unseen:,.0f}\nclips unseen\nin stage 1"
-    arrows = [*pairwise(("base", "stage 1", "sft", "stage 2", "rl")), ("corpus", "train"),
-              ("train", "stage 1"), ("sampled", "stage 2"),
+    arrows = [*pairwise(SYSTEMS), ("train", "sft"), ("sampled", "rl"),
               *((key, f"{key} scores") for key in SYSTEMS)]  # fmt: skip
-    return _diagram(_STAGES, arrows, numbers, **found, base=base, more=more, sampled=sampled)
+    widths = (1, 1.5, 1)
+    return _diagram(
+        _STAGES, arrows, numbers, widths, **found, base=base, more=more, sampled=sampled
+    )
 
 
 @style.applied

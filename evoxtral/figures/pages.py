@@ -64,9 +64,9 @@ def _token(text: str, kind: str) -> str:
 
 
 def completions(reference: str, rows: pd.DataFrame, chosen: int, weights: RewardWeights) -> HTML:
-    """The k completions of one clip with their rewards term by term, and which one is kept.
+    """The k completions of one clip with their rewards term by term, and which one is learnt.
 
-    `rows` are one clip's of `raft.score`, `chosen` is the `index` of the one that is kept.
+    `rows` are one clip's of `raft.score`, `chosen` is the `index` of the one that is learnt.
     """
     said = {"Reference": plain_chips(reference)}
     for row in rows.sort_values("index").to_dict("records"):
@@ -75,7 +75,7 @@ def completions(reference: str, rows: pd.DataFrame, chosen: int, weights: Reward
             f"{weights.tags:g} × {row['tag_f1']:.2f} Tag F1",
             f"{weights.hallucination:g} × {1.0 - row['hallucination']:.2f} no hallucination",
         )
-        who = f"No. {row['index'] + 1}{', kept' if row['index'] == chosen else ''}"
+        who = f"No. {row['index'] + 1}{', learnt' if row['index'] == chosen else ''}"
         total = f"<small><b>{row['reward']:.3f}</b> = {' + '.join(terms)}</small>"
         said[who] = marked(reference, row["text"]) + total
     return _page("evx-read", _KEY, _rows(said))

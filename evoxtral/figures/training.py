@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from evoxtral.figures import style
-from evoxtral.figures.style import DASHED, GREY, INK, RULE, SYSTEMS
+from evoxtral.figures.style import DASHED, GREY, INK, SYSTEMS
 from evoxtral.mix.composition import targets_of
 
 _LOSSES = {"frames": "frames heard", "transcription": "words written", "text": "text read"}
-_SCORES = {"reward": "Reward ↑", "wer": "WER ↓", "tag_f1": "Tag F1 ↑",
-           "hallucination": "Tag hallucination ↓"}  # fmt: skip
 
 
 @style.applied
@@ -57,10 +56,12 @@ def training_curves(
     """
     figure, axes = style.panels(4, 2, 2.2, sharex=True)
     loss, rate, errors, found = axes
-    step = replace(SYSTEMS["base"], label="training", marker="")
+    window = max(1, len(steps) // 50)
+    smooth = steps.assign(loss=steps["loss"].rolling(window, min_periods=1).mean())
+    step = replace(SYSTEMS["base"], label=f"training, mean of {window} steps", marker="")
     validation = replace(SYSTEMS["sft"], label="validation")
-    style.line(loss, steps, "epoch", "loss", step)
-    style.line(rate, steps, "epoch", "learning_rate", step, 1e4)
+    style.line(loss, smooth, "epoch", "loss", step)
+    style.line(rate, steps, "epoch", "learning_rate", replace(step, label=""), 1e4)
     style.line(loss, epochs, "epoch", "validation_loss", validation)
     style.line(errors, epochs, "epoch", "validation_wer", validation, 100)
     style.line(found, epochs, "epoch", "validation_tag_f1", validation, 100)
@@ -72,7 +73,13 @@ def training_curves(
     titles = ("Loss, nats per token", "Learning rate, 10⁻⁴", "WER, % ↓", "Tag F1, % ↑")
     for ax, title in zip(axes, titles, strict=True):
         ax.axvline(best_epoch, color=GREY, linewidth=1, linestyle=":", label="kept")
-        ax.set(title=title, ylim=(0, 100 if ax is found else None))
+        ax.set_title(title)
+        if ax is not loss:
+            ax.set_ylim(0, 100 if ax is found else None)
+    loss.set_yscale("log")  # most of the fall is in the first epoch
+    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    loss.yaxis.set_major_formatter("{x:g}")
+    loss.minorticks_off()
     figure.supxlabel("epochs", fontsize=9.5)
     figure.set_label(f"Epoch {best_epoch:g} of {epochs['epoch'].max():g} is kept.")
     return figure
@@ -97,60 +104,36 @@ def pretraining_curve(log: pd.DataFrame) -> Figure:
 
 
 @style.applied
-def reward_distribution(
-    rewards: Sequence[float], best: Sequence[float], threshold: float | None
+def rewards(
+    scored: pd.DataFrame, best: pd.DataFrame, threshold: float | None, curve: pd.DataFrame
 ) -> Figure:
-    """Cumulative shares of the rewards of all completions and of the best of each clip.
+    """Rewards of all completions and of the best of each clip, and of the best of j, up to k.
 
-    Rewards lie in [0, 1], many are equal; clips are kept above `threshold`, if there is one.
+    `scored` and `best` have `reward` in [0, 1]; many are equal, so the most frequent one is named
+    with its share. `threshold` is that of curation, if any, `curve` that of `raft.best_of_curve`.
     """
-    figure, [ax] = style.panels(1, 1, 3.1)
-    said = []
-    for name, values, key in (("all completions", rewards, "sft"), ("best of each", best, "rl")):
-        said.append(f"{name}: {len(values):,}, mean {np.mean(values):.3f}")
-        ax.ecdf(values, color=SYSTEMS[key].color, linewidth=2, label=said[-1])
+    figure, (left, right) = style.panels(2, 2, 3.9)
+    sets = {"all completions": (scored, "base"), "best of each clip": (best, "sft")}
+    for name, (frame, key) in sets.items():
+        tie = frame["reward"].value_counts(normalize=True, sort=True)
+        said = f"{name}: {len(frame):,}, mean {frame['reward'].mean():.3f}, "
+        said += f"{tie.iloc[0]:.1%} earn exactly {tie.index[0]:.3g}"
+        left.ecdf(frame["reward"], color=SYSTEMS[key].color, linewidth=2, label=said)
     if threshold is not None:
-        dropped = np.mean(np.asarray(best) <= threshold)
-        said.append(f"threshold {threshold:.3f}: {dropped:.1%} of the best not above")
-        ax.axvline(threshold, color=INK, linewidth=1.2, linestyle=DASHED, label=said[-1])
-    ax.set(xlabel="reward", ylabel="share with at most this reward", xlim=(None, 1.02))
-    ax.grid()
-    figure.set_label("; ".join(said))
-    return figure
-
-
-@style.applied
-def group_spread(groups: pd.DataFrame) -> Figure:
-    """Clips by what there is to select from, and how far their best and worst rewards lie apart."""
-    figure, (left, right) = style.panels(2, 2, 2.9)
-    same, lively = groups["identical"], groups["spread"] > 0
-    kinds = {"same\ntext": same, "same\nreward": ~same & ~lively, "different\nrewards": lively}
-    shares, color = 100 * pd.DataFrame(kinds).mean(), SYSTEMS["rl"].color
-    bars = left.bar(shares.index, shares, 0.7, color=(RULE, GREY, color))
-    left.bar_label(bars, fmt="%.0f", padding=2)
-    left.margins(y=0.12)
-    left.set(title="Completions of one clip", ylabel="% of clips")
-    spreads = groups.loc[lively, "spread"]
-    right.hist(spreads, np.linspace(0, 1, 21), weights=np.full(len(spreads), 100 / len(groups)),
-               color=color, edgecolor="white", linewidth=0.5)  # fmt: skip
-    right.set(title="Best minus worst", xlabel="reward, where different", ylabel="% of clips")
-    gain = (groups["best"] - groups["mean"]).mean()
-    said = style.words(shares).replace("\n", " ")
-    figure.set_label(f"{said} of clips; best over mean {gain:.3f}")
-    return figure
-
-
-@style.applied
-def best_of_k(curve: pd.DataFrame) -> Figure:
-    """Scores of the best of j completions, j up to k, with 95% intervals: what more would buy."""
-    figure, axes = style.panels(4, 2, 2.5)
-    for (column, points), ax in zip(curve.groupby("column", sort=False), axes, strict=True):
-        style.line(ax, points, "j", "value", SYSTEMS["rl"])
-        ax.set(title=_SCORES[str(column)], xlabel="completions to choose from")
-        ax.set_xticks(points["j"][:: math.ceil(len(points) / 8)])
-    values = curve.groupby("column", sort=False)["value"]
-    said = (style.words(ends, "{:.3f}") for ends in (values.first(), values.last()))
-    figure.set_label(" to ".join(said))
+        below, tied = ((best["reward"] < threshold).mean(), (best["reward"] == threshold).mean())
+        said = f"threshold {threshold:.3g}: {below:.1%} of the best earn less, {tied:.1%} just that"
+        left.axvline(threshold, color=INK, linewidth=1.2, linestyle=DASHED, label=said)
+    left.set(title="Share with at most this reward", xlabel="reward", xlim=(None, 1.02))
+    left.grid()
+    points = curve[curve["column"] == "reward"]
+    style.line(right, points, "j", "value", replace(SYSTEMS["sft"], label=""))
+    for end in (points.iloc[0], points.iloc[-1]):
+        right.annotate(f"{end['value']:.3f}", (end["j"], end["value"]), (0, 9), ha="center",
+                       textcoords="offset points")  # fmt: skip
+    right.set(title="Mean reward, best of j", xlabel="completions j", ylim=(0, 1))
+    right.margins(x=0.12)
+    right.set_xticks(points["j"][:: math.ceil(len(points) / 8)])
+    figure.set_label("; ".join(left.get_legend_handles_labels()[1]))
     return figure
 
 

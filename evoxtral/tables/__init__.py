@@ -209,15 +209,20 @@ def _differences(frame: pd.DataFrame, system: str) -> list[str] | None:
     if f"{system}_difference" not in frame:
         return None
     cells = _cells(frame, f"{system}_difference", "metric signed")
-    pairs = zip(cells, _verdicts(frame, system), strict=True)
+    ends = (frame[f"{system}_difference_{end}"] for end in ("low", "high"))
+    pairs = zip(cells, _verdicts(*ends, frame["direction"]), strict=True)
     return [f"{cell} {verdict}".rstrip() for cell, verdict in pairs]
 
 
-def _verdicts(frame: pd.DataFrame, system: str) -> np.ndarray:
+def _verdicts(low: pd.Series, high: pd.Series, direction: pd.Series) -> np.ndarray:
     """Whether intervals of differences say better or worse; empty where they say neither."""
-    low, high = (frame[f"{system}_difference_{end}"] for end in ("low", "high"))
-    way = np.where((low > 0) == (frame["direction"] == "higher"), "better", "worse")
+    way = np.where((low > 0) == (direction == "higher"), "better", "worse")
     return np.where((low > 0) | (high < 0), way, "")
+
+
+def covers(trainings: int) -> str:
+    """What intervals cover and what they do not, for systems trained so often."""
+    return _DATA["covers"]["one" if trainings == 1 else "several"].format(trainings=trainings)
 
 
 def tag_scores(evaluations: Mapping[str, Evaluation]) -> Table:
@@ -245,51 +250,48 @@ def tag_scores(evaluations: Mapping[str, Evaluation]) -> Table:
     return Table(frame, headers, caption, {"support": "count"}, notes=[note])
 
 
-def grid(
-    evaluations: Mapping[str, Evaluation], chosen: str, protocol: Protocol = "strict"
-) -> Table:
-    """Recipes and controls, one row each: scores and paired differences to SFT.
+def grid(scores: pd.DataFrame, chosen: str, trainings: int) -> Table:
+    """A row for each system of `bench.headline`, a column for each metric, and which was chosen.
 
-    The frame holds every value, interval and difference as `<metric>`, `<metric>_low`, …. The
-    recipe that validation chose is named below the table.
+    The frame has the values as `<metric>`, `<metric>_low`, `<metric>_high`, and the protocol.
     """
-    made = scores(evaluations, _DATA["grid"][protocol], protocol, reference="SFT")
-    found, headers = made.frame.set_index("key"), {"recipe": "Recipe"}
-    columns: dict[str, Any] = {"recipe": list(evaluations)}
-    changes = {name: _differences(made.frame, name) for name in evaluations}
-    for place, (key, row) in enumerate(found.iterrows()):
-        for part in ("", "_low", "_high", "_difference", "_difference_low", "_difference_high"):
-            columns[f"{key}{part}"] = [row.get(f"{name}{part}", math.nan) for name in evaluations]
-        columns[f"{key}_shown"] = [row[f"shown_{name}"] for name in evaluations]
-        columns[f"{key}_change"] = [own and own[place] for own in changes.values()]
-        headers |= {f"{key}_shown": row["metric"], f"{key}_change": f"Δ {row['metric']}"}
-    notes = [made.notes[0], f"Δ is the difference to SFT. {_DATA['paired']}",
-             f"Chosen on validation: {chosen}."]  # fmt: skip
-    caption = "Recipes and controls on the same clips."
-    return Table(pd.DataFrame(columns), headers, caption, notes=notes)
+    scores = scores.rename(columns={"low": "value_low", "high": "value_high"})
+    scores = scores.assign(cell=_cells(scores, "value", "metric"))
+    rows: dict[str, dict[str, Any]] = {}
+    for row in scores.to_dict("records"):
+        own = rows.setdefault(row["system"], {key: row[key] for key in ("system", "protocol")})
+        for part in ("", "_low", "_high"):
+            own[row["metric"] + part] = row[f"value{part}"]
+        own[f"{row['metric']}_shown"] = row["cell"]
+    headers = {"system": "Recipe"}
+    for key in bench.HEADLINE:
+        headers[f"{key}_shown"] = f"{MEASURES[key].label}{_SPACE}{_ARROWS[MEASURES[key].direction]}"
+    notes = [covers(trainings), _DATA["chosen"].format(chosen=chosen)]
+    caption = "Recipes and controls on the same clips, strict protocol."
+    return Table(pd.DataFrame(rows.values()), headers, caption, notes=notes)
 
 
-def takeaways(frame: pd.DataFrame, groups: pd.DataFrame, chosen: str) -> Table:
-    """Questions that 03 set out with, answered by its numbers.
+def takeaways(paired: pd.DataFrame, groups: pd.DataFrame, chosen: str, trainings: int) -> Table:
+    """What each comparison of `bench.headline` shows, better and worse, and what it does not.
 
-    `frame` is that of `scores` with SFT as the reference, `groups` of `raft.group_table`, `chosen`
-    the recipe that validation chose.
+    `groups` are those of `raft.group_table`, `chosen` is the recipe that validation chose.
     """
-    found = frame.assign(verdict=_verdicts(frame, "RL")).to_dict("records")
-    rows = []
-    for row in (row for key in _DATA["takeaways"] for row in found if row["key"] == key):
-        before, after = (show(row[name], _rule("metric", row)) for name in ("SFT", "RL"))
-        change, low, high = (
-            show(row[f"RL_difference{end}"], _rule("metric signed", row))
-            for end in ("", "_low", "_high")
-        )
-        verdict = row["verdict"] or "no difference shown"
-        answer = f"{before} to {after}: {change} ({low} to {high}), {verdict}"
-        rows.append((f"Does RL change {row['metric']}?", answer))
-    share = f"{(groups['spread'] == 0).mean():.1%} of {len(groups):,}"
-    rows.append(("Of how many clips do all completions earn the same?", share))
-    rows.append(("Which recipe does validation choose?", chosen))
-    return of("takeaways", pd.DataFrame(rows, columns=["question", "answer"]))
+    paired = paired.rename(columns={"low": "difference_low", "high": "difference_high"})
+    measures = paired["metric"].map(MEASURES)
+    ends = paired["difference_low"], paired["difference_high"]
+    cells = _cells(paired, "difference", "metric signed")
+    paired = paired.assign(
+        said=[f"{own.label}{_SPACE}{cell}" for own, cell in zip(measures, cells, strict=True)],
+        verdict=_verdicts(*ends, measures.map(lambda own: own.direction)),
+        pair=paired["system"] + " − " + paired["reference"],
+    )
+    frame = paired.pivot_table(
+        "said", ["pair", "protocol"], "verdict", "; ".join, sort=False, observed=False
+    )
+    frame = frame.reindex(columns=["better", "worse", ""]).rename(columns={"": "unresolved"})
+    same = f"{(groups['spread'] == 0).mean():.1%} of {len(groups):,}"
+    notes = [covers(trainings), _DATA["chosen"].format(chosen=chosen)]
+    return of("takeaways", frame.reset_index(), notes, same=same)
 
 
 # Data and training
@@ -379,8 +381,8 @@ def parameter_counts(frame: pd.DataFrame, numbers: Published) -> Table:
 
 
 def epochs(frame: pd.DataFrame, best: int) -> Table:
-    """Validation after every epoch, of `Tuned.epochs`; the best one is marked as kept."""
-    rows = frame[frame["step"] > 0].dropna(axis="columns", how="all")
+    """Validation before training and after every epoch (`Tuned.epochs`); the best one is marked."""
+    rows = frame.dropna(axis="columns", how="all")
     rows = rows.assign(kept=["kept" if epoch == best else "" for epoch in rows["epoch"].round()])
     return of("epochs", rows.filter(_LAYOUTS["epochs"]["columns"]))
 
@@ -395,8 +397,13 @@ def learnt(frame: pd.DataFrame, system: str) -> Table:
     return of("learnt", made.rename_axis("group").reset_index(), system=system)
 
 
-def curation(curated: Mapping[str, Curated | str], numbers: Published) -> Table:
-    """What each curation kept, or why it kept nothing, under the report's own row."""
+def curation(
+    curated: Mapping[str, Curated | str], numbers: Published, facts: Mapping[str, Any]
+) -> Table:
+    """What each curation kept, or why it kept nothing, under the report's own row.
+
+    Below stands what is learnt of it, by `raft.facts`.
+    """
     names = ("train_clips", "curated_clips", "reward_threshold", "mean_before", "mean_reward")
     rows, failed = [("Report", *map(numbers.numbers.get, names))], ""
     for name, c in curated.items():
@@ -408,7 +415,8 @@ def curation(curated: Mapping[str, Curated | str], numbers: Published) -> Table:
             rows.append((name, len(c.best), c.kept, c.threshold, mean, c.mean_after))
     columns = ["clips", "kept", "threshold", "mean_before", "mean_after"]
     frame = pd.DataFrame(rows, columns=["rule", *columns]).astype(dict.fromkeys(columns, float))
-    return of("curation", frame.assign(share=frame["kept"] / frame["clips"]), failed=failed)
+    frame = frame.assign(share=frame["kept"] / frame["clips"])
+    return of("curation", frame, failed=failed, **facts)
 
 
 def speed_conditions(said: pd.DataFrame) -> Table:
