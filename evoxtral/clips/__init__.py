@@ -268,7 +268,7 @@ def write_splits(root: Path, clips: Iterable[Clip]) -> None:
         rows = (clip.model_dump(mode="json") for clip in own)
         runs.write_jsonl(root / folder_of(split) / METADATA, rows)
         card += [f"  - split: {split}", f"    path: {folder_of(split)}/*"]
-    card += ["---", "", "Synthetic speech with inline expression tags, made by Evoxtral.", ""]
+    card += ["---", "", "Speech with inline expression tags; `source` says who spoke.", ""]
     runs.write_text(root / "README.md", "\n".join(card))
 
 

@@ -61,10 +61,10 @@ _EQUAL = 1 / TARGETS.groupby("table")["row"].transform("size")
 TARGETS = TARGETS.fillna({"low": FAIR * _EQUAL, "high": np.inf})
 """What the note asks.
 
-Columns: `table | row`; `shown`, the table that `judge` shows the row in; `target | advised`, what
-passes and what the note advises, in words; `low | high`, what passes, `band`, the upper end of the
-advice for a minimum; `priority` in conflicts, 0 for what is no goal; `natural | note`, a tag's
-frequency and oversampling in the note's words; `unit`, share, count or text.
+Columns: `table | row`; `shown`, the table that `judge` shows the row in; `target`, what passes, in
+words, behind a minimum the range that the note names for it; `low | high`, what passes; `priority`
+in conflicts, 0 for what is no goal; `natural | note`, a tag's frequency and oversampling in the
+note's words; `unit`, share, count or text.
 
 Section 5 leaves out `confused` and `scared`: its general rule, 5–10 % of tagged examples, stands.
 """
@@ -260,7 +260,7 @@ def judge(
     checks[["measured", "pass"]] = _checks(items, own, others.set_index("row"), *rare)
     merged = own["table"] != own["shown"]
     own["row"] = own["row"].mask(merged, own["table"] + ": " + own["row"])
-    own = own.assign(table=own["shown"], target=own["advised"])[_COLUMNS]
+    own = own.assign(table=own["shown"])[_COLUMNS]
     return pd.concat([own, others, checks[_COLUMNS]], ignore_index=True)
 
 
