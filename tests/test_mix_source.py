@@ -145,6 +145,7 @@ def test_clips_are_told_by_what_training_knows_of_them() -> None:
     [script] = scripts.generate(1, 0, held_out=True)
     plain = Source("s", {"train": [script]})
     assert source.familiarity(plain, "train").to_dict() == {script.id: "new sentences"}
+    assert chapter.split_summary(plain)[["hours", "seconds", "voices"]].isna().all(axis=None)
 
 
 @pytest.fixture

@@ -51,13 +51,13 @@ def split_summary(source: Source) -> pd.DataFrame:
     for name in sorted(source.splits, key=lambda name: (*_ORDER, name).index(name)):
         own = examples(source.splits[name])
         found = own["tagged_text"].map(tags.find_tags)
-        counts = Counter(found.explode().dropna())
+        counts, seconds = Counter(found.explode().dropna()), own["seconds"].astype(float)
         rows.append(
             {
                 "split": name,
                 "clips": len(own),
-                "hours": own["seconds"].sum(skipna=False) / 3600,
-                "seconds": own["seconds"].median(skipna=False),
+                "hours": seconds.sum(skipna=False) / 3600,
+                "seconds": seconds.median(skipna=False),
                 "voices": None if own["voice"].isna().any() else own["voice"].nunique(),
                 "texts": own["plain_text"].map(text_key).nunique(),
                 "tagged": found.map(bool).mean(),
