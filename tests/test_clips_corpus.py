@@ -128,11 +128,12 @@ def test_clips_too_long_for_the_window_give_way_to_spares(tmp_path, monkeypatch)
 
     def render_many(jobs, workers):
         for job in jobs:
-            rendered.append(job.key)
-            tone = np.full(125_000 if job.key in long else 2000, 0.1, np.float32)
-            yield job.key, speech.Rendered(tone, (), (), ())
+            rendered.append(texts[job.tagged_text])
+            tone = np.full(125_000 if rendered[-1] in long else 2000, 0.1, np.float32)
+            yield speech.Rendered(tone, (), (), ())
 
     monkeypatch.setattr(speech, "render_many", render_many)
+    texts = {one.clip.tagged_text: one.clip.id for one in plan({"train": 4}, 5)["train"]}
     build_corpus(tmp_path / "c", {"train": 4}, 5)
     names = [clip.id for clip in load(tmp_path / "c").splits["train"]]
     assert names == ["train-00000", "train-00002", "train-00005", "train-00006"]

@@ -114,6 +114,10 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speech, "ROOM", 0.0)
 
 
+def length(rendered: Rendered) -> float:
+    return len(rendered.audio) / 16_000
+
+
 def level(rendered: Rendered, start: float, end: float) -> float:
     part = rendered.audio[round(start * 16000) : round(end * 16000)]
     return float(np.sqrt(np.mean(part**2)))
@@ -126,7 +130,7 @@ def test_every_tag_renders_where_it_stands(tag: str) -> None:
         rendered = render(f"We saw the sea. [{tag}] They left early.", voice, 3)
         ((start, end, label),) = rendered.events if is_event else rendered.styles
         assert label == tag
-        assert rendered.duration <= speech.MAX_SECONDS
+        assert length(rendered) <= speech.MAX_SECONDS
         before = [sound for sound in rendered.phonemes if sound[1] <= start]
         after = [sound for sound in rendered.phonemes if sound[0] >= end]
         during = rendered.phonemes[len(before) : len(rendered.phonemes) - len(after)]
@@ -160,7 +164,7 @@ def test_marks_are_ordered_and_inside_the_clip() -> None:
     sounds = rendered.phonemes
     assert all(start < end for start, end, _ in sounds)
     assert all(end <= start + 1e-9 for (_, end, _), (start, _, _) in pairwise(sounds))
-    assert 0 <= sounds[0][0] < sounds[-1][1] <= rendered.duration
+    assert 0 <= sounds[0][0] < sounds[-1][1] <= length(rendered)
     spans = {label: (start, end) for start, end, label in rendered.styles}
     assert set(spans) == {"sad", "whispers", "stammers"}
     assert spans["sad"][0] < spans["whispers"][0] < spans["whispers"][1] < spans["sad"][1]
@@ -215,25 +219,21 @@ def test_any_text_gives_audio_on_the_16_bit_grid(parts: list[str], voice: Voice,
     assert rendered.audio.dtype == np.float32
     assert np.array_equal(rendered.audio, np.round(rendered.audio * 32768) / 32768)
     for start, end, _ in (*rendered.events, *rendered.styles, *rendered.phonemes):
-        assert 0 <= start <= end <= rendered.duration
+        assert 0 <= start <= end <= length(rendered)
 
 
 def test_many_clips_come_in_order_and_equal_a_single_process() -> None:
-    """A failing clip is named; abandoning the iteration leaves the next one intact."""
-    todo = [RenderJob(f"k{n}", f"[sighs] Number {n}.", ("ada", "noah")[n % 2], n) for n in range(7)]
+    """Abandoning the iteration leaves the next one intact."""
+    todo = [RenderJob(f"[sighs] Number {n}.", ("ada", "noah")[n % 2], n) for n in range(7)]
     abandoned = speech.render_many(todo, workers=2)
     next(abandoned)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that tasks were cancelled, if any were left
         abandoned.close()
-    done = list(speech.render_many(iter(todo), workers=2))
-    assert [key for key, _ in done] == [job.key for job in todo]
-    for job, (_, rendered) in zip(todo, done, strict=True):
+    for job, rendered in zip(todo, speech.render_many(iter(todo), workers=2), strict=True):
         again = render(job.tagged_text, find_voice(job.voice_id), job.seed)
         assert np.array_equal(rendered.audio, again.audio)
         assert (rendered.phonemes, rendered.events) == (again.phonemes, again.events)
-    with pytest.raises(RuntimeError, match="clip 'bad' failed: KeyError"):
-        list(speech.render_many([*todo[:2], RenderJob("bad", "Hi.", "nobody", 1)], workers=2))
 
 
 def test_statistics_are_finite_and_do_not_depend_on_the_level() -> None:

@@ -118,16 +118,15 @@ def build_corpus(
             if not todo:
                 break
             jobs = (
-                speech.RenderJob(one.clip.id, one.clip.tagged_text, one.clip.voice, one.seed)
-                for one in todo
+                speech.RenderJob(one.clip.tagged_text, one.clip.voice, one.seed) for one in todo
             )
             with closing(speech.render_many(jobs, workers=workers)) as rendered:
-                for one, (key, result) in zip(todo, rendered, strict=True):
-                    known[key] = None
-                    if result.duration <= speech.MAX_SECONDS:
+                for one, result in zip(todo, rendered, strict=True):
+                    known[one.clip.id] = None
+                    if len(result.audio) <= speech.MAX_SECONDS * speech.SAMPLE_RATE:
                         write_audio(folder / one.clip.stored, result.audio)
-                        known[key] = one.clip.measured(result.audio)
-                    bar.update(known[key] is not None)
+                        known[one.clip.id] = one.clip.measured(result.audio)
+                        bar.update()
     write_splits(folder, [known[one.clip.id] for one in chain(*chosen.values())])
 
 

@@ -102,7 +102,6 @@ def _jobs(
 ) -> list[RenderJob]:
     return [
         RenderJob(
-            key=f"{kind}-{i:06d}",
             tagged_text=text,
             voice_id=voices[i % len(voices)].id,
             seed=int(runs.digest([seed, kind, i])[:8], 16),
@@ -175,7 +174,7 @@ def make(folder: Path, planned: Plan, workers: int) -> None:
         for path, (kind, jobs) in missing.items():
             described = []
             for job in jobs:
-                _, clip = next(rendered)
+                clip = next(rendered)
                 if len(clip.audio) <= window * SAMPLE_RATE:
                     described.append(_describe(kind, job, clip, extractor))
                 bar.update()

@@ -71,11 +71,6 @@ class Rendered:
     events: tuple[Span, ...]  # vocal events and pauses
     styles: tuple[Span, ...]  # emotions, deliveries and stammers
 
-    @property
-    def duration(self) -> float:
-        """Length in seconds."""
-        return len(self.audio) / SAMPLE_RATE
-
 
 class Take(NamedTuple):
     """Audio at 16 kHz, shape (n,), and (start, end, label) of what is in it, in samples."""
@@ -296,35 +291,25 @@ def _record(audio: Audio, rng: Random) -> npt.NDArray[np.float32]:
 
 
 class RenderJob(NamedTuple):
-    """One clip to render: its key names it in results and errors."""
+    """One clip to render."""
 
-    key: str
     tagged_text: str
     voice_id: str
     seed: int
 
 
-def render_many(
-    jobs: Iterable[RenderJob], workers: int | None = None
-) -> Iterator[tuple[str, Rendered]]:
-    """Render clips in fresh interpreters, one a processor if None; in the order of the jobs.
-
-    Raises:
-        RuntimeError: A clip failed; the message names its key.
-    """
+def render_many(jobs: Iterable[RenderJob], workers: int | None = None) -> Iterator[Rendered]:
+    """Render clips in fresh interpreters, one a processor if None; in the order of the jobs."""
     pool = Parallel(workers or -1, return_as="generator", idle_worker_timeout=10)
     todo = iter(jobs)
     while some := list(islice(todo, _AT_ONCE)):  # not all: results wait in memory to be taken
         yield from pool(delayed(_rendered)(job, os.getpid()) for job in some)
 
 
-def _rendered(job: RenderJob, parent: int) -> tuple[str, Rendered]:
+def _rendered(job: RenderJob, parent: int) -> Rendered:
     if os.getpid() != parent:
         _end_with(parent)
-    try:
-        return job.key, render(job.tagged_text, find_voice(job.voice_id), job.seed)
-    except Exception as error:
-        raise RuntimeError(f"clip {job.key!r} failed: {error!r}") from error
+    return render(job.tagged_text, find_voice(job.voice_id), job.seed)
 
 
 @cache

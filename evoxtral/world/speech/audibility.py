@@ -57,8 +57,8 @@ def audibility(
             voices = speech.TRAINING_VOICES if pair < train_pairs else speech.HELD_OUT_VOICES
             said = place(tag, text, rng) if tag else text
             voice = voices[pair % len(voices)].id
-            jobs.append(speech.RenderJob(f"{tag}/{pair}", said, voice, int(rng.integers(2**31))))
-    heard = [log_mel_statistics(clip.audio) for _, clip in speech.render_many(jobs, workers)]
+            jobs.append(speech.RenderJob(said, voice, int(rng.integers(2**31))))
+    heard = [log_mel_statistics(clip.audio) for clip in speech.render_many(jobs, workers)]
     plain, *tagged = (
         np.split(clips, [train_pairs]) for clips in np.split(np.stack(heard), len(tags) + 1)
     )
