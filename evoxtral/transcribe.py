@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
 from evoxtral import runs, tags
-from evoxtral.clips import SAMPLE_RATE, BadAudioError, decode
+from evoxtral.clips import SAMPLE_RATE, ClipError, decode
 from evoxtral.decode import transcribe
 from evoxtral.model import LogMels, Prompter, merge, open_base
 
@@ -67,7 +67,7 @@ class Transcript:
 
 def transcribe_files(
     paths: Iterable[Path], adapter: Path | None = None, base: str = "tiny", *, shown: bool = False
-) -> Iterator[Transcript | BadAudioError]:
+) -> Iterator[Transcript | ClipError]:
     """Transcribe WAV, FLAC, MP3 or OGG files of any length, one after the other.
 
     The base is `tiny`, a folder, or an id on the hub; an adapter's folder is merged into it. With
@@ -86,7 +86,7 @@ def transcribe_files(
     for path in paths:
         try:
             samples, repairs = decode(path)
-        except BadAudioError as error:
+        except ClipError as error:
             yield error
             continue
         spans = plan_chunks(samples, prompter.window)

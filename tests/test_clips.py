@@ -19,9 +19,8 @@ from hypothesis.extra import numpy as npst
 from evoxtral import UserError, runs, tags
 from evoxtral.clips import (
     SAMPLE_RATE,
-    BadAudioError,
     Clip,
-    RowError,
+    ClipError,
     audio_digest,
     complete,
     decode,
@@ -79,9 +78,9 @@ DAMAGED = {
 def test_damaged_audio_is_rejected_with_its_reason(kind, voice, tmp_path):
     make, reason = DAMAGED[kind]
     (tmp_path / "x.wav").write_bytes(make(voice))
-    with pytest.raises(BadAudioError, match=reason):
+    with pytest.raises(ClipError, match=reason):
         decode(tmp_path / "x.wav")
-    with pytest.raises(BadAudioError, match="does not exist"):
+    with pytest.raises(ClipError, match="does not exist"):
         decode(tmp_path)
 
 
@@ -125,8 +124,6 @@ def test_two_fields_are_enough_and_the_text_decides():
     [
         ({"tagged_text": " \n"}, "the field 'tagged_text' is missing or no text"),
         ({"file_name": ["a.wav"]}, "the field 'file_name' is missing or no text"),
-        ({"file_name": "a/../../b.wav"}, "leads out of its folder"),
-        ({"file_name": "/etc/passwd"}, "leads out of its folder"),
         ({"id": "../x"}, r"id is '\.\./x'"),
         ({"seconds": "long"}, "seconds is 'long'"),
         ({"split": "../train"}, "split is"),
@@ -134,7 +131,7 @@ def test_two_fields_are_enough_and_the_text_decides():
     ],
 )
 def test_bad_row_is_refused_with_the_field(change, reason):
-    with pytest.raises(RowError, match=reason):
+    with pytest.raises(ClipError, match=reason):
         complete(ROW | change)
 
 
@@ -145,7 +142,7 @@ def test_bad_row_is_refused_with_the_field(change, reason):
 def test_any_row_gives_a_clip_that_survives_json_or_a_reason(row, text):
     try:
         clip = complete({"file_name": "a.wav", "tagged_text": text, "split": "x"} | row)
-    except RowError:
+    except ClipError:
         return
     assert clip.plain_text == tags.plain_text(clip.tagged_text)
     assert complete(json.loads(clip.model_dump_json())) == clip
@@ -188,10 +185,12 @@ def test_foreign_folders_name_splits(tmp_path):
 
 
 def test_manifest_may_name_splits_itself(tmp_path):
+    """Its audio may lie elsewhere."""
     write_audio(tmp_path / "audio" / "a.flac", TONE)
-    rows = [{"file_name": "audio/a.flac", "tagged_text": "hi", "split": s} for s in (None, "x")]
-    runs.write_jsonl(tmp_path / "mine.jsonl", rows)
-    found = [(row.place, row.clip.split) for row in read_clips(tmp_path / "mine.jsonl")]
+    names = {"../audio/a.flac": None, str(tmp_path / "audio" / "a.flac"): "x"}
+    rows = [{"file_name": name, "tagged_text": "hi", "split": s} for name, s in names.items()]
+    manifest = runs.write_jsonl(tmp_path / "lists" / "mine.jsonl", rows)
+    found = [(row.place, row.clip.split) for row in read_clips(manifest)]
     assert found == [("mine.jsonl:1", "train"), ("mine.jsonl:2", "x")]
 
 

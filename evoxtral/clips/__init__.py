@@ -41,30 +41,26 @@ Samples = npt.NDArray[np.float32]
 """Shape (n,), 16 kHz mono, in [-1, 1]."""
 
 
-class RowError(UserError):
-    """A row that cannot be used; the message is the reason without the place."""
-
-
-class BadAudioError(RowError):
-    """Audio that cannot be used; the message is the reason without the path."""
+class ClipError(UserError):
+    """A row or a recording that cannot be used; the message is the reason without the place."""
 
 
 def decode(path: Path | str) -> tuple[Samples, tuple[str, ...]]:
     """Read a recording of any length; what was changed to make it `Samples`, a phrase each.
 
-    A `BadAudioError` if it is missing, damaged, shorter than 0.1 s, silent, not finite or no audio.
+    A `ClipError` if it is missing, damaged, shorter than 0.1 s, silent, not finite or no audio.
     """
     path = Path(path)
     if not path.is_file():
-        raise BadAudioError("the file does not exist")
+        raise ClipError("the file does not exist")
     if path.stat().st_size == 0:
-        raise BadAudioError("the file is empty")
+        raise ClipError("the file is empty")
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, MemoryError, ValueError) as error:
         # The last two: as many samples as the header says do not fit.
         reason = getattr(error, "error_string", "its length is not known").strip(" .").lower()
-        raise BadAudioError(
+        raise ClipError(
             f"cannot be decoded ({reason}): give a whole WAV, FLAC, MP3 or OGG file"
         ) from None
     repairs = []
@@ -75,12 +71,12 @@ def decode(path: Path | str) -> tuple[Samples, tuple[str, ...]]:
         repairs.append(f"{rate} Hz resampled to {SAMPLE_RATE}")
         mono = soxr.resample(mono, rate, SAMPLE_RATE)
     if len(mono) < MIN_SECONDS * SAMPLE_RATE:
-        raise BadAudioError(f"{len(mono) / SAMPLE_RATE:.3f} s is too short to hold speech")
+        raise ClipError(f"{len(mono) / SAMPLE_RATE:.3f} s is too short to hold speech")
     peak = float(np.abs(mono).max())
     if peak < SILENCE:
-        raise BadAudioError("silent: no sample above -80 dB of full scale")
+        raise ClipError("silent: no sample above -80 dB of full scale")
     if not peak <= SCALE:  # NaN included
-        raise BadAudioError(f"samples reach {peak:,.0f}: float audio must lie in [-1, 1]")
+        raise ClipError(f"samples reach {peak:,.0f}: float audio must lie in [-1, 1]")
     return mono, tuple(repairs)
 
 
@@ -123,7 +119,7 @@ class TagMark(BaseModel, frozen=True, from_attributes=True):
 class Clip(BaseModel, frozen=True, allow_inf_nan=False):
     """One recording with its transcript; a row of `metadata.jsonl`."""
 
-    file_name: str  # path of the audio below the folder of its metadata file, with `/`
+    file_name: str  # path of the audio from the folder of its metadata file, with `/`
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z")  # unique in its dataset
     tagged_text: str  # transcript with `[tags]` and CAPS emphasis
     plain_text: str  # the same without them (`tags.plain_text`)
@@ -162,15 +158,13 @@ def density(text: str) -> str:
 def complete(row: Mapping[str, Any]) -> Clip:
     """Make a clip of a row with `file_name`, `tagged_text`, `split` and perhaps more.
 
-    Unknown fields are ignored; `plain_text` and `tags` are recomputed. A `RowError` if a field is
-    missing or wrong, or the name leads out of the row's folder.
+    Unknown fields are ignored; `plain_text` and `tags` are recomputed. A `ClipError` if a field is
+    missing or wrong.
     """
     for name in ("file_name", "tagged_text"):
         if not isinstance(row.get(name), str) or not row[name].strip():
-            raise RowError(f"the field {name!r} is missing or no text")
-    path, text = Path(row["file_name"]), row["tagged_text"]
-    if path.is_absolute() or ".." in path.parts:
-        raise RowError(f"file_name {row['file_name']!r} leads out of its folder")
+            raise ClipError(f"the field {name!r} is missing or no text")
+    text = row["tagged_text"]
     stem = f"{row['split']}-{row['file_name'].rsplit('.', 1)[0]}"
     values = {
         "id": re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip("._-")[:128],
@@ -183,7 +177,7 @@ def complete(row: Mapping[str, Any]) -> Clip:
         return Clip.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise RowError(f"{first['loc'][0]} is {first['input']!r:.60}: {first['msg']}") from None
+        raise ClipError(f"{first['loc'][0]} is {first['input']!r:.60}: {first['msg']}") from None
 
 
 def clip_of(script: Script, split: str, voice: str, gender: str | None) -> Clip:
@@ -243,10 +237,10 @@ def read_clips(
                 clip = make({"split": split, **known})
                 path = file.parent / clip.file_name
                 if clip.id in ids:
-                    raise RowError(f"the id {clip.id!r} comes twice")
+                    raise ClipError(f"the id {clip.id!r} comes twice")
                 if not path.is_file():
-                    raise RowError(f"the file {clip.file_name!r} does not exist")
-            except RowError as error:
+                    raise ClipError(f"the file {clip.file_name!r} does not exist")
+            except ClipError as error:
                 yield Row(name, line, None, None, str(error))
             else:
                 ids.add(clip.id)
@@ -293,7 +287,7 @@ class Dataset:
         path = self.files[clip]
         try:
             return decode(path)[0]
-        except RowError as error:
+        except ClipError as error:
             raise UserError(f"{path}: {error}; replace the file or remove its row") from error
 
 

@@ -15,7 +15,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from evoxtral import UserError, runs
-from evoxtral.clips import Clip, RowError, clip_of, decode, write_audio, write_splits
+from evoxtral.clips import Clip, ClipError, clip_of, decode, write_audio, write_splits
 from evoxtral.processes import progress
 from evoxtral.world import scripts, speech
 from evoxtral.world.scripts import Script
@@ -109,7 +109,7 @@ def build_corpus(
         path.unlink()
     known: dict[str, Clip | None] = {}  # None: too long for the window
     for one in chain(*plans.values()):
-        with suppress(RowError):  # absent, or damaged and to be rendered again
+        with suppress(ClipError):  # absent, or damaged and to be rendered again
             known[one.clip.id] = one.clip.measured(decode(folder / one.clip.stored)[0])
     with progress(sum(sizes[s] for s in plans), "corpus", unit="clip", done=len(known)) as bar:
         while True:

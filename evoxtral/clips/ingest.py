@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from evoxtral import UserError, clips, runs, tags
-from evoxtral.clips import Clip, Dataset, Row, RowError
+from evoxtral.clips import Clip, ClipError, Dataset, Row
 
 COLUMNS = ["kind", "file", "line", "reason"]
 """Of findings; a kind is reject, warning or repair, a line counts from 1."""
@@ -40,7 +40,7 @@ class Reading:
                 raise UserError(f"columns names {ours!r}, which no clip has: choose of {known}")
 
     def __call__(self, row: Mapping[str, Any]) -> Clip:
-        """The clip of a row; a `RowError` where a field is missing or wrong."""
+        """The clip of a row; a `ClipError` where a field is missing or wrong."""
         given = {ours: row[theirs] for theirs, ours in self.columns.items() if theirs in row}
         given = {**row, **given}
         if self.tag_names and isinstance(given.get("tagged_text"), str):
@@ -98,7 +98,7 @@ def validate(
     for row in sorted(rows, key=lambda row: order.get(row.clip and row.clip.split, 0)):
         try:
             usable[row], found[row] = _judged(row, seen, unknown_tags)
-        except RowError as error:
+        except ClipError as error:
             found[row] = [("reject", str(error))]
     findings = pd.DataFrame(
         [(kind, row.file, row.line, reason) for row in rows for kind, reason in found[row]],
@@ -120,9 +120,9 @@ def validate(
 def _judged(
     row: Row, seen: dict[str, Row], unknown_tags: str
 ) -> tuple[Clip, list[tuple[str, str]]]:
-    """The clip as measured, and what is odd with it; a `RowError` if it cannot be used."""
+    """The clip as measured, and what is odd with it; a `ClipError` if it cannot be used."""
     if row.clip is None:
-        raise RowError(row.fault)
+        raise ClipError(row.fault)
     samples, repairs = clips.decode(row.path)
     said, clip = row.clip, row.clip.measured(samples)
     seconds = clip.seconds
@@ -141,7 +141,7 @@ def _judged(
         if (other := seen.get(mark)) and other.clip.split != clip.split:
             faults[f"the {what} is that of {other.place} ({other.clip.split})"] = True
     if wrong := [reason for reason, holds in faults.items() if holds]:
-        raise RowError(wrong[0])
+        raise ClipError(wrong[0])
     seen |= {mark: row for mark in marks.values() if mark and mark not in seen}
     odd = [("warning", f"unknown tags: {unknown}")] if unknown and unknown_tags == "warn" else []
     return clip, [*odd, *(("repair", repair) for repair in repairs)]
