@@ -21,7 +21,7 @@ from evoxtral.mix.source import TRAIN
 from evoxtral.model import shape_of
 from evoxtral.params import Sft, TinyBase
 from evoxtral.report import render
-from evoxtral.world.base.model import SHAPE, window_arguments
+from evoxtral.world.base.model import SHAPE, window_arguments, window_seconds
 from evoxtral.world.scripts import LEXICON
 
 RESULTS = Path(".eval_results") / "evoxtral-bench.yaml"
@@ -101,7 +101,7 @@ def base_card(cfg: TinyBase, parameters: int, words: pd.DataFrame, audible: pd.D
         cfg=cfg,
         parameters=parameters,
         lexicon=len(LEXICON),
-        window=SHAPE.window_seconds,
+        window=window_seconds(SHAPE),
         audio_kwargs=json.dumps(window_arguments(SHAPE)),
         transcription=tables.of("transcription", words),
         probes=tables.of("probes", audible),

@@ -19,11 +19,11 @@ from evoxtral.world.base.corpus import Clip
 from evoxtral.world.base.model import SHAPE, build_model, load_model, window_arguments
 from evoxtral.world.scripts.grammar import GRAMMAR
 from evoxtral.world.speech import RenderJob, render_many
-from small_models import SMALL
+from small_models import BANDS, FRAMES, small_shape
 
 SIZES = {"neutral": 60, "refine": 30, "expressive": 20, "dev": 4, "test": 12, "test_voices": 6}
 SIZES |= {"expressive_test": 6, "probe": 4}
-TINY = replace(SMALL, lm_layers=1)
+TINY = small_shape(layers=1)
 RECIPE = train.Recipe("neutral", 0, steps=30, batch=4, learning_rate=3e-3)
 WORDS = ("we could go", "the car is red", "she laughs", "stop now")
 MERGES = 40
@@ -78,7 +78,7 @@ def test_a_corpus_is_resumed_and_read_back(
     for clip in [*spoken, *kinds["expressive"]]:
         frames = len(clip.mel) // 2
         assert len(clip.phonemes) == len(clip.sounds) == len(clip.prosody) == frames
-        assert frames <= SHAPE.frames
+        assert frames <= 400
     voicing = np.concatenate([clip.prosody[:, 1] for clip in spoken]).astype(float)
     speaking = np.concatenate([clip.phonemes for clip in spoken]) > 0
     assert voicing[speaking].mean() > 1.5 * voicing[~speaking].mean()
@@ -161,7 +161,7 @@ def test_a_killed_run_resumes_to_the_same_model_and_the_loss_falls(
 def tone(hz: float) -> np.ndarray:
     """Log-mel frames of a pure tone, as the model hears it, shape (frames, bands)."""
     audio = np.sin(2 * np.pi * hz * np.arange(16_000) / 16_000).astype(np.float32)
-    extractor = WhisperFeatureExtractor(feature_size=SHAPE.mel_bins, chunk_length=1)
+    extractor = WhisperFeatureExtractor(feature_size=80, chunk_length=1)
     heard = extractor(audio, sampling_rate=16_000, return_tensors="np").input_features[0].T
     return heard.astype(np.float16)
 
@@ -190,9 +190,7 @@ def test_a_perturbed_tempo_keeps_frames_and_targets_together() -> None:
     assert len(train.perturbed(clip, 1.0, 1.25, 90).mel) == 90, "no longer than the window"
 
 
-def request(
-    processor: VoxtralProcessor, audio: list[np.ndarray], shape: model.Architecture
-) -> dict:
+def request(processor: VoxtralProcessor, audio: list[np.ndarray], shape: model.Shape) -> dict:
     """By the call that the base's card documents."""
     form = {"language": "en", "model_id": "tiny", "sampling_rate": 16_000}
     form |= {"format": ["WAV"] * len(audio), "audio_kwargs": window_arguments(shape)}
@@ -202,12 +200,12 @@ def request(
 def test_encoder_prompt_and_sizes_are_voxtrals_own(processor: VoxtralProcessor) -> None:
     torch.manual_seed(0)
     made = build_model(TINY, 400).eval()
-    mels = torch.randn(2, TINY.mel_bins, 2 * TINY.frames)
+    mels = torch.randn(2, BANDS, 2 * FRAMES)
     with torch.no_grad():
         theirs = made.model.audio_tower(mels).last_hidden_state
         torch.testing.assert_close(model.encode(made, mels), theirs)
     wanted = request(processor, [np.zeros(16_000, np.float32)], TINY)["input_ids"][0]
-    assert model.prompt_ids(processor.tokenizer, TINY.frames // 4) == wanted.tolist()
+    assert model.prompt_ids(processor.tokenizer, FRAMES // 4) == wanted.tolist()
     frame = score.architecture_sizes(merges=800).set_index("part")
     assert frame.loc["all parameters", "mini"] == 4_676_271_104
     assert frame.loc["audio positions per window"].tolist() == [100, 375]

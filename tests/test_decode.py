@@ -17,7 +17,7 @@ from evoxtral.decode import Decoded, Decoding, decode, plan_batches, sample, tra
 from evoxtral.model import Prompter, narrow, open_base, read_cached
 from evoxtral.world.base.model import build_model
 from helpers import Heard
-from small_models import SMALL, WINDOW
+from small_models import BANDS, FRAMES, SMALL, WIDTH, WINDOW
 
 EOS = 2
 
@@ -35,7 +35,7 @@ def random_model(seed=0):
 
 def random_features(clips, windows=1, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    shape = clips * windows, SMALL.frames, SMALL.encoder_width
+    shape = clips * windows, FRAMES, WIDTH
     return torch.randn(shape, generator=generator)
 
 
@@ -101,7 +101,7 @@ def seeds(clips, k, seed=7):
 def test_sound_and_prompt_are_read_once_per_clip_whatever_k():
     k, model, prompt, windows = 4, random_model(), [1, 3, *WINDOW, 4], []
     model.model.audio_tower.register_forward_pre_hook(lambda _, args: windows.append(len(args[0])))
-    mels = torch.randn(6, SMALL.mel_bins, 2 * SMALL.frames)
+    mels = torch.randn(6, BANDS, 2 * FRAMES)
     with watched(model.model.language_model) as shapes:
         decoded(model, prompt, mels, SAMPLED, seeds(range(6), k))
     assert windows == [6]

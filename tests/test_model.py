@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import replace
 
 import huggingface_hub.constants
 import pytest
@@ -30,7 +29,7 @@ from evoxtral.model import (
     weights_digest,
 )
 from evoxtral.world.base.model import build_model
-from small_models import SMALL, WINDOW, adapted
+from small_models import BANDS, FRAMES, WINDOW, adapted, small_shape
 
 CPU = torch.device("cpu")
 
@@ -154,7 +153,7 @@ def test_weights_of_voxtral_mini_as_in_table_1(encoder_lora, trainable):
 
 def small(layers=2):
     torch.manual_seed(0)
-    model = build_model(replace(SMALL, lm_layers=layers), 300).requires_grad_(False).eval()
+    model = build_model(small_shape(layers), 300).requires_grad_(False).eval()
     model.name_or_path = model.config.name_or_path = "small"
     return model
 
@@ -171,7 +170,7 @@ def adapter(tmp_path):
 
 def logits(model):
     generator = torch.Generator().manual_seed(3)
-    mels = torch.randn(1, SMALL.mel_bins, 2 * SMALL.frames, generator=generator)
+    mels = torch.randn(1, BANDS, 2 * FRAMES, generator=generator)
     with torch.inference_mode():
         return model(input_ids=torch.tensor([[1, *WINDOW, 50, 51]]), input_features=mels).logits
 

@@ -25,7 +25,7 @@ from evoxtral.model import (
     open_base,
 )
 from evoxtral.world.base.model import SPECIAL_TOKENS, build_model, build_processor, train_tokenizer
-from small_models import SMALL, adapted
+from small_models import adapted, small_shape
 
 PCM16 = 1e-4
 """How far log-mels may be off: the processor writes a 16-bit file in between, we do not."""
@@ -33,7 +33,7 @@ PCM16 = 1e-4
 BATCHED = 1e-4
 """How far features, of size about 1, may be off in other company: float32 sums in another order."""
 
-FULL_WINDOWS = replace(SMALL, window_seconds=30, mel_bins=128, lm_layers=1)
+FULL_WINDOWS = small_shape(layers=1, seconds=30, bands=128)
 """The windows of Voxtral-Mini around a model of no size."""
 
 pytestmark = pytest.mark.usefixtures("own_runs")

@@ -23,7 +23,8 @@ from evoxtral import params, runs
 from evoxtral.bench import ADAPTER, BASE, NO_TAGS, RL, SFT, measure
 from evoxtral.model import open_base, shape_of
 from evoxtral.transcribe import Transcript, transcribe_files
-from evoxtral.world.base.model import Architecture, build_processor, train_tokenizer
+from evoxtral.world.base.model import build_processor, train_tokenizer
+from small_models import small_shape
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +49,7 @@ TEXT |= {"num_attention_heads": 4, "num_key_value_heads": 2}
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random model, loadable like the released one."""
     folder = tmp_path_factory.mktemp("model")
-    shape = Architecture(window_seconds=30, mel_bins=128)
+    shape = small_shape(seconds=30, bands=128)
     texts = ["[laughs] Well, I don't know what to SAY.", "The paper was on the table."] * 4
     tekken = folder / "tekken.json"
     tekken.write_text(json.dumps(train_tokenizer(texts, 40, shape)))

@@ -10,7 +10,8 @@ import torch
 from transformers import VoxtralConfig
 
 from evoxtral import UserError, cost, figures, speed, tables
-from evoxtral.world.base.model import Architecture, build_model
+from evoxtral.world.base.model import build_model
+from small_models import SMALL
 
 MINI = cost.Recipe(VoxtralConfig(), cost.Workload())
 
@@ -65,7 +66,7 @@ def test_what_is_committed_can_be_shown() -> None:
 
 
 def test_the_real_size_runs_on_small_shapes_and_needs_a_gpu() -> None:
-    config = build_model(Architecture(2, 80, 32, 1, 2, 32, 2, 2, 1), 64).config
+    config = build_model(SMALL, 64).config
     made = speed.real_size(config, [6] * 16, torch.device("cpu"), rounds=1)
     assert made["work"].tolist() == ["encode", "SFT", "sampling, k = 4", "evaluation"]
     assert (made["floor"] > 0).all()

@@ -31,7 +31,7 @@ from evoxtral.mix.composition import near_duplicates
 from evoxtral.params import TinyBase
 from evoxtral.processes import progress
 from evoxtral.world import scripts, speech
-from evoxtral.world.base.model import FRAME_RATE, SAMPLE_RATE, SHAPE
+from evoxtral.world.base.model import FRAME_RATE, SAMPLE_RATE, SHAPE, build_extractor
 from evoxtral.world.scripts.draft import STATES
 from evoxtral.world.scripts.grammar import GRAMMAR, bare
 from evoxtral.world.speech import RenderJob, render_many
@@ -164,8 +164,7 @@ def make(folder: Path, planned: Plan, workers: int) -> None:
             path = folder / f"{name}-{start // SHARD:04d}.npz"
             if not path.exists():
                 missing[path] = kind, jobs[start : start + SHARD]
-    window = SHAPE.window_seconds
-    extractor = WhisperFeatureExtractor(feature_size=SHAPE.mel_bins, chunk_length=window)
+    extractor = build_extractor(SHAPE)
     wanted = [job for _, jobs in missing.values() for job in jobs]
     rendered = render_many(wanted, workers)
     with progress(len(wanted), "synthesis", unit="clip") as bar, ExitStack() as after:
@@ -175,7 +174,7 @@ def make(folder: Path, planned: Plan, workers: int) -> None:
             described = []
             for job in jobs:
                 clip = next(rendered)
-                if len(clip.audio) <= window * SAMPLE_RATE:
+                if len(clip.audio) <= extractor.n_samples:
                     described.append(_describe(kind, job, clip, extractor))
                 bar.update()
             mels, prosody, facts = zip(*described, strict=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor, nn
@@ -31,76 +31,46 @@ FRAME_RATE = 50  # of the encoder: a 10 ms mel hop and one convolution of stride
 BOS, EOS, PAD, AUDIO = 1, 2, 11, 24  # Voxtral's token ids
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """Sizes of the embedded model; beside them those of Voxtral-Mini."""
+Shape = dict[str, Any]
+"""What `VoxtralConfig` takes, but for the size of the vocabulary."""
 
-    window_seconds: int = 8  # 30
-    mel_bins: int = 80  # 128
-    encoder_width: int = 144  # 1280
-    encoder_layers: int = 4  # 32
-    encoder_heads: int = 4  # 20
-    lm_width: int = 192  # 3072
-    lm_layers: int = 4  # 30
-    lm_heads: int = 4  # 32
-    lm_kv_heads: int = 2  # 8
-
-    @property
-    def frames(self) -> int:
-        """Encoder frames in a window (`max_source_positions`)."""
-        return self.window_seconds * FRAME_RATE
+SHAPE: Shape = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
+"""That of the base that ships."""
 
 
-SHAPE = Architecture()  # of the base that ships
+def window_seconds(shape: Shape) -> int:
+    """Length of the audio window."""
+    return shape["audio_config"]["max_source_positions"] // FRAME_RATE
 
 
-def build_model(shape: Architecture, vocabulary: int) -> VoxtralForConditionalGeneration:
+def build_model(shape: Shape, vocabulary: int) -> VoxtralForConditionalGeneration:
     """A randomly initialised Voxtral of this shape; seed torch before calling."""
-    audio = {
-        "model_type": "voxtral_encoder",
-        "hidden_size": shape.encoder_width,
-        "intermediate_size": 4 * shape.encoder_width,  # the projector reads four stacked frames
-        "num_hidden_layers": shape.encoder_layers,
-        "num_attention_heads": shape.encoder_heads,
-        "num_mel_bins": shape.mel_bins,
-        "max_source_positions": shape.frames,
-    }
-    text = {
-        "model_type": "llama",
-        "vocab_size": vocabulary,
-        "hidden_size": shape.lm_width,
-        "intermediate_size": 3 * shape.lm_width,
-        "num_hidden_layers": shape.lm_layers,
-        "num_attention_heads": shape.lm_heads,
-        "num_key_value_heads": shape.lm_kv_heads,
-        "head_dim": shape.lm_width // shape.lm_heads,
-        "max_position_embeddings": 1024,
-        "rope_theta": 10_000.0,
-        "bos_token_id": BOS,
-        "eos_token_id": EOS,
-        "pad_token_id": PAD,
-    }
-    config = VoxtralConfig(audio_config=audio, text_config=text, audio_token_id=AUDIO)
-    model = VoxtralForConditionalGeneration(config)
+    text = shape["text_config"] | {"vocab_size": vocabulary}
+    model = VoxtralForConditionalGeneration(VoxtralConfig(**shape | {"text_config": text}))
     positions = model.model.audio_tower.embed_positions.weight
     with torch.no_grad():  # Whisper's fixed sinusoids; Voxtral's class leaves them random
         positions.copy_(sinusoids(*positions.shape))
     return model
 
 
-def build_processor(tekken: Path, shape: Architecture) -> VoxtralProcessor:
+def build_extractor(shape: Shape) -> WhisperFeatureExtractor:
+    """The log-mel features of this shape."""
+    bands = shape["audio_config"]["num_mel_bins"]
+    return WhisperFeatureExtractor(feature_size=bands, chunk_length=window_seconds(shape))
+
+
+def build_processor(tekken: Path, shape: Shape) -> VoxtralProcessor:
     """The processor of this shape around a tekken tokenizer file."""
     return VoxtralProcessor(
-        WhisperFeatureExtractor(feature_size=shape.mel_bins, chunk_length=shape.window_seconds),
-        MistralCommonBackend(tokenizer_path=str(tekken)),
+        build_extractor(shape), MistralCommonBackend(tokenizer_path=str(tekken))
     )
 
 
-def window_arguments(shape: Architecture) -> dict[str, int]:
+def window_arguments(shape: Shape) -> dict[str, int]:
     """The `audio_kwargs` that tell Voxtral's processor of a window other than 30 s."""
     return {
-        "pad_to_multiple_of": shape.window_seconds * SAMPLE_RATE,
-        "max_source_positions": 2 * shape.frames,
+        "pad_to_multiple_of": window_seconds(shape) * SAMPLE_RATE,
+        "max_source_positions": 2 * shape["audio_config"]["max_source_positions"],
     }
 
 
@@ -110,7 +80,7 @@ SPECIAL_TOKENS = tuple(_NAMED.get(rank, f"<SPECIAL_{rank}>") for rank in range(4
 """Control tokens; the named ones have the ids of Voxtral-Mini-3B-2507."""
 
 
-def train_tokenizer(texts: Iterable[str], merges: int, shape: Architecture) -> dict[str, Any]:
+def train_tokenizer(texts: Iterable[str], merges: int, shape: Shape) -> dict[str, Any]:
     """Learn a byte-level BPE; returns the content of a `tekken.json` for `mistral_common`.
 
     40 control tokens, 256 bytes and the merges; text is split as by Mistral's tokenizers.
@@ -127,7 +97,8 @@ def train_tokenizer(texts: Iterable[str], merges: int, shape: Architecture) -> d
     learnt = sorted(bpe.get_vocab(), key=bpe.token_to_id)
     pieces = [bytes(byte_of[character] for character in text) for text in learnt]
     tokens = [bytes([byte]) for byte in range(256)] + [p for p in pieces if len(p) > 1]
-    spectrogram = {"num_mel_bins": shape.mel_bins, "hop_length": 160, "window_size": 400}
+    bands = shape["audio_config"]["num_mel_bins"]
+    spectrogram = {"num_mel_bins": bands, "hop_length": 160, "window_size": 400}
     return {
         "config": {
             "pattern": pattern,
@@ -152,7 +123,7 @@ def train_tokenizer(texts: Iterable[str], merges: int, shape: Architecture) -> d
             "sampling_rate": SAMPLE_RATE,
             "frame_rate": 12.5,
             "audio_encoding_config": spectrogram,
-            "chunk_length_s": float(shape.window_seconds),
+            "chunk_length_s": float(window_seconds(shape)),
         },
     }
 
