@@ -56,8 +56,6 @@ class Handler(LocalHandler):
                 self.send(200, audio, "audio/pcm")
                 with self.server.lock:
                     self.server.spoken[text] += 1
-            case "short":
-                self.send(200, audio[: len(audio) // 20 * 2], "audio/pcm")
             case "slow":
                 time.sleep(1.0)
                 self.send(200, audio, "audio/pcm")
@@ -185,7 +183,6 @@ def test_a_busy_server_is_waited_for(order, speaker) -> None:
 @pytest.mark.parametrize(
     ("action", "reason", "requests"),
     [
-        ("short", "truncated", 1),
         ("cut", "Connection broken", 1),
         ("slow", "timed out", 1),
         ((503, b"<html>", {"retry-after": "0"}), "HTTP 503", 2),
@@ -207,8 +204,8 @@ def test_a_clip_that_fails_is_left_out_for_good(
 
 
 def test_too_many_failures_stop_and_the_next_run_buys_the_rest(order, speaker) -> None:
-    speaker.behave = lambda text, count: "short" if text in TEXTS[:2] else "speak"
-    with pytest.raises(UserError, match=r"2 of 20 clips failed, more than the .* 5%.*truncat"):
+    speaker.behave = lambda text, count: (400, b"", {}) if text in TEXTS[:2] else "speak"
+    with pytest.raises(UserError, match=r"2 of 20 clips failed, more than the .* 5%.*HTTP 400"):
         source.open_clips(order())
     speaker.behave = lambda text, count: "speak"
     left = sum(map(len, TEXTS[:2]))

@@ -314,17 +314,11 @@ def fault(text: str, brief: Brief) -> str:
 
 
 def near_existing(texts: Sequence[str], existing: Sequence[str]) -> set[int]:
-    """Positions of texts near one that exists or one before them (marked or not), by ROUGE-L.
-
-    Texts are compared as they are and without tags.
+    """Positions of texts whose words are near those of one that exists or one before them.
 
     >>> sorted(near_existing(["[sad] a b c d", "x y", "x z"], ["a b c d"]))
     [0]
     """
-    marked: set[int] = set()
-    for view in (str, tags.plain_text):
-        known = [view(text) for text in (*existing, *texts)]
-        pairs = near_duplicates(known, [view(text) for text in texts])
-        later = pairs["first"] < pairs["second"] + len(existing)
-        marked |= {*pairs.loc[later, "second"].tolist()}
-    return marked
+    known = [tags.plain_text(text) for text in (*existing, *texts)]
+    pairs = near_duplicates(known, known[len(existing) :])
+    return {*pairs.loc[pairs["first"] < pairs["second"] + len(existing), "second"].tolist()}

@@ -231,7 +231,6 @@ class Trainer:
                 part.load_state_dict(state)
         log_every = max(1, min(50, steps // 10))
         saved, recent = time.monotonic(), []
-        attention = self.model.config._attn_implementation
         self.model.set_attn_implementation("eager")  # twice as quick here as the fused CPU kernel
         self.model.train()
         with progress(steps, "base model", unit="step", done=self.step) as bar:
@@ -251,15 +250,12 @@ class Trainer:
                     scores = metrics.evaluate([clip.text for clip in self.dev], heard)
                     row["dev_wer"] = scores.table("strict")["wer"].value
                 self.log.append({"step": self.step, **row})
-                bar.set_postfix({n: f"{row[n]:.2f}" for n in row}, refresh=False)
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
                     buffer = io.BytesIO()
                     states = [part.state_dict() for part in self.saved]
                     torch.save((self.step, self.log, states), buffer)
                     runs.write_bytes(checkpoint, buffer.getvalue())
                     saved = time.monotonic()
-        self.model.eval()
-        self.model.set_attn_implementation(attention)
         return self.log
 
     def _advance(self) -> dict[str, float]:

@@ -84,8 +84,7 @@ def generate(
         exclude: Plain texts whose words must not come again.
         balanced: Draw all 17 tags about equally often, instead of a long tail.
 
-    Raises:
-        UserError: The grammar has no new text left.
+    A `UserError` if the grammar has no new text left.
     """
     rng = random.Random(f"evoxtral scripts {seed}")
     seen = set(map(text_key, exclude))
@@ -112,10 +111,8 @@ def plain_sentences(
     """Generate distinct plain texts of 1–14 words: no tags, no capitals for emphasis.
 
     Three in five are from template families, one in five phrases without a frame, one in five
-    words in random order, which covers the lexicon; `held_out`, `exclude` as for `generate`.
-
-    Raises:
-        UserError: The grammar has no new text left.
+    words in random order, which covers the lexicon; `held_out`, `exclude` and errors as for
+    `generate`.
     """
     rng = random.Random(f"evoxtral plain sentences {seed}")
     families = _families(held_out)
@@ -126,8 +123,7 @@ def plain_sentences(
 def word_lists(n: int, seed: int, longest: int, *, exclude: Collection[str] = ()) -> list[str]:
     """Generate distinct sentences of 1 to `longest` words in random order, none as in `exclude`.
 
-    Raises:
-        UserError: There is no new text left.
+    A `UserError` if there is no new text left.
     """
     rng = random.Random(f"evoxtral word lists {seed}")
     seen = set(map(text_key, exclude))
@@ -172,8 +168,7 @@ def _word_list(rng: random.Random, n_words: int) -> str:
 def fetch_released(cache_dir: Path) -> Path:
     """The file of released scripts in a folder, downloaded if absent and checked by SHA-256.
 
-    Raises:
-        UserError: The file cannot be downloaded, or is not the pinned one.
+    A `UserError` if it cannot be downloaded, or is not the pinned one.
     """
     import pooch  # only here: it loads tqdm's notebook bar, which warns where widgets are missing
 
@@ -189,10 +184,8 @@ def fetch_released(cache_dir: Path) -> Path:
 def read_released(path: Path) -> list[Script]:
     """Read a JSON list of objects with `tagged_text`, `slice_type` and `domain`, as spelt there.
 
-    The released file's other fields disagree with its `tagged_text` in part, and are not read.
-
-    Raises:
-        UserError: The file cannot be read, or a row lacks a field; names file and row.
+    The released file's other fields disagree with its `tagged_text` in part, and are not read. A
+    `UserError` names file and row if it cannot be read, or a row lacks a field.
     """
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
@@ -216,10 +209,8 @@ def read_released(path: Path) -> list[Script]:
 def split_released(scripts: Sequence[Script]) -> dict[str, list[Script]]:
     """Split into train, validation and test (808/101/101) exactly as the report did.
 
-    As `train_test_split` of `datasets` with seed 42 twice: 0.2 of all, and 0.5 of that.
-
-    Raises:
-        UserError: Fewer than 5 scripts, so that a part would be empty.
+    As `train_test_split` of `datasets` with seed 42 twice: 0.2 of all, and 0.5 of that. A
+    `UserError` for fewer than 5 scripts, of which a part would be empty.
     """
     if len(scripts) < 5:
         raise UserError(f"Give at least 5 scripts to split; got {len(scripts)}.")

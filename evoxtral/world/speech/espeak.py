@@ -61,11 +61,9 @@ def _server() -> subprocess.Popen[bytes]:
 def speak(utterances: list[Utterance], seed: int) -> list[Spoken]:
     """Synthesise utterances in sequence from one pristine state of espeak-ng.
 
-    The seed, 0 to 2**31 - 1, is of espeak-ng's own generator (aspiration noise, flutter).
-
-    Raises:
-        ValueError: espeak-ng refused an utterance.
-        RuntimeError: espeak-ng crashed; the next call starts it anew.
+    The seed, 0 to 2**31 - 1, is of espeak-ng's own generator (aspiration noise, flutter). A
+    ValueError if it refused an utterance; a RuntimeError if it crashed: the next call starts it
+    anew.
     """
     server = _server()
     try:  # as plain tuples: the helper does not import this package
