@@ -33,13 +33,10 @@ from evoxtral import UserError, processes
 
 
 def root() -> Path:
-    """The checkout that holds `notebooks/`, `params/` and `reports/`.
+    """The checkout that holds `notebooks/`, `params/` and `reports/`; a `UserError` without one.
 
     It is what `EVOXTRAL_ROOT` names, else where an editable install lies, else the nearest parent
     of the working directory that looks like a checkout.
-
-    Raises:
-        UserError: there is none.
     """
     chosen = os.environ.get("EVOXTRAL_ROOT")
     here = Path.cwd()
@@ -49,10 +46,8 @@ def root() -> Path:
         if (folder / "pyproject.toml").is_file() and (folder / "params").is_dir():
             return folder
     raise UserError(
-        f"EVOXTRAL_ROOT is {chosen}, which is no Evoxtral checkout: point it at the folder that "
-        "holds pyproject.toml and params/"
-        if chosen
-        else "no Evoxtral checkout found: work inside a clone, or set EVOXTRAL_ROOT to one"
+        f"{places[0]} is no Evoxtral checkout, with pyproject.toml and params/: work inside a "
+        "clone, or set EVOXTRAL_ROOT to one"
     )
 
 

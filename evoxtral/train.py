@@ -28,7 +28,7 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME
 
-from evoxtral import UserError, metrics, processes, runs, tags
+from evoxtral import UserError, metrics, processes, runs
 from evoxtral.decode import transcribe
 from evoxtral.examples import IGNORED, Examples, LengthSampler, collate, seed_of
 from evoxtral.model import (
@@ -179,15 +179,14 @@ class FineTuner(Trainer):
         return found
 
     def _scores(self, split: Examples) -> dict[str, float]:
-        """Word error rate (as written), Tag F1 (`paper`) and strict Tag F1 where there are tags."""
+        """Word error rate (as written), Tag F1 (`paper`), and strict Tag F1 on clips with tags."""
         batch, limit, prompter = max(64, self.cfg.batch), self.max_new_tokens, split.prompter
         made = transcribe(self.model, prompter, split.heard, limit, batch)
         found = metrics.evaluate(split.texts, [prompter.text(one.ids) for one in made])
         strict, paper = found.table("strict"), found.table("paper")
-        scores = {"wer": strict["wer"].value, "tag_f1": paper["tag_f1"].value}
-        if any(tags.find_tags(text) for text in split.texts):
-            scores["strict_tag_f1"] = found.tagged().table("strict")["tag_f1"].value
-        return scores
+        scores = {"wer": strict["wer"], "tag_f1": paper["tag_f1"]}
+        scores["strict_tag_f1"] = strict["tag_f1_tagged"]
+        return {name: metric.value for name, metric in scores.items()}
 
     def degraded(self, history: Sequence[Mapping[str, float]]) -> bool:
         """Whether by a log plain speech was beyond its limit for longer than is borne."""

@@ -151,10 +151,11 @@ def test_what_was_learnt_stands_by_group_the_best_first() -> None:
 
 
 def test_scores_say_what_their_intervals_cover() -> None:
-    once = tables.scores(SCORED)
+    once = tables.scores(SCORED, "strict")
     assert once.notes[0].endswith("how much another seed would change is not in them.")
     other = metrics.evaluate(REFERENCES, REFERENCES)
-    twice = tables.scores(SCORED | {"RL": replace(SCORED["RL"], repeats=(other,))})
+    both = replace(SCORED["RL"], repeats=(other,))
+    twice = tables.scores(SCORED | {"RL": both}, "strict")
     assert "2 trainings each" in twice.notes[0]
     row = twice.frame.set_index("key").loc["tag_f1"]
     values = [own.table("strict")["tag_f1"].value for own in (SCORED["RL"], other)]

@@ -335,22 +335,15 @@ class Evaluation:
         per_tag = {f"f1[{tag}]": m for tag, m in self.per_tag(protocol).items()}
         return self.table(protocol) | per_tag
 
-    def ratios(self, protocol: Protocol) -> dict[str, Ratio]:
-        """Per-clip counts of each metric of `full_table`."""
-        return {name: m.ratio for name, m in self.full_table(protocol).items()}
-
-    def intervals(self, protocol: Protocol, *, seed: int = 0) -> dict[str, Interval]:
-        """95 % bootstrap interval over clips of each of `ratios`."""
-        return stats.bootstrap_intervals(self.ratios(protocol), seed=seed)
+    def intervals(self, protocol: Protocol) -> dict[str, Interval]:
+        """95 % bootstrap interval over clips of each metric of `full_table`."""
+        ratios = {name: m.ratio for name, m in self.full_table(protocol).items()}
+        return stats.bootstrap_intervals(ratios)
 
     def only(self, kept: Collection[str]) -> Evaluation:
         """Only the clips with these ids."""
         clips = tuple(clip for clip in self.clips if clip.id in kept)
         return Evaluation(clips, tuple(other.only(kept) for other in self.repeats))
-
-    def tagged(self) -> Evaluation:
-        """Only the clips whose reference has a tag."""
-        return self.only({clip.id for clip in self.clips if clip.tagged})
 
 
 def _repeated(
@@ -404,26 +397,6 @@ def evaluate(
             ClipScore(name, wanted, got, _counts(wanted, got), _strict(wanted, got, normalise))
             for name, wanted, got in rows
         )
-    )
-
-
-def compare(
-    first: Evaluation, second: Evaluation, protocol: Protocol, *, seed: int = 0
-) -> dict[str, Interval]:
-    """95 % paired bootstrap interval of `first - second` for each metric both have.
-
-    A tag that only one system predicts and no reference holds has no difference.
-
-    Raises:
-        UserError: If the two were not scored on the same clips in the same order.
-    """
-    clips = [[(clip.id, clip.reference) for clip in e.clips] for e in (first, second)]
-    if clips[0] != clips[1]:
-        raise UserError("only scores of the same clips can be paired; evaluate both on one split")
-    ours, theirs = first.ratios(protocol), second.ratios(protocol)
-    shared = [name for name in ours if name in theirs]
-    return stats.paired_differences(
-        {name: ours[name] for name in shared}, {name: theirs[name] for name in shared}, seed=seed
     )
 
 

@@ -135,43 +135,31 @@ def confused(frame: pd.DataFrame, **said: object) -> Table:
     return of("confused", shown, shown=len(shown), kinds=len(wrong), **said)
 
 
-def scores_frame(
-    scores: pd.DataFrame, paired: pd.DataFrame | None = None, metrics: Sequence[str] = ()
-) -> pd.DataFrame:
+def scores_frame(scores: pd.DataFrame, paired: pd.DataFrame | None = None) -> pd.DataFrame:
     """One protocol's scores as figures draw them, a row for each metric, in their order here.
 
     `key`, `metric` (its label), `direction`, `unit`, `protocol`, and the columns of `bench.wide`.
     """
     wide = bench.wide(scores, paired)
-    keys = metrics or [key for key in MEASURES if key in wide.index]
+    keys = [key for key in MEASURES if key in wide.index]
     rows = [(key, m.label, m.direction, m.rule.split()[0]) for key in keys for m in [MEASURES[key]]]
     frame = pd.DataFrame(rows, columns=["key", "metric", "direction", "unit"])
     return frame.assign(protocol=scores["protocol"].iloc[0]).join(wide, on="key")
 
 
-def scores(
-    evaluations: Mapping[str, Evaluation],
-    metrics: Sequence[str] = (),
-    protocol: Protocol = "strict",
-    *,
-    reference: str | None = None,
-) -> Table:
+def scores(evaluations: Mapping[str, Evaluation], protocol: Protocol) -> Table:
     """Scores of several systems on the same clips, with 95 % intervals over clips.
 
-    Differences are taken to `reference`, by default the first system; the last one's are shown.
-    `metrics` are keys of `MEASURES`, by default all that the protocol has.
-
-    Raises:
-        UserError: different clips.
+    Differences are taken to the first system; the last one's are shown. A `UserError` where clips
+    differ.
     """
-    name, split, systems = f"{protocol}/{PROTOCOL}", Split("", evaluations), list(evaluations)
-    base, last, chosen = reference or systems[0], systems[-1], {name: bench.OVERALL[name]}
-    pairs = [(base, system) for system in systems if system != base]
-    paired = bench.paired_frame(split, pairs, chosen, only=metrics)
-    frame = scores_frame(bench.score_frame(split, chosen, only=metrics), paired, metrics)
+    name, split, [base, *others] = f"{protocol}/{PROTOCOL}", Split("", evaluations), evaluations
+    last, chosen = others[-1] if others else base, {name: bench.OVERALL[name]}
+    paired = bench.paired_frame(split, [(base, system) for system in others], chosen)
+    frame = scores_frame(bench.score_frame(split, chosen), paired)
     frame["shown_metric"] = frame["metric"] + _SPACE + frame["direction"].map(_ARROWS)
     headers = {"shown_metric": "Metric"}
-    for system in systems:
+    for system in evaluations:
         frame[f"shown_{system}"] = _cells(frame, system, "metric")
         headers[f"shown_{system}"] = system[:1].upper() + system[1:]
     what = f"{protocol} protocol, {split.clips:,} clips"
