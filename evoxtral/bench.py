@@ -370,6 +370,6 @@ def track(cfg: Benchmark, measured: Measured | None) -> None:
             rows = scores[scores["system"] == system]
             names = rows["protocol"] + "/" + rows["metric"]
             run.log(dict(zip(names, rows["value"], strict=True)))
-            shown = [[c.id, c.reference, c.prediction] for c in evaluation.clips[:_TRACKED]]
-            columns = ["id", "reference", "prediction"]
-            run.log({"transcripts": wandb.Table(columns=columns, data=shown)})
+            shown = [(c.id, c.reference, c.prediction) for c in evaluation.clips[:_TRACKED]]
+            page = pd.DataFrame(shown, columns=["id", "reference", "prediction"])
+            run.log({"transcripts": wandb.Html(page.to_html(index=False))})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import os
+import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -292,7 +293,7 @@ def tune(
                     [clip.id, setup.source.clips.audio(clip), clip.tagged_text, text]
                     for clip, text in zip(setup.clips(VALIDATION), heard, strict=False)
                 ]
-                log_adapter(run, folder / ADAPTER, "sft-adapter" if fresh else "rl-adapter", rows)
+                log_adapter(run, folder / ADAPTER, rows)
 
     key = {
         **cfg.model_dump(include=set(FineTuning.model_fields) - _FREE),
@@ -333,7 +334,9 @@ def tracker(cfg: FineTuning | Benchmark, folder: Path, name: str) -> Iterator[Ru
     # Where sounds and artefacts wait, wandb asks nothing else.
     for place in ("WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR", "WANDB_CACHE_DIR"):
         os.environ[place] = str(folder / "wandb")
-    quiet = wandb.Settings(console="off", disable_git=True, silent=True, x_disable_stats=True)
+    quiet = wandb.Settings(
+        console="off", disable_git=True, silent=True, x_disable_stats=True, x_disable_meta=True
+    )
     config = cfg.model_dump(mode="json")
     with wandb.init(
         project="evoxtral", name=name, dir=folder, mode=cfg.tracker, config=config, settings=quiet
@@ -341,19 +344,24 @@ def tracker(cfg: FineTuning | Benchmark, folder: Path, name: str) -> Iterator[Ru
         yield run
 
 
-def log_adapter(run: Run, adapter: Path, name: str, heard: Sequence[Sequence[Any]]) -> None:
-    """Add an adapter's folder as an artefact, and transcripts with audio, to a run.
+def log_adapter(run: Run, adapter: Path, heard: Sequence[Sequence[Any]]) -> None:
+    """Add an adapter's files, and transcripts with audio, to a run.
 
-    `heard` holds id, samples at 16 kHz, reference and prediction of each clip.
+    `heard` holds id, samples at 16 kHz, reference and prediction of each clip. All of it is copied
+    into the run's own folder, where wandb names files by relative paths: artefacts and tables
+    keep absolute ones, which are dead once a stage is renamed or a run is copied to be synced.
     """
     import wandb
 
-    rows = [[key, wandb.Audio(audio, sample_rate=16_000), *texts] for key, audio, *texts in heard]
-    columns = ["id", "audio", "reference", "prediction"]
-    run.log({"transcripts": wandb.Table(columns=columns, data=rows)})
-    artefact = wandb.Artifact(name, type="adapter")
-    artefact.add_dir(str(adapter))
-    run.log_artifact(artefact)
+    captions = [f"{key}\nreference: {text}\nwritten: {made}" for key, _, text, made in heard]
+    sounds = [
+        wandb.Audio(audio, sample_rate=16_000, caption=caption)
+        for (_, audio, *_), caption in zip(heard, captions, strict=True)
+    ]
+    run.log({"transcripts": sounds})
+    copy = shutil.copytree(adapter, Path(run.dir) / ADAPTER)
+    run.save(f"{copy}/*", base_path=run.dir, policy="end")
+    run.config.update({"output_dir": None}, allow_val_change=True)  # checkpoints, gone by now
 
 
 # What 02 shows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
+from wandb.proto.wandb_internal_pb2 import Record
 
 from evoxtral import UserError, bench, figures, metrics, params, pipeline, raft, runs, tags
 from evoxtral.metrics.rewards import RewardWeights, reward
@@ -70,17 +72,45 @@ def test_an_online_tracker_without_a_key_says_what_to_do(
         pass
 
 
+def read_records(run: Path) -> list[Record]:
+    """What an offline run would send: LevelDB's log format behind a header of seven bytes."""
+    [file] = run.glob("*.wandb")
+    data, place, parts, records = file.read_bytes(), 7, b"", []
+    while place + 7 <= len(data):
+        if (left := 32_768 - place % 32_768) < 7:  # the rest of a block is padding
+            place += left
+            continue
+        size, kind = struct.unpack("<4xHB", data[place : place + 7])
+        parts += data[place + 7 : place + 7 + size]
+        place += 7 + size
+        if kind in (1, 4):  # a whole record, or the last part of one
+            records.append(Record.FromString(parts))
+            parts = b""
+    return records
+
+
 @pytest.mark.slow
 def test_the_tracker_keeps_its_run_inside_the_stage(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "canary" + 40 * "0")
     [tuned] = pipeline.sft_adapters(_sft(tracker="offline", learning_rate=5e-4), setup)
-    [own] = (tuned.adapter.parent / "wandb").glob("offline-run-*")
-    names = {path.name for path in own.rglob("*") if path.is_file()}
-    assert any(name.startswith("transcripts") for name in names)
-    files = [path for path in own.parent.rglob("*") if path.is_file()]
+    [made] = (tuned.adapter.parent / "wandb").glob("offline-run-*")
+    own = tmp_path / "elsewhere"
+    made.rename(own)  # as one does to sync from another machine
+    files = [path for path in own.rglob("*") if path.is_file()]
     assert sum(path.read_bytes()[:4] == b"RIFF" for path in files) == len(setup.clips("validation"))
+    weights = own / "files" / "adapter" / "adapter_model.safetensors"
+    assert weights.read_bytes() == (tuned.adapter / weights.name).read_bytes()
+    records = read_records(own)
+    named = {file.path for record in records for file in record.files.files}
+    assert any(name.startswith("media/audio/transcripts") for name in named)
+    assert "adapter/adapter_model.safetensors" in named
+    assert not [name for name in named if not (own / "files" / name).is_file()]
+    assert not any(record.HasField("artifact") for record in records), "their paths are absolute"
+    [*_, config] = [change for record in records for change in record.config.update
+                    if change.key == "output_dir"]  # fmt: skip
+    assert config.value_json == "null", "a dead path"
     logged = b"".join(path.read_bytes() for path in files)
     assert b"lora_rank" in logged
     assert b"eval/wer" in logged
