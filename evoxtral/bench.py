@@ -286,8 +286,11 @@ def measure(cfg: Benchmark) -> Measured | None:
     balanced = found if setup.balanced == headline else scored(setup.balanced, trained)
     plain = scored(_PLAIN, trained) if setup.has(_PLAIN) else None
     seen = pipeline.evaluate(setup, _SEEN, {RL: trained[RL]})[RL] if setup.has(_SEEN) else None
-    facts = raft.facts(recipe, made[0][-1])
+    last = made[0][-1]
+    facts = raft.facts(recipe, last)
     known = recipe.model_dump() | facts | {"rate": scientific(recipe.learning_rate)}
+    seconds = last.tuned.seconds
+    known["time"] = f"{seconds / 60:.1f} minutes" if seconds else "not known"
     tiny = setup.base.name == TINY
     base = "embedded tiny Voxtral" if tiny else Path(setup.base.name).name
     return Measured(

@@ -182,16 +182,10 @@ def score(
     return frame.assign(reward=rewards["total"].round(_DECIMALS), **rewards[[*TERMS]])
 
 
-def group_table(scored: pd.DataFrame) -> pd.DataFrame:
-    """Rewards of each clip's completions: `clip | mean | best | worst | spread | identical`.
-
-    In order of id; the spread is best - worst, and identical are those of one text.
-    """
-    groups = scored.groupby("clip", sort=True)
-    table = groups["reward"].agg(mean="mean", best="max", worst="min")
-    table["spread"] = (table["best"] - table["worst"]).round(_DECIMALS)
-    table["identical"] = groups["text"].nunique().eq(1)
-    return table.reset_index()
+def spreads(scored: pd.DataFrame) -> pd.Series:
+    """Best minus worst reward of each clip's completions, in order of clip id."""
+    rewards = scored.groupby("clip", sort=True)["reward"]
+    return (rewards.max() - rewards.min()).round(_DECIMALS)
 
 
 def ranked(scored: pd.DataFrame) -> pd.DataFrame:
@@ -277,8 +271,8 @@ def curations(best: pd.DataFrame, share: float) -> dict[str, Curated | str]:
 def select(scored: pd.DataFrame, recipe: Recipe, seed: int) -> Curated:
     """Select a completion per clip, and curate those; a `UserError` where no clip is left."""
     if recipe.drop_flat:
-        flat = group_table(scored).query("spread == 0")["clip"]
-        scored = scored[~scored["clip"].isin(flat)]
+        apart = spreads(scored)
+        scored = scored[scored["clip"].isin(apart.index[apart > 0])]
         if scored.empty:
             raise UserError(
                 "no clip has completions whose rewards differ: raise the temperature or k"
@@ -328,28 +322,24 @@ def training_set(
 
 
 def best_of_curve(scored: pd.DataFrame) -> pd.DataFrame:
-    """What the completion of highest reward of j is worth, for every j up to k.
+    """Expected highest reward of j completions, for every j up to k.
 
     Of all subsets of j completions, C(k - 1 - i, j - 1) have the i-th best of the k (from 0) as
     their best; the mean over all C(k, j) is the unbiased estimate for j fresh samples.
 
     Returns:
-        `column | j | value | low | high | n`: means of `reward` and `TERMS` over n clips with 95%
-        bootstrap intervals (NaN for a single clip).
+        `j | value | low | high | n`: means over n clips with 95% bootstrap intervals (NaN for a
+        single clip).
     """
     order, k = ranked(scored), int(scored["clip"].value_counts().iloc[0])
     weights = np.array(
         [[comb(k - 1 - i, j - 1) / comb(k, j) for i in range(k)] for j in range(1, k + 1)]
     )
-    ratios = {}
-    for column in ("reward", *TERMS):
-        expected = order[column].to_numpy(dtype=float).reshape(-1, k) @ weights.T
-        for j, values in enumerate(expected.T, start=1):
-            ratios[column, j] = Ratio(values, np.ones(len(values)))
-    rows = [
-        (*key, i.value, i.low, i.high, i.n) for key, i in stats.bootstrap_intervals(ratios).items()
-    ]
-    return pd.DataFrame(rows, columns=["column", "j", "value", "low", "high", "n"])
+    expected = weights @ order["reward"].to_numpy().reshape(-1, k).T
+    ratios = {j: Ratio(own, np.ones(len(own))) for j, own in enumerate(expected, start=1)}
+    found = stats.bootstrap_intervals(ratios)
+    rows = [(j, own.value, own.low, own.high, own.n) for j, own in found.items()]
+    return pd.DataFrame(rows, columns=["j", "value", "low", "high", "n"])
 
 
 # From a training set to an adapter
@@ -436,10 +426,10 @@ def facts(recipe: Recipe, last: Round) -> dict[str, Any]:
         "learnt_completions": len(completions),
         "learnt_references": len(made) - len(completions),
         "set_aside": curated.kept - len(completions),
-        "mean_reward": completions.mean(),
+        "mean_reward": float(completions.mean()),
         "rl_epochs": recipe.epochs,
         "rl_learning_rate": recipe.learning_rate,
-        "rl_final_loss": losses.tail(math.ceil(len(losses) / 10)).mean(),
+        "rl_final_loss": float(losses.tail(math.ceil(len(losses) / 10)).mean()),
     }
 
 
@@ -450,7 +440,7 @@ def furthest_apart(setup: Setup, recipe: Recipe, last: Round) -> tuple[str, pd.D
         Its reference, scored completions, and the index of the one that is learnt.
     """
     chosen = learnt(last).dropna().set_index("clip")["index"]
-    clip = group_table(last.scored).set_index("clip").loc[chosen.index, "spread"].idxmax()
+    clip = spreads(last.scored)[chosen.index].idxmax()
     [reference] = [c.tagged_text for c in setup.clips(recipe.prompts) if c.id == clip]
     return reference, last.scored[last.scored["clip"] == clip], int(chosen[clip])
 

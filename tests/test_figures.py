@@ -231,7 +231,7 @@ def test_raft_diagram_of_a_measured_run(completions: int) -> None:
     words = _words(figure)
     assert f"Best of {completions}" in words
     assert "kept: R > 0.867\nand 120 at 0.867\n9,999 of 12,340 clips" in words
-    assert "8,888 completions\n1,234 untagged clips\nmean reward 0.500" in words
+    assert "8,888 completions\nmean reward 0.500\n1,234 untagged clips" in words
     assert "unseen in SFT" in words
     assert "0.021, mean of\nthe last tenth" in words
     _assert_tidy(figure)
@@ -299,7 +299,7 @@ def test_rewards_are_cumulative_shares_with_their_ties(drawn: dict[str, Figure])
     words = _words(drawn["rewards"])
     assert "all completions: 4, mean 0.650, 50.0% earn exactly 1" in words
     assert "threshold 0.4: 0.0% of the best earn less, 50.0% just that" in words
-    curve = raft.best_of_curve(COMPLETIONS).query("column == 'reward'")["value"]
+    curve = raft.best_of_curve(COMPLETIONS)["value"]
     assert right.lines[0].get_ydata().tolist() == curve.tolist()
     assert right.get_ylim() == (0, 1), "no difference looks larger than it is"
     bare = figures.rewards(REWARDS, REWARDS, None, raft.best_of_curve(COMPLETIONS))

@@ -253,7 +253,10 @@ def test_what_is_said_of_a_round_stands_in_its_stages_files(setup: Setup, start:
     losses = last.tuned.steps["loss"]
     assert facts["rl_final_loss"] == losses.iloc[-1], "the last tenth of three steps is one"
     said = figures.raft_pipeline(facts).get_label()
-    assert f"Fine-tune, {len(rewards)} completions, {len(plain)} untagged clips, mean" in said
+    assert (
+        f"Fine-tune, {len(rewards)} completions, mean reward {facts['mean_reward']:.3f}, " in said
+    )
+    assert f"{len(plain)} untagged clips" in said
     reference, rows, index = raft.furthest_apart(setup, recipe, last)
     [clip], shown = set(rows["clip"]), rows.set_index("index")
     assert references[clip] == reference

@@ -44,7 +44,7 @@ _RAFT = (
      "reward": "Reward R\n{weight_accuracy:g} × (1 − WER)\n+ {weight_tag_f1:g} × Tag F1\n"
      "+ {weight_hallucination:g} × (1 − hallucination)"},
     {"rl": "Evoxtral RL\n{final}",
-     "tune": "Fine-tune\n{learnt}\nmean reward {mean_reward:.3f}\n"
+     "tune": "Fine-tune\n{learnt} completions\nmean reward {mean_reward:.3f}{plain}\n"
      "{rl_epochs}, rate {rl_learning_rate}",
      "best": "Best of {completions:.0f}\nlowest {filtered_share:.0%} dropped\n"
      "kept: {kept}\n{curated_clips:,.0f} of {ranked_clips:,.0f} clips"},
@@ -58,7 +58,7 @@ _STAGES = (
      "sft": "Evoxtral SFT\nstage 1, LoRA rank {lora_rank:.0f}\n"
      "{sft_epochs}, rate {sft_learning_rate}", "sft scores": _SCORES % ("sft", "sft")},
     {"sampled": "{sampled}",
-     "rl": "Evoxtral RL\nstage 2, RAFT: best of {completions:.0f}\n{learnt}\n"
+     "rl": "Evoxtral RL\nstage 2, RAFT: best of {completions:.0f}\n{learnt} completions{plain}\n"
      "{rl_epochs}, rate {rl_learning_rate}", "rl scores": _SCORES % ("rl", "rl")},
 )  # fmt: skip
 
@@ -81,10 +81,9 @@ def _diagram(
             more[key] = f"{number:.0f} epoch{'' if number == 1 else 's'}"
         elif key.endswith("_learning_rate"):
             more[key] = scientific(number)
-    own = numbers.get("learnt_completions", numbers["curated_clips"])
-    more["learnt"] = f"{own:,.0f} completions"
-    if references := numbers.get("learnt_references"):
-        more["learnt"] += f"\n{references:,.0f} untagged clips"
+    more["learnt"] = f"{numbers.get('learnt_completions', numbers['curated_clips']):,.0f}"
+    references = numbers.get("learnt_references")
+    more["plain"] = f"\n{references:,} untagged clips" if references else ""
     values = {**numbers, **more}
     texts = [{name: text.format(**values) for name, text in row.items()} for row in rows]
     sizes = [16 + _LINE * max(1 + text.count("\n") for text in row.values()) for row in texts]

@@ -125,14 +125,13 @@ def rewards(
         left.axvline(threshold, color=INK, linewidth=1.2, linestyle=DASHED, label=said)
     left.set(title="Share with at most this reward", xlabel="reward", xlim=(None, 1.02))
     left.grid()
-    points = curve[curve["column"] == "reward"]
-    style.line(right, points, "j", "value", replace(SYSTEMS["sft"], label=""))
-    for end in (points.iloc[0], points.iloc[-1]):
+    style.line(right, curve, "j", "value", replace(SYSTEMS["sft"], label=""))
+    for end in (curve.iloc[0], curve.iloc[-1]):
         right.annotate(f"{end['value']:.3f}", (end["j"], end["value"]), (0, 9), ha="center",
                        textcoords="offset points")  # fmt: skip
     right.set(title="Mean reward, best of j", xlabel="completions j", ylim=(0, 1))
     right.margins(x=0.12)
-    right.set_xticks(points["j"][:: math.ceil(len(points) / 8)])
+    right.set_xticks(curve["j"][:: math.ceil(len(curve) / 8)])
     figure.set_label("; ".join(left.get_legend_handles_labels()[1]))
     return figure
 

@@ -31,6 +31,7 @@ _ARROWS = {"lower": "↓", "higher": "↑"}
 _NAMES = {"sft": "SFT", "rl": "RL", "base": "Base"}
 _SPACE = "\N{NO-BREAK SPACE}"
 _ENDS = f"[{{}},{_SPACE}{{}}]"
+_ENDINGS = ("low", "high", "seed_sd")
 _Row: TypeAlias = Mapping[Hashable, Any]
 
 
@@ -186,10 +187,12 @@ def _cells(frame: pd.DataFrame, column: str, rule: str) -> list[str]:
 
 def _covered(evaluations: Mapping[str, Evaluation]) -> str:
     """What intervals of systems cover."""
-    trained = max(1 + len(own.repeats) for own in evaluations.values())
-    if trained == 1:
-        return _DATA["one_training"]
-    return _DATA["trainings"].format(count=trained)
+    return covered(max(1 + len(own.repeats) for own in evaluations.values()))
+
+
+def covered(trainings: int) -> str:
+    """What intervals of systems cover that were trained so often."""
+    return _DATA["one_training" if trainings == 1 else "trainings"].format(count=trainings)
 
 
 def _differences(frame: pd.DataFrame, system: str) -> list[str] | None:
@@ -206,11 +209,6 @@ def _verdicts(low: pd.Series, high: pd.Series, direction: pd.Series) -> np.ndarr
     """Whether intervals of differences say better or worse; empty where they say neither."""
     way = np.where((low > 0) == (direction == "higher"), "better", "worse")
     return np.where((low > 0) | (high < 0), way, "")
-
-
-def covers(trainings: int) -> str:
-    """What intervals cover and what they do not, for systems trained so often."""
-    return _DATA["covers"]["one" if trainings == 1 else "several"].format(trainings=trainings)
 
 
 def tag_scores(evaluations: Mapping[str, Evaluation]) -> Table:
@@ -241,30 +239,30 @@ def tag_scores(evaluations: Mapping[str, Evaluation]) -> Table:
 def grid(scores: pd.DataFrame, chosen: str, trainings: int) -> Table:
     """A row for each system of `bench.headline`, a column for each metric, and which was chosen.
 
-    The frame has the values as `<metric>`, `<metric>_low`, `<metric>_high`, and the protocol.
+    The frame has the protocol, and the values as `<metric>`, `<metric>_low` and the like.
     """
-    scores = scores.rename(columns={"low": "value_low", "high": "value_high"})
+    scores = scores.rename(columns={end: f"value_{end}" for end in _ENDINGS})
     scores = scores.assign(cell=_cells(scores, "value", "metric"))
     rows: dict[str, dict[str, Any]] = {}
     for row in scores.to_dict("records"):
         own = rows.setdefault(row["system"], {key: row[key] for key in ("system", "protocol")})
-        for part in ("", "_low", "_high"):
-            own[row["metric"] + part] = row[f"value{part}"]
+        own[row["metric"]] = row["value"]
+        own |= {f"{row['metric']}_{end}": row[f"value_{end}"] for end in _ENDINGS}
         own[f"{row['metric']}_shown"] = row["cell"]
     headers = {"system": "Recipe"}
     for key in bench.HEADLINE:
         headers[f"{key}_shown"] = f"{MEASURES[key].label}{_SPACE}{_ARROWS[MEASURES[key].direction]}"
-    notes = [covers(trainings), _DATA["chosen"].format(chosen=chosen)]
+    notes = [f"In brackets {covered(trainings)}", _DATA["chosen"].format(chosen=chosen)]
     caption = "Recipes and controls on the same clips, strict protocol."
     return Table(pd.DataFrame(rows.values()), headers, caption, notes=notes)
 
 
-def takeaways(paired: pd.DataFrame, groups: pd.DataFrame, chosen: str, trainings: int) -> Table:
+def takeaways(paired: pd.DataFrame, spreads: pd.Series, chosen: str, trainings: int) -> Table:
     """What each comparison of `bench.headline` shows, better and worse, and what it does not.
 
-    `groups` are those of `raft.group_table`, `chosen` is the recipe that validation chose.
+    `spreads` are those of `raft.spreads`, `chosen` is the recipe that validation chose.
     """
-    paired = paired.rename(columns={"low": "difference_low", "high": "difference_high"})
+    paired = paired.rename(columns={end: f"difference_{end}" for end in _ENDINGS})
     measures = paired["metric"].map(MEASURES)
     ends = paired["difference_low"], paired["difference_high"]
     cells = _cells(paired, "difference", "metric signed")
@@ -277,8 +275,8 @@ def takeaways(paired: pd.DataFrame, groups: pd.DataFrame, chosen: str, trainings
         "said", ["pair", "protocol"], "verdict", "; ".join, sort=False, observed=False
     )
     frame = frame.reindex(columns=["better", "worse", ""]).rename(columns={"": "unresolved"})
-    same = f"{(groups['spread'] == 0).mean():.1%} of {len(groups):,}"
-    notes = [covers(trainings), _DATA["chosen"].format(chosen=chosen)]
+    same = f"{(spreads == 0).mean():.1%} of {len(spreads):,}"
+    notes = [f"In brackets {covered(trainings)}", _DATA["chosen"].format(chosen=chosen)]
     return of("takeaways", frame.reset_index(), notes, same=same)
 
 
