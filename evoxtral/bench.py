@@ -10,7 +10,7 @@ before `measure` is asked to measure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -154,12 +154,21 @@ def paired_frame(
     return pd.DataFrame(rows, columns=names)
 
 
-def headline(split: Split, pairs: Iterable[tuple[str, str]] = (), *, seed: int = 0) -> pd.DataFrame:
-    """`score_frame` of the five metrics that matter, or `paired_frame` where pairs are given."""
-    strict = {STRICT: OVERALL[STRICT]}
+def headline(
+    split: Split,
+    pairs: Iterable[tuple[str, str]] = (),
+    *,
+    more: Sequence[str] = (),
+    seed: int = 0,
+) -> pd.DataFrame:
+    """`score_frame` of the five metrics that matter, or `paired_frame` where pairs are given.
+
+    `more` are further metrics of the strict protocol.
+    """
+    strict, only = {STRICT: OVERALL[STRICT]}, (*HEADLINE, *more)
     if pairs:
-        return paired_frame(split, pairs, strict, only=HEADLINE, seed=seed)
-    return score_frame(split, strict, only=HEADLINE, seed=seed)
+        return paired_frame(split, pairs, strict, only=only, seed=seed)
+    return score_frame(split, strict, only=only, seed=seed)
 
 
 def by_tag(scores: pd.DataFrame) -> pd.DataFrame:

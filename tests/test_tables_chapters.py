@@ -221,4 +221,6 @@ def test_takeaways_say_what_is_better_what_is_worse_and_what_is_not_shown() -> N
     assert second[1] == second[3] == "—"
     assert "50.0% of 4 clips" in table.notes[1]
     assert "another seed" in table.notes[2]
+    several = tables.takeaways(paired.assign(seed_sd=0.01), spreads, "RL", 5)
+    assert several.cells()[0][2].endswith("[−9.0,\u00a0−1.6]\u00a0±1.0")
     assert table.notes[3].endswith("report's recipe.")

@@ -180,7 +180,7 @@ def _cells(frame: pd.DataFrame, column: str, rule: str) -> list[str]:
         interval = _interval(ends, points(own))
         cell = show(row[column], own) + (_SPACE + interval if interval else "")
         if not math.isnan(apart := row.get(f"{column}_seed_sd", math.nan)):
-            cell += f"{_SPACE}{show(apart, points(own) + ' ±')}"
+            cell += f"{_SPACE}{show(apart, points(own).removesuffix(' signed') + ' ±')}"
         cells.append(cell)
     return cells
 
