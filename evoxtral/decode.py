@@ -6,7 +6,7 @@ index) and on nothing else that is in the batch, up to the rounding of batched a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -57,7 +57,7 @@ def decode(
     heard: Listened,
     clips: Sequence[int],
     settings: Decoding,
-    seeds: Sequence[Sequence[Collection[int] | int]] = (),
+    seeds: Sequence[Sequence[Sequence[int] | int]] = (),
 ) -> list[list[Decoded]]:
     """Completions of each clip of a batch: of some places in `heard`, all of as many windows.
 
@@ -151,6 +151,27 @@ def plan_batches(heard: Listened, clips: Sequence[int], size: int) -> list[tuple
     return [rows[i : i + size] for rows in alike for i in range(0, len(rows), size)]
 
 
+def in_batches(
+    model: nn.Module,
+    prompter: Prompter,
+    heard: Listened,
+    plan: Sequence[tuple[int, ...]],
+    settings: Decoding,
+    seeds: Callable[[int], Sequence[Sequence[int] | int]] | None = None,
+) -> Iterator[list[list[Decoded]]]:
+    """What `decode` makes of each batch of a plan, in order; on a processor each thread has one.
+
+    `seeds` gives those of a clip by its place in `heard`.
+    """
+
+    def work(rows: Sequence[int]) -> list[list[Decoded]]:
+        own = [seeds(i) for i in rows] if seeds else ()
+        return decode(model, prompter, heard, rows, settings, own)
+
+    with side_by_side(next(model.parameters()).device) as pool:
+        yield from pool.map(work, plan)
+
+
 def transcribe(
     model: nn.Module,
     prompter: Prompter,
@@ -161,19 +182,15 @@ def transcribe(
 ) -> list[Decoded]:
     """Greedy transcripts, one per clip, in the clips' order.
 
-    Of several processes each decodes whole batches of one plan, and all get all transcripts. On a
-    processor each thread has a batch. `what` is named in the progress bar; None shows none.
+    Of several processes each decodes whole batches of one plan, and all get all transcripts.
+    `what` is named in the progress bar; None shows none.
     """
     made: dict[int, Decoded] = {}
-    settings, clips = Decoding(max_new_tokens), range(len(heard.seconds))
+    clips = range(len(heard.seconds))
     mine = processes.share(plan_batches(heard, clips, batch))
-    with (
-        progress(
-            sum(map(len, mine)), f"transcripts of {what}", unit="clip", shown=what is not None
-        ) as bar,
-        side_by_side(next(model.parameters()).device) as pool,
-    ):
-        work = pool.map(lambda rows: decode(model, prompter, heard, rows, settings), mine)
+    work = in_batches(model, prompter, heard, mine, Decoding(max_new_tokens))
+    total, name = sum(map(len, mine)), f"transcripts of {what}"
+    with progress(total, name, unit="clip", shown=what is not None) as bar:
         for rows, texts in zip(mine, work, strict=True):
             made |= {row: text for row, [text] in zip(rows, texts, strict=True)}
             bar.update(len(rows))

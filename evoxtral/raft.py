@@ -19,11 +19,10 @@ import pandas as pd
 
 from evoxtral import UserError, model, pipeline, processes, runs, stats, tags
 from evoxtral.clips import Clip
-from evoxtral.decode import Decoding, decode, plan_batches
+from evoxtral.decode import Decoding, in_batches, plan_batches
 from evoxtral.metrics import Evaluation
 from evoxtral.metrics.rewards import Convention, RewardWeights, reward
 from evoxtral.mix.source import TRAIN
-from evoxtral.model.cpu import side_by_side
 from evoxtral.params import Raft, Sft, profile
 from evoxtral.pipeline import VALIDATION, Setup
 from evoxtral.processes import progress
@@ -124,25 +123,20 @@ def sample(
         processes.barrier()  # nobody writes before everybody has looked
         settings = Decoding(setup.max_new_tokens, recipe.temperature, recipe.top_p)
 
-        def write(part: Path) -> int:
-            ids = [split[i].id for i in parts[part]]
-            seeds = [[_drawn(seed, name, j) >> 192 for j in range(recipe.k)] for name in ids]
-            made = decode(system, prompter, heard, parts[part], settings, seeds)
-            new = [
-                {"clip": name, "index": j} | one.row(prompter)
-                for name, group in zip(ids, made, strict=True)
-                for j, one in enumerate(group)
-            ]
-            runs.write_jsonl(part, new)
-            return len(new)
+        def seeds(clip: int) -> list[int]:
+            return [_drawn(seed, split[clip].id, j) >> 192 for j in range(recipe.k)]
 
-        total = recipe.k * sum(len(parts[part]) for part in mine)
-        with (
-            progress(total, "completions", unit="completion") as bar,
-            side_by_side(system.device) as pool,
-        ):
-            for written in pool.map(write, mine):
-                bar.update(written)
+        batches = [parts[part] for part in mine]
+        work = in_batches(system, prompter, heard, batches, settings, seeds)
+        with progress(recipe.k * sum(map(len, batches)), "completions", unit="completion") as bar:
+            for part, batch, made in zip(mine, batches, work, strict=True):
+                new = [
+                    {"clip": split[i].id, "index": j} | one.row(prompter)
+                    for i, group in zip(batch, made, strict=True)
+                    for j, one in enumerate(group)
+                ]
+                runs.write_jsonl(part, new)
+                bar.update(len(new))
         processes.barrier()
         if processes.is_main():
             rows = [row for part in parts for row in runs.read_jsonl(part)]

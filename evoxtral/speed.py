@@ -40,7 +40,7 @@ from transformers import (
 
 from evoxtral import UserError, cost, metrics, model, params, pipeline, runs
 from evoxtral.clips import Clip
-from evoxtral.decode import Decoding, decode, plan_batches, transcribe
+from evoxtral.decode import Decoding, decode, in_batches, plan_batches, transcribe
 from evoxtral.examples import IGNORED, Examples, LengthSampler
 from evoxtral.mix.composition import keep_first
 from evoxtral.model import Features, attach, cache_features, read_cached
@@ -243,9 +243,12 @@ class Subject:
         """K completions of each clip by ours: a shared prefill of many clips."""
         heard, texts = self.features(clips), []
         how = Decoding(self.setup.max_new_tokens, self.raft.temperature, self.raft.top_p)
-        for rows in plan_batches(heard, range(len(clips)), self.raft.sample_batch):
-            seeds = [[(number, i, index) for index in range(k)] for i in rows]
-            made = decode(self.ours, self.prompter, heard, rows, how, seeds)
+        plan = plan_batches(heard, range(len(clips)), self.raft.sample_batch)
+
+        def seeds(clip: int) -> list[tuple[int, ...]]:
+            return [(number, clip, index) for index in range(k)]
+
+        for made in in_batches(self.ours, self.prompter, heard, plan, how, seeds):
             texts += [self.prompter.text(one.ids) for group in made for one in group]
         return texts
 

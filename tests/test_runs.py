@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
 import subprocess
 import sys
-import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -79,39 +77,6 @@ def test_a_failed_write_leaves_the_old_file(
         runs.write_text(path, "new")
     assert path.read_text(encoding="utf-8") == "so…"
     assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_full_disk_is_named_and_earlier_results_stay(tmp_path: Path) -> None:
-    """A real file-size limit in a real process, as a full disk behaves."""
-    script = (
-        "import signal, sys; from evoxtral import runs\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "runs.write_bytes(sys.argv[1], b'x' * 100_000)\n"
-    )
-    target = runs.write_text(tmp_path / "results.json", "{}")
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(target)],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, 16_384)),
-    )
-    assert done.returncode != 0
-    assert f"cannot write {target} (100,000 bytes)" in done.stderr
-    assert target.read_text() == "{}"
-
-
-def test_a_poller_never_sees_part_of_a_file(tmp_path: Path) -> None:
-    path = runs.write_json(tmp_path / "rows.json", [0] * 5000)
-    writer = threading.Thread(
-        target=lambda: [runs.write_json(path, [value] * 5000) for value in range(1, 60)]
-    )
-    writer.start()
-    while writer.is_alive():
-        rows = json.loads(path.read_text())
-        assert len(rows) == 5000
-        assert len(set(rows)) == 1
-    writer.join()
 
 
 def test_what_is_no_json_is_named(tmp_path: Path) -> None:
