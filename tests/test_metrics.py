@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import sys
 from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
@@ -241,12 +240,6 @@ def test_the_compiled_normaliser_is_the_standard_one():
         assert ours(text) == standard(text)
 
 
-def test_without_transformers_the_normaliser_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "transformers.models.whisper.english_normalizer", None)
-    with pytest.raises(UserError, match="pip install"):
-        metrics.english_normaliser()
-
-
 @pytest.mark.parametrize(
     ("references", "predictions", "ids", "message"),
     [
@@ -410,20 +403,20 @@ def test_matches_by_position(reference, prediction, expected):
 
 
 @PROPERTY
-@given(PLACED, PLACED, st.integers(0, 3))
-def test_the_matching_is_a_largest_one(reference, prediction, tolerance):
+@given(PLACED, PLACED)
+def test_the_matching_is_a_largest_one(reference, prediction):
     wanted, got = parse(reference), parse(prediction)
     places = places_in_reference(wanted.words, got.words)
     reach = np.zeros((len(wanted.tags), len(got.tags)), dtype=int)
     for i, tag in enumerate(wanted.tags):
         for j, other in enumerate(got.tags):
             low, high = places[other.word_index]
-            near = low - tolerance <= tag.word_index <= high + tolerance
+            near = low - 2 <= tag.word_index <= high + 2
             reach[i, j] = near and tag.name == other.name
     largest = 0
     if reach.size:
         largest = int((maximum_bipartite_matching(csr_array(reach)) >= 0).sum())
-    matches = aligned_matches(wanted, got, tolerance=tolerance)
+    matches = aligned_matches(wanted, got)
     assert sum(c.tp for c in matches.values()) == largest
 
 

@@ -114,11 +114,6 @@ def test_pairing_removes_the_spread_of_the_clips():
     assert paired_difference(worse, better).low == pytest.approx(-difference.high)
 
 
-def test_paired_differences_need_the_same_names():
-    with pytest.raises(ValueError, match="only in one of the two: \\['b'\\]"):
-        paired_differences({"a": mean_of(np.ones(3))}, dict.fromkeys("ab", mean_of(np.ones(3))))
-
-
 @pytest.mark.parametrize("value", [0.0, 0.1, 1.0])
 def test_a_constant_sample_has_a_point_interval(value):
     interval = bootstrap_interval(mean_of(np.full(7, value)))
@@ -156,19 +151,10 @@ def test_intervals_stay_in_the_range_of_the_statistic(ratio):
     assert math.isnan(interval.low) or interval.low <= interval.high
 
 
-@pytest.mark.parametrize(
-    ("numerator", "denominator", "message"),
-    [
-        (np.ones(2), np.ones(3), "shape"),
-        (np.ones((2, 2, 2)), np.ones((2, 2, 2)), "shape"),
-        (np.array([np.nan]), np.ones(1), "finite"),
-        (np.ones(1), np.array([np.inf]), "finite"),
-        (np.ones(1), -np.ones(1), "negative"),
-    ],
-)
-def test_counts_are_checked(numerator, denominator, message):
-    with pytest.raises(ValueError, match=message):
-        Ratio(numerator, denominator)
+@pytest.mark.parametrize(("numerator", "denominator"), [(np.nan, 1), (1, np.inf)])
+def test_counts_must_be_finite(numerator, denominator):
+    with pytest.raises(ValueError, match="finite"):
+        Ratio(np.array([numerator]), np.array([denominator]))
 
 
 def test_statistics_must_share_their_clips():

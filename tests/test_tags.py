@@ -24,6 +24,14 @@ def transcripts(draw: st.DrawFn) -> Transcript:
     return Transcript(tuple(words), tuple(Tag(draw(NAMES), place) for place in places))
 
 
+def written(transcript: Transcript) -> str:
+    parts, done = [], 0
+    for tag in transcript.tags:
+        parts += [*transcript.words[done : tag.word_index], f"[{tag.name}]"]
+        done = tag.word_index
+    return " ".join([*parts, *transcript.words[done:]])
+
+
 def test_groups_and_valence_partition_the_vocabulary():
     assert len(tags.TAGS) == 17
     grouped = [tag for members in tags.GROUPS.values() for tag in members]
@@ -142,16 +150,16 @@ def test_is_balanced(text, balanced):
 
 @PROPERTY
 @given(transcripts())
-def test_parse_undoes_render(transcript):
-    text = tags.render(transcript)
+def test_parse_undoes_writing(transcript):
+    text = written(transcript)
     assert tags.parse(text) == transcript
     assert tags.is_balanced(text)
 
 
 @PROPERTY
 @given(transcripts())
-def test_stripping_undoes_render(transcript):
-    text = tags.render(transcript)
+def test_stripping_undoes_writing(transcript):
+    text = written(transcript)
     assert tags.strip_tags(text) == transcript.text
     assert tags.find_tags(text) == [tag.name for tag in transcript.tags]
 
@@ -160,7 +168,7 @@ def test_stripping_undoes_render(transcript):
 @given(st.text("aB [] \n", max_size=30))
 def test_parse_reads_any_text_and_agrees_with_the_report_where_balanced(text):
     transcript = tags.parse(text)
-    assert tags.parse(tags.render(transcript)) == transcript
+    assert tags.parse(written(transcript)) == transcript
     for tag in transcript.tags:
         assert tags.normalise_tag(text[tag.start + 1 : tag.end - 1]) == tag.name
     if tags.is_balanced(text):
@@ -172,24 +180,6 @@ def test_parse_reads_any_text_and_agrees_with_the_report_where_balanced(text):
 @given(st.text(max_size=40))
 def test_plain_text_holds_no_emphasis(text):
     assert tags.emphasis_words(tags.plain_text(text)) == []
-
-
-@pytest.mark.parametrize("name", ["", "Sad", " sad", "clears  throat", "[sad"])
-def test_a_tag_name_must_be_normalised(name):
-    with pytest.raises(ValueError, match="normalise_tag"):
-        Tag(name, 0)
-
-
-@pytest.mark.parametrize("word", ["", "two words", "[sad]", "a\n"])
-def test_a_word_must_be_one_word(word):
-    with pytest.raises(ValueError, match="words without brackets"):
-        Transcript((word,))
-
-
-@pytest.mark.parametrize("places", [(-1,), (3,), (2, 1)])
-def test_tags_must_be_in_order_and_in_range(places):
-    with pytest.raises(ValueError, match="in order"):
-        Transcript(("oh", "no"), tuple(Tag("sad", place) for place in places))
 
 
 def test_released_scripts_are_balanced_and_hold_26_tags(released_path):

@@ -406,16 +406,9 @@ def english_normaliser() -> Normaliser:
     It deletes `[...]`, `(...)` and words such as "um", so give it text without tags. The table of
     British spellings is left empty, since it is part of Whisper's checkpoint and not of the
     library: "colour" and "color" remain different words.
-
-    Raises:
-        UserError: If transformers is not installed.
     """
-    try:
-        from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
-    except ImportError as error:
-        raise UserError(
-            "the English normaliser needs transformers; install it with pip install -e '.[train]'"
-        ) from error
+    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
     normaliser = EnglishTextNormalizer({})
     # Compiled here, since scipy imports numpy.f2py, which shrinks the cache of `re` to fewer
     # patterns than one call of the normaliser uses: 7 times slower.

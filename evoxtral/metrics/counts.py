@@ -131,13 +131,10 @@ def total(counts: Mapping[str, MatchCounts]) -> MatchCounts:
     return sum(counts.values(), start=MatchCounts())
 
 
-def aligned_matches(
-    reference: Transcript, prediction: Transcript, *, tolerance: int = TOLERANCE_WORDS
-) -> dict[str, MatchCounts]:
-    """Matches of each tag type in one clip, by position.
+def aligned_matches(reference: Transcript, prediction: Transcript) -> dict[str, MatchCounts]:
+    """Matches of each tag type in one clip, by position, at most `TOLERANCE_WORDS` apart.
 
-    `tolerance` is the largest distance of two matched tags, in reference words. One entry per tag
-    type of either side, in alphabetical order.
+    One entry per tag type of either side, in alphabetical order.
 
     >>> from evoxtral.tags import parse
     >>> aligned_matches(parse("one two three four [pause]"), parse("[pause] one two three four"))
@@ -153,7 +150,7 @@ def aligned_matches(
             got[tag.name].append(places[tag.word_index])
     matches = {}
     for name in sorted(wanted.keys() | got.keys()):
-        tp = _match_in_order(wanted[name], got[name], tolerance)
+        tp = _match_in_order(wanted[name], got[name])
         matches[name] = MatchCounts(tp, fp=len(got[name]) - tp, fn=len(wanted[name]) - tp)
     return matches
 
@@ -187,11 +184,11 @@ def places_in_reference(
     return list(zip(first, last, strict=True))
 
 
-def _match_in_order(wanted: Sequence[int], got: Sequence[tuple[int, int]], tolerance: int) -> int:
+def _match_in_order(wanted: Sequence[int], got: Sequence[tuple[int, int]]) -> int:
     """Size of a largest matching of places to ranges, both in ascending order."""
     i = j = matched = 0
     while i < len(wanted) and j < len(got):
-        low, high = got[j][0] - tolerance, got[j][1] + tolerance
+        low, high = got[j][0] - TOLERANCE_WORDS, got[j][1] + TOLERANCE_WORDS
         if wanted[i] < low:
             i += 1
         elif wanted[i] > high:
