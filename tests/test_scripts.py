@@ -13,8 +13,6 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from rapidfuzz.distance import Indel
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -91,6 +89,9 @@ def test_slices_keep_their_shares_and_number_of_tags() -> None:
         found = [len(tags.find_tags(s.tagged_text)) for s in corpus() if s.slice == name]
         assert low <= min(found) <= max(found) <= high
     assert {s.slice for s in generate(40, 1, slices={"dense": 1.0})} == {"dense"}
+    assert [s.id for s in generate(2, 1)] == ["g-1-000000", "g-1-000001"]
+    with pytest.raises(UserError, match="fewer"):
+        word_lists(len(LEXICON) + 1, 1, longest=1)
 
 
 def test_form_of_a_transcript() -> None:
@@ -196,22 +197,6 @@ def test_plain_sentences_are_distinct_untagged_and_of_all_lengths() -> None:
     assert min(words.values()) >= 100
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**9), st.integers(0, 30), st.sampled_from([None, True, False]))
-def test_no_words_come_twice_in_any_call(seed: int, n: int, held_out: bool | None) -> None:
-    scripts = generate(n, seed, held_out=held_out)
-    assert [s.id for s in scripts] == [f"g-{seed}-{i:06d}" for i in range(n)]
-    assert all(s.held_out == held_out for s in scripts) or held_out is None
-    texts = [s.plain_text for s in scripts]
-    texts += plain_sentences(n, seed, held_out=held_out, exclude=texts)
-    texts += word_lists(n, seed, 3, exclude=texts)
-    texts += [s.plain_text for s in generate(n, seed, held_out=held_out, exclude=texts)]
-    assert len({text_key(text) for text in texts}) == 4 * n
-    assert set(spoken(texts)) <= LEXICON
-    with pytest.raises(UserError, match="fewer"):
-        word_lists(len(LEXICON) + 1, seed, longest=1)
-
-
 GOOD = {"tagged_text": "[sighs] No.", "domain": "podcast", "slice_type": "light"}
 
 
@@ -246,10 +231,8 @@ def test_split_is_a_partition_with_the_supports_of_table_3(released: list[Script
     ("content", "message"),
     [
         (b"\xff\xfe\x00", "readable JSON"),
-        (b'{"rows": []}', "JSON list"),
         (json.dumps([GOOD, "text"]).encode(), "row 1"),
         (json.dumps([GOOD, {"domain": "podcast"}]).encode(), "row 1 .*tagged_text"),
-        (json.dumps([{**GOOD, "tagged_text": "  "}]).encode(), "row 0 .*tagged_text"),
         (json.dumps([GOOD, GOOD, {**GOOD, "slice_type": 3}]).encode(), "row 2 .*slice_type"),
     ],
 )

@@ -158,19 +158,6 @@ def test_sibilants_are_where_the_phonemes_say() -> None:
         assert max(fit) > 0.4, tag
 
 
-def test_marks_are_ordered_and_inside_the_clip() -> None:
-    rendered = render("[sad] Of the end... [whispers] go on! [laughs] [stammers] BIG one.", BEN, 2)
-    sounds = rendered.phonemes
-    assert all(start < end for start, end, _ in sounds)
-    assert all(end <= start + 1e-9 for (_, end, _), (start, _, _) in pairwise(sounds))
-    assert 0 <= sounds[0][0] < sounds[-1][1] <= length(rendered)
-    spans = {label: (start, end) for start, end, label in rendered.styles}
-    assert set(spans) == {"sad", "whispers", "stammers"}
-    assert spans["sad"][0] < spans["whispers"][0] < spans["whispers"][1] < spans["sad"][1]
-    start, end = spans["stammers"]
-    assert 3 <= [symbol for at, _, symbol in sounds if start <= at < end].count("b") <= 4
-
-
 @pytest.mark.usefixtures("quiet")
 def test_a_pause_is_long_and_quiet_and_plain_gaps_are_short() -> None:
     rendered = render("We left, and then it rained. [pause] They stayed. We slept.", ADA, 0)
