@@ -199,7 +199,7 @@ def score(setup: Setup, split: str, texts: Sequence[str]) -> Evaluation:
     """Scores of texts written for the clips of a split, in their order."""
     clips = setup.clips(split)
     ids, references = [c.id for c in clips], [c.tagged_text for c in clips]
-    return metrics.evaluate(references, texts, ids=ids, normalise=metrics.english_normaliser())
+    return metrics.evaluate(references, texts, ids=ids, normalise=metrics.normaliser())
 
 
 def evaluate(setup: Setup, split: str, systems: Systems) -> dict[str, Evaluation]:

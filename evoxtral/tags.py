@@ -1,11 +1,15 @@
 """Tagged transcripts such as `[sighs] I told you NOT to`: vocabulary and reading.
 
 A tagged transcript is plain words, bracketed tags and capitals for emphasis. Two readings of
-the same text live here, and they agree on every well-formed transcript:
+the same text live here:
 
 * `find_tags`, `strip_tags`, `plain_text` and `emphasis_words` read text exactly as the code that
   printed the report's numbers did: regular expressions over the raw string, nothing repaired.
-* `parse` reads it into words and positioned tags, and repairs broken brackets (see there).
+* `parse` reads it into words and positioned tags, and repairs brackets, spaces and marks.
+
+Both find the same words and tags where brackets are balanced, names have no odd white space and each
+tag stands between spaces; the table of `parse` shows how they differ elsewhere. They find the same
+emphasis in words of ASCII letters, but for apostrophes and what stands in brackets.
 
 The vocabulary is open. The report names 17 tags (section 3.1), its released scripts hold 26:
 a tag outside the vocabulary (`[sniffs]`, `[laughs nervously]`) is data, of group `other`.
@@ -14,8 +18,9 @@ a tag outside the vocabulary (`[sniffs]`, `[laughs nervously]`) is data, of grou
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 TAGS: tuple[str, ...] = (
@@ -54,6 +59,21 @@ _CAPS = re.compile(r"\b[A-Z]{2,}\b")
 
 _INNERMOST = re.compile(r"\[([^\[\]]*)\]")
 _BRACKET = re.compile(r"[\[\]]")
+# Tags and punctuation that touches their end, which belongs to the word before; or their start.
+_TO_BEFORE = re.compile(r"(?<=[^\s\[\]])((?:\s*\[[^\[\]]*\])+)([^\w\s\[\]]+)(?=[\s\[\]]|$)")
+_TO_AFTER = re.compile(r"(?<!\S)([\"'“‘«(¿¡]+)((?:\[[^\[\]]*\]\s*)+)(?=\S)")
+_WORD = re.compile(r"(?<!\w)[^\W\d_](?:'?[^\W\d_])+(?!\w)")  # of two or more letters
+
+_MARK = re.compile(
+    r"(\[[^\[\]]+\]|<[^\s<>\[\]][^<>\[\]]*>|\([^()<>\[\]]+\)|\*+\w[^*<>\[\]]*\w\*+)(:?\s*)"
+)
+_LABEL = re.compile(r"(spk|speaker)?[\s\d:.,|>_–s-]*\d[\s\d:.,|>_–s-]*|speaker[\s_]?[a-z]?|/.*")
+_ENDING = re.compile(r"(e?s|e?d|e|ing|ter)\b")
+_BY_STEM = {_ENDING.sub("", tag): tag for tag in TAGS}
+
+_ONE_SPELLING = str.maketrans(
+    dict.fromkeys("‘’ʼ´＇", "'") | dict.fromkeys("“”„", '"') | {"…": "..."}
+)
 
 _KEY_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
@@ -130,15 +150,10 @@ def is_balanced(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A tag and its place.
-
-    Two tags are equal when name and word index are: offsets belong to one spelling of the text.
-    """
+    """A tag and its place."""
 
     name: str  # normalised, e.g. `clears throat`
     word_index: int  # number of words before it
-    start: int = field(default=0, compare=False)  # of its brackets in the parsed text, characters
-    end: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,45 +168,71 @@ class Transcript:
         """The words alone, joined by single spaces."""
         return " ".join(self.words)
 
+    @property
+    def plain(self) -> str:
+        """The text in one spelling, emphasised words lowercased: what strict error rates see."""
+        return _WORD.sub(
+            lambda m: m[0].lower() if m[0].isupper() else m[0], one_spelling(self.text)
+        )
+
+    @property
+    def emphasis(self) -> list[str]:
+        """Words of two or more letters, all capitals of any alphabet, lowercased, in order.
+
+        >>> Transcript(("ÉTÉ", "I", "CAN’T,", "B2B")).emphasis
+        ['été', "can't"]
+        """
+        return [word.lower() for word in _WORD.findall(one_spelling(self.text)) if word.isupper()]
+
 
 def parse(text: str) -> Transcript:
-    r"""Read a tagged text into words and positioned tags, repairing broken brackets.
+    r"""Read a tagged text into words and positioned tags, repairing what is broken.
 
     A tag is an innermost pair of brackets around something other than white space; its name is
-    normalised. A tag separates words even without spaces around it. What is left of broken
-    brackets is dropped, and what stood in them stays as words: a tag that was never closed earns
-    nothing and costs the words it spells. In particular
+    normalised. A tag separates words even without spaces around it, but punctuation that touches
+    its end belongs to the word before, and an opening mark that touches its start to the word
+    behind. What is left of broken brackets is dropped, and what stood in them stays as words: a tag
+    that was never closed earns nothing and costs the words it spells. The report's reading beside:
 
-    | text                  | words      | tags          |
-    |-----------------------|------------|---------------|
-    | `[ Laughs ] hi`       | hi         | laughs        |
-    | `[clears\nthroat] hi` | hi         | clears throat |
-    | `so[pause]then`       | so, then   | pause         |
-    | `[[laughs]] hi`       | hi         | laughs        |
-    | `[very [sad] hi`      | very, hi   | sad           |
-    | `[laughs hi`          | laughs, hi |               |
-    | `laughs] hi`          | laughs, hi |               |
-    | `[] hi`, `[ ] hi`     | hi         |               |
+    | text                  | words       | tags          | report's words | report's tags |
+    |-----------------------|-------------|---------------|----------------|---------------|
+    | `[ Laughs ] hi`       | hi          | laughs        | hi             | ` laughs `    |
+    | `so[pause]then`       | so, then    | pause         | sothen         | pause         |
+    | `Well [pause], so`    | `Well,`, so | pause         | Well, `,`, so  | pause         |
+    | `"[sighs] no"`        | `"no"`      | sighs         | `"no"`         | sighs         |
+    | `[[laughs]] hi`       | hi          | laughs        | `]`, hi        | `[laughs`     |
+    | `[very [sad] hi`      | very, hi    | sad           | hi             | `very [sad`   |
+    | `[laughs hi`          | laughs, hi  |               | `[laughs`, hi  |               |
+    | `laughs] hi`          | laughs, hi  |               | `laughs]`, hi  |               |
+    | `[] hi`               | hi          |               | `[]`, hi       |               |
+    | `[ ] hi`              | hi          |               | hi             | ` `           |
 
     Any string will do: model output is not trusted.
 
     >>> parse("I told [sighs] you").tags
-    (Tag(name='sighs', word_index=2, start=7, end=14),)
+    (Tag(name='sighs', word_index=2),)
     """
     words: list[str] = []
     tags: list[Tag] = []
-    end = 0
-    for match in _INNERMOST.finditer(text):
-        words += _words(text[end : match.start()])
-        end = match.end()
-        if name := normalise_tag(match.group(1)):
-            tags.append(Tag(name, len(words), match.start(), end))
-    words += _words(text[end:])
+    pieces = _INNERMOST.split(_TO_AFTER.sub(r"\2\1", _TO_BEFORE.sub(r"\2\1", text)))
+    for part, inside in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
+        words += _words(part)
+        if name := normalise_tag(inside):
+            tags.append(Tag(name, len(words)))
     return Transcript(tuple(words), tuple(tags))
 
 
 def _words(text: str) -> list[str]:
     return _BRACKET.sub(" ", text).split()
+
+
+def one_spelling(text: str) -> str:
+    r"""Write accents as parts of their letters, quotation marks and ellipses as ASCII has them.
+
+    >>> one_spelling("Don’t, cafe\u0301…")
+    "Don't, café..."
+    """
+    return unicodedata.normalize("NFC", text.translate(_ONE_SPELLING))
 
 
 def text_key(plain_text: str) -> str:
@@ -202,4 +243,41 @@ def text_key(plain_text: str) -> str:
     >>> text_key("Été — c'est fini")
     "été c'est fini"
     """
-    return " ".join(_KEY_WORD.findall(plain_text.casefold().replace("’", "'")))
+    return " ".join(_KEY_WORD.findall(one_spelling(plain_text).casefold()))
+
+
+def read_marks(text: str) -> tuple[str, list[str]]:
+    """Write another corpus's marks as tags, and say for each one changed what became of it.
+
+    Square and angle brackets hold no words: a time, a speaker's number or the end of a pair goes; a
+    form of one of `TAGS` becomes that tag; anything else is a tag outside the vocabulary. Round
+    brackets and asterisks hold words, unless these are a form of a sound or a pause.
+
+    | text                                               | becomes                |
+    |----------------------------------------------------|------------------------|
+    | `[S1] oh`, `[Speaker 2]: oh`, `[00:12] oh`, `</i>` | oh                     |
+    | `<laugh>`, `(laughing)`, `*laughs*`, `[LAUGHTER]`  | `[laughs]`             |
+    | `[music]`, `<noise>`, `[laughs nervously]`         | `[music]`, `[noise]` … |
+    | `(maybe)`, `*not*`, `(sad)`, `(12:30)`             | itself                 |
+
+    Digits are `#` in what is said, so that equal findings can be counted.
+
+    >>> read_marks("[S1] oh (sighs) no (really)")
+    ('oh [sighs] no (really)', ['[S#] dropped', '(sighs) read as [sighs]'])
+    """
+    findings: list[str] = []
+
+    def ours(found: re.Match[str]) -> str:
+        mark, behind = found.groups()
+        name = normalise_tag(mark.strip("[]<>()*"))
+        tag = _BY_STEM.get(_ENDING.sub("", name))
+        if not name or (mark[0] in "(*" and (tag is None or tag in _EMOTIONS)):
+            return found[0]
+        dropped = mark[0] in "[<" and _LABEL.fullmatch(name)
+        written = "" if dropped else f"[{tag or name}]"
+        if written != mark:
+            fate = f"read as {written}" if written else "dropped"
+            findings.append(re.sub(r"\d", "#", f"{mark} {fate}"))
+        return written and written + behind
+
+    return _MARK.sub(ours, text).strip(), findings

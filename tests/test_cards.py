@@ -40,7 +40,7 @@ def test_the_hub_reads_card_and_results(adapter: Path) -> None:
     assert card.data.library_name == "peft"
     assert card.data.base_model is None, "the embedded base is not on the hub"
     named = {(r.metric_type, r.metric_name): r.metric_value for r in card.data.eval_results}
-    assert named["tag_f1", "Tag F1 (paper/1.0.0)"] == 0.666667
+    assert named["tag_f1", "Tag F1 (paper/1.1.0)"] == 0.666667
     assert "Its training is not known. Rank 64, alpha 128, dropout 0.05;" in card.text
     assert "## Tag by tag\n\n**" in card.text
     assert "- Trained on data that is not known; tested on recordings of people.\n" in card.text
@@ -48,8 +48,8 @@ def test_the_hub_reads_card_and_results(adapter: Path) -> None:
     assert len({entry.task_id for entry in entries}) == len(entries)
     assert all("not comparable" in entry.notes for entry in entries)
     found = {entry.task_id: (entry.value, entry.notes.partition(";")[0]) for entry in entries}
-    assert found["test/paper/tag_f1"] == (0.666667, "paper/1.0.0")
-    assert found["test/strict/tag_recall"] == (0.5, "strict/1.0.0")
+    assert found["test/paper/tag_f1"] == (0.666667, "paper/1.1.0")
+    assert found["test/strict/tag_recall"] == (0.5, "strict/1.1.0")
 
 
 def test_a_base_on_the_hub_is_named_and_training_read_from_the_stage(adapter: Path) -> None:

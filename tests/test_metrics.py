@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import jiwer
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +36,7 @@ from evoxtral.metrics.rewards import RewardWeights, reward
 from evoxtral.tags import parse
 
 PROPERTY = settings(deadline=None, max_examples=60)
+NAN = float("nan")
 
 PARTS = st.sampled_from(
     ["oh", "no", "NO", "we're", "fine.", "...", "[sad]", "[pause]", "[slams door]", "[", "]", "[]"]
@@ -228,14 +230,16 @@ def test_a_normaliser_adds_its_own_error_rate():
     texts = ["[sad] We're fine, um, OKAY."], ["[sad] we are fine okay"]
     assert "wer_normalised" not in evaluate(*texts).table("strict")
     pytest.importorskip("transformers")
-    strict = evaluate(*texts, normalise=metrics.english_normaliser()).table("strict")
+    strict = evaluate(*texts, normalise=metrics.normaliser()).table("strict")
     assert strict["wer_normalised"].value == 0
     assert strict["wer"].value > 0.5
+    french = evaluate(["ÇA, um"], ["ça"], normalise=metrics.normaliser("fr")).table("strict")
+    assert french["wer_normalised"].value == 1 / 2
 
 
 def test_the_compiled_normaliser_is_the_standard_one():
     module = pytest.importorskip("transformers.models.whisper.english_normalizer")
-    standard, ours = module.EnglishTextNormalizer({}), metrics.english_normaliser()
+    standard, ours = module.EnglishTextNormalizer({}), metrics.normaliser()
     for text in ["He's got £2.50, hasn't he?", "Mr. Smith won't pay twenty one dollars", "um (x)"]:
         assert ours(text) == standard(text)
 
@@ -247,11 +251,36 @@ def test_the_compiled_normaliser_is_the_standard_one():
         (["a"], [], None, "exactly one of each"),
         (["a"], ["a"], ["x", "y"], "exactly one of each"),
         (["a", "b"], ["a", "b"], ["x", "x"], "same id"),
+        (["a", "b"], ["a", None], None, "row 2, clip '1': the prediction is None, not"),
+        (["a", NAN], ["a", "b"], ["x", "y"], "row 2, clip 'y': the reference is nan"),
+        (["a"], ["\ud800"], None, r"the prediction is '\\ud800'"),
     ],
 )
 def test_evaluate_refuses_incomplete_input(references, predictions, ids, message):
     with pytest.raises(UserError, match=message):
         evaluate(references, predictions, ids=ids)
+
+
+def test_evaluate_reads_the_columns_of_a_table():
+    rows = pd.DataFrame({"id": ["x", "y"], "ref": ["[sad] a", "b"], "pred": ["a", "b c"]}, [7, 9])
+    lists = evaluate(["[sad] a", "b"], ["a", "b c"], ids=["x", "y"])
+    assert evaluate(rows["ref"], rows["pred"], ids=rows["id"]) == lists
+
+
+@pytest.mark.parametrize(
+    ("references", "undefined"),
+    [
+        (["[sad] A", "[calm] b"], {"wer_untagged", "untagged_clean", "hallucinated_per_untagged"}),
+        (["a", "b"], {"tag_f1", "tag_f1_macro", "tag_f1_tagged", "hallucination", "tag_recall"}),
+        (["[sad]", "[calm]"], {"wer", "cer", "wer_untagged", "untagged_clean"}),
+    ],
+)
+def test_what_no_clip_defines_is_nan(references, undefined):
+    scores = evaluate(references, references)
+    ends = scores.intervals("strict")
+    for name, metric in scores.table("strict").items():
+        assert math.isnan(metric.value) == math.isnan(ends[name].low), name
+        assert math.isnan(metric.value) or name not in undefined
 
 
 def test_intervals_cover_their_metric_and_repeat():
@@ -269,8 +298,6 @@ def test_intervals_cover_their_metric_and_repeat():
 
 
 # ---- one clip under each protocol ----
-
-NAN = float("nan")
 
 # reference, prediction, WER, tag precision, recall, F1, hallucination, emphasis F1
 PAPER = [
@@ -300,6 +327,9 @@ PAPER = [
     ("oh no", "[] oh no", Fraction(1, 2), 1, 1, 1, 0, 1),
     ("so [pause] then", "so[pause]then", 1, 1, 1, 1, 0, 1),
     ("[SAD] oh", "[sad] oh", 0, 1, 1, 1, 0, 0),
+    ("Well, [pause] so", "Well [pause], so", 1, 1, 1, 1, 0, 1),
+    ("I can't", "I can’t", Fraction(1, 2), 1, 1, 1, 0, 1),
+    ("ÉTÉ oh", "été oh", Fraction(1, 2), 1, 1, 1, 0, 1),
 ]
 
 # reference, prediction, WER, tags matched by position (tp, fp, fn), positions ignored, emphasis F1
@@ -321,6 +351,12 @@ STRICT = [
     ("so [pause] then", "so[pause]then", 0, (1, 0, 0), (1, 0, 0), 1),
     ("oh NO, NO", "oh NO, no", 0, (0, 0, 0), (0, 0, 0), Fraction(2, 3)),
     ("[SAD] oh", "[sad] oh", 0, (1, 0, 0), (1, 0, 0), 1),
+    ("Well, [pause] so", "Well [pause], so", 0, (1, 0, 0), (1, 0, 0), 1),
+    ('"Oh no"', '"[sad] Oh no"', 0, (0, 1, 0), (0, 1, 0), 1),
+    ("I can't", "I can’t", 0, (0, 0, 0), (0, 0, 0), 1),
+    ("I CAN'T", "I can’t", 0, (0, 0, 0), (0, 0, 0), 0),
+    ("ÉTÉ oh", "été oh", 0, (0, 0, 0), (0, 0, 0), 0),
+    ("a b c d été [sad]", "e\u0301te\u0301 [sad]", Fraction(4, 5), (1, 0, 0), (1, 0, 0), 1),
 ]
 
 

@@ -20,8 +20,9 @@ So predicting no tag at all scores the share of untagged clips (22.0 % on the re
 tag precision, recall and F1, with no skill. The per-tag table (report, Table 3) pools counts over
 clips, and its support counts occurrences.
 
-`strict` reads both texts by `tags.parse`, which repairs broken brackets, and sums counts over clips
-before any rate is taken: no clip is worth a free point, and long clips weigh more.
+`strict` reads both texts by `tags.parse`, which repairs brackets and marks, and sums counts over
+clips before any rate is taken: no clip is worth a free point, and long clips weigh more. A curly
+apostrophe is a straight one, and emphasis may be in any alphabet (`Transcript.plain`).
 
 | metric | definition |
 |---|---|
@@ -44,7 +45,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -65,11 +66,14 @@ from evoxtral.metrics.counts import (
 from evoxtral.stats import Interval, Ratio
 from evoxtral.tags import Transcript
 
-PROTOCOL = "1.0.0"
+PROTOCOL = "1.1.0"
 """Version of the definitions of both protocols; a change of any number changes it."""
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # half a character: JSON can spell it, UTF-8 cannot
 
 Protocol = Literal["paper", "strict"]
 Normaliser = Callable[[str], str]
+_Matches = Mapping[str, MatchCounts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,28 +200,27 @@ def excess(per_tag: Mapping[str, MatchCounts]) -> float:
     return counts.fp / counts.predicted if counts.predicted else 0.0
 
 
-def _counts(wanted: str, got: str, normalise: Normaliser | None = None) -> Counts:
-    """Words, characters, emphasis and tags anywhere; both texts as spelt."""
-    plain = tags.plain_text(wanted), tags.plain_text(got)
-    emphasis = match_multisets(tags.emphasis_words(wanted), tags.emphasis_words(got))
-    per_tag = tag_matches(wanted, got)
-    return Counts(
-        word_edits(*plain),
-        character_edits(*plain),
-        per_tag,
-        per_tag,
-        total(emphasis),
-        None if normalise is None else word_edits(normalise(plain[0]), normalise(plain[1])),
-    )
+def _counts(
+    plain: Sequence[str], emphasis: Sequence[Sequence[str]], placed: _Matches, anywhere: _Matches
+) -> Counts:
+    loud = total(match_multisets(*emphasis))
+    return Counts(word_edits(*plain), character_edits(*plain), placed, anywhere, loud)
+
+
+def _paper(*texts: str) -> Counts:
+    found = tag_matches(*texts)
+    plain, loud = ([read(t) for t in texts] for read in (tags.plain_text, tags.emphasis_words))
+    return _counts(plain, loud, found, found)
 
 
 def _strict(reference: str, prediction: str, normalise: Normaliser | None) -> Counts:
-    wanted, got = tags.parse(reference), tags.parse(prediction)
-    return replace(
-        _counts(wanted.text, got.text, normalise),
-        per_tag=aligned_matches(wanted, got),
-        per_tag_anywhere=anywhere_matches(wanted, got),
-    )
+    sides = tags.parse(reference), tags.parse(prediction)
+    plain = [side.plain for side in sides]
+    loud = [side.emphasis for side in sides]
+    counts = _counts(plain, loud, aligned_matches(*sides), anywhere_matches(*sides))
+    if normalise is None:
+        return counts
+    return replace(counts, words_normalised=word_edits(*map(normalise, plain)))
 
 
 def _paper_metrics(clips: Sequence[Counts]) -> list[Metric]:
@@ -361,27 +364,29 @@ def _repeated(
 
 
 def evaluate(
-    references: Sequence[str],
-    predictions: Sequence[str],
+    references: Iterable[str],
+    predictions: Iterable[str],
     *,
-    ids: Sequence[str] | None = None,
+    ids: Iterable[str] | None = None,
     normalise: Normaliser | None = None,
 ) -> Evaluation:
     """Score a system: one prediction for every reference, in the same order.
 
     Args:
-        references: Tagged texts.
+        references: Tagged texts, as a list or a column.
         predictions: Tagged texts, not trusted to be well-formed; none can be left out.
         ids: Clip names, all different; by default the positions `"0"`, `"1"`, …
         normalise: Text normaliser for `wer_normalised`, which is left out without one.
 
     Raises:
-        UserError: If there are no clips, the lengths differ, or an id occurs twice.
+        UserError: If there are no clips, the lengths differ, an id occurs twice, or something is
+            no text that a file can hold.
 
     >>> evaluate(["[sad] oh", "well"], ["oh", "well"]).table("paper")["tag_f1"].value
     0.5
     """
-    ids = [str(i) for i in range(len(references))] if ids is None else ids
+    references, predictions = list(references), list(predictions)
+    ids = [str(i) for i in range(len(references))] if ids is None else list(ids)
     if not references:
         raise UserError("there are no clips to score; give at least one reference")
     if not len(references) == len(predictions) == len(ids):
@@ -391,26 +396,35 @@ def evaluate(
         )
     if len(set(ids)) < len(ids):
         raise UserError("two clips have the same id; give each clip an id of its own")
-    rows = zip(ids, references, predictions, strict=True)
+    rows = list(zip(ids, references, predictions, strict=True))
+    for number, (name, *texts) in enumerate(rows, 1):
+        for what, text in zip(("reference", "prediction"), texts, strict=True):
+            if not isinstance(text, str) or _SURROGATE.search(text):
+                raise UserError(
+                    f"row {number}, clip {name!r}: the {what} is {text!r:.60}, not a Unicode text; "
+                    "give a string, empty where nothing was said"
+                )
     return Evaluation(
         tuple(
-            ClipScore(name, wanted, got, _counts(wanted, got), _strict(wanted, got, normalise))
+            ClipScore(name, wanted, got, _paper(wanted, got), _strict(wanted, got, normalise))
             for name, wanted, got in rows
         )
     )
 
 
-def english_normaliser() -> Normaliser:
-    """Whisper's English normaliser (Radford et al. 2022): case, punctuation, numbers, fillers.
+def normaliser(language: str = "en") -> Normaliser:
+    """Whisper's normaliser (Radford et al. 2022): case, punctuation; of English numbers, fillers.
 
     It deletes `[...]`, `(...)` and words such as "um", so give it text without tags. The table of
     British spellings is left empty, since it is part of Whisper's checkpoint and not of the
-    library: "colour" and "color" remain different words.
+    library: "colour" and "color" remain different words. `language` is a code of two letters.
     """
-    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+    from transformers.models.whisper import english_normalizer as whisper
 
-    normaliser = EnglishTextNormalizer({})
+    if language != "en":
+        return whisper.BasicTextNormalizer()
+    english = whisper.EnglishTextNormalizer({})
     # Compiled here, since scipy imports numpy.f2py, which shrinks the cache of `re` to fewer
     # patterns than one call of the normaliser uses: 7 times slower.
-    normaliser.replacers = {re.compile(p): text for p, text in normaliser.replacers.items()}
-    return normaliser
+    english.replacers = {re.compile(p): text for p, text in english.replacers.items()}
+    return english

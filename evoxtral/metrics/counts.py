@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import jiwer
 from rapidfuzz.distance import Levenshtein
 
-from evoxtral.tags import Transcript
+from evoxtral.tags import Transcript, one_spelling
 
 TOLERANCE_WORDS = 2
 
@@ -200,4 +200,4 @@ def _match_in_order(wanted: Sequence[int], got: Sequence[tuple[int, int]]) -> in
 
 def _keys(words: Sequence[str]) -> list[str]:
     """Words without case and punctuation; a word of punctuation alone stays itself."""
-    return [_PUNCTUATION.sub("", word.lower()) or word for word in words]
+    return [_PUNCTUATION.sub("", one_spelling(word).lower()) or word for word in words]

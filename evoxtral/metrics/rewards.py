@@ -5,7 +5,7 @@ since WER has no upper bound. The terms are the per-clip metrics of the two prot
 
 | term | `report` | `strict` |
 |---|---|---|
-| WER | plain text as spelt | the same, after broken brackets are repaired |
+| WER | plain text as spelt | `Transcript.plain`: brackets and marks repaired |
 | WER, reference without words | 0 whatever was predicted | 0 if no word was, else 1 |
 | Tag F1 | multisets, positions ignored | same tag, within two words |
 | hallucination | predicted tags of a type the reference lacks | predicted tags beyond its count |
@@ -83,7 +83,7 @@ def reward(
         wrong, without_words = hallucinated(matches), 0.0
     else:
         wanted, got = tags.parse(reference), tags.parse(prediction)
-        edits = word_edits(tags.plain_text(wanted.text), tags.plain_text(got.text))
+        edits = word_edits(wanted.plain, got.plain)
         matches = aligned_matches(wanted, got)
         wrong, without_words = excess(anywhere_matches(wanted, got)), float(edits.errors > 0)
     wer = edits.rate if edits.reference_length else without_words

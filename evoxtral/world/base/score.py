@@ -64,7 +64,7 @@ def transcription_scores(
     One row per test set: `clips`, `wer` (as written), `wer_normalised` (English normaliser) with
     `low` and `high`, and `tagged`: transcripts that hold any bracket.
     """
-    rows, normaliser = [], metrics.english_normaliser()
+    rows, normaliser = [], metrics.normaliser()
     for kind, label in TEST_SETS.items():
         heard = transcribe(model, tokenizer, kinds[kind])
         spoken = [tags.plain_text(clip.text) for clip in kinds[kind]]
