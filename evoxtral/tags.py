@@ -7,9 +7,9 @@ the same text live here:
   printed the report's numbers did: regular expressions over the raw string, nothing repaired.
 * `parse` reads it into words and positioned tags, and repairs brackets, spaces and marks.
 
-Both find the same words and tags where brackets are balanced, names have no odd white space and each
-tag stands between spaces; the table of `parse` shows how they differ elsewhere. They find the same
-emphasis in words of ASCII letters, but for apostrophes and what stands in brackets.
+Both find the same words and tags where brackets are balanced, names have no odd white space and
+each tag stands between spaces; elsewhere they differ as the table of `parse` shows. Both find the
+same emphasis in words of ASCII letters, but for apostrophes and what stands in brackets.
 
 The vocabulary is open. The report names 17 tags (section 3.1), its released scripts hold 26:
 a tag outside the vocabulary (`[sniffs]`, `[laughs nervously]`) is data, of group `other`.

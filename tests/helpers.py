@@ -34,6 +34,15 @@ class Heard:
         return self.tensors[clip]
 
 
+def written(transcript: tags.Transcript) -> str:
+    """A transcript as text, single spaces between all parts."""
+    parts, done = [], 0
+    for tag in transcript.tags:
+        parts += [*transcript.words[done : tag.word_index], f"[{tag.name}]"]
+        done = tag.word_index
+    return " ".join([*parts, *transcript.words[done:]])
+
+
 def examples(*texts: str, **columns: Any) -> pd.DataFrame:
     """Examples of a composition with these texts and, where given, other columns."""
     frame = pd.DataFrame({"id": [str(k) for k in range(len(texts))], "tagged_text": texts})

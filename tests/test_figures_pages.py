@@ -17,8 +17,24 @@ from evoxtral.figures import pages
 from evoxtral.metrics import evaluate
 from evoxtral.metrics.rewards import RewardWeights, reward
 from evoxtral.mix.chapter import Heard, Specimen
+from helpers import written
 
-WORDS = st.sampled_from(["a", "dog", "NOT", "it's", "<b>", "[sad]", "[pause]", "[odd tag]", "[x"])
+WORDS = st.sampled_from(
+    [
+        "a",
+        "dog",
+        "NOT",
+        "it's",
+        "<b>",
+        "[sad]",
+        "[pause]",
+        "[odd tag]",
+        "[x",
+        "[sad],",
+        "ÉTÉ",
+        "it’s",
+    ]
+)
 SENTENCES = st.lists(WORDS, max_size=9).map(" ".join)
 HOSTILE = '<script>alert("1")</script> & <img src=x onerror=y>'
 OURS = {"style", "div", "p", "b", "span", "small", "audio", "ins", "del"}
@@ -71,7 +87,7 @@ def test_marks_are_the_strict_counts(reference: str, prediction: str) -> None:
         assert text.count(f"✓ {name}<") == per_tag.tp
         assert note.count(f">{name}<") == per_tag.fn
     shown = " ".join(Reader(re.sub(r"<del>.*?</del>", "", text)).text.split())
-    wanted = tags.render(tags.parse(prediction)).replace("[", "").replace("]", "")
+    wanted = written(tags.parse(prediction)).replace("[", "").replace("]", "")
     assert shown.replace("✓ ", "").replace("✗ ", "") == (wanted or "nothing written")
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from evoxtral import tags
 from evoxtral.tags import Tag, Transcript
+from helpers import written
 
 PROPERTY = settings(deadline=None)
 
@@ -23,14 +24,6 @@ def transcripts(draw: st.DrawFn) -> Transcript:
     words = draw(st.lists(WORDS, max_size=8))
     places = sorted(draw(st.lists(st.integers(0, len(words)), max_size=5)))
     return Transcript(tuple(words), tuple(Tag(draw(NAMES), place) for place in places))
-
-
-def written(transcript: Transcript) -> str:
-    parts, done = [], 0
-    for tag in transcript.tags:
-        parts += [*transcript.words[done : tag.word_index], f"[{tag.name}]"]
-        done = tag.word_index
-    return " ".join([*parts, *transcript.words[done:]])
 
 
 def test_groups_and_valence_partition_the_vocabulary():

@@ -115,7 +115,7 @@ def marked(reference: str, prediction: str) -> str:
     'word errors: 2 in 2; tags: 0 right, 1 wrong, 1 missed:'
     """
     wanted, got = tags.parse(reference), tags.parse(prediction)
-    keys = [[tags.plain_text(word) for word in own.words] for own in (wanted, got)]
+    keys = [own.plain.split() for own in (wanted, got)]
     shown = [*map(escape, got.words), ""]
     errors = 0
     for operation, i1, i2, j1, j2 in reversed(Levenshtein.opcodes(*keys)):
