@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from scipy.optimize import linear_sum_assignment
 
 from evoxtral import bench, metrics, stats, tags
 from evoxtral.bench import BASE, OVERALL, PAPER, RL, SFT, STRICT, Measured, Split
 from evoxtral.metrics import TOLERANCE_WORDS, Evaluation
-from evoxtral.paper import SYSTEMS, Published
+from evoxtral.paper import SYSTEMS
 from evoxtral.stats import Ratio
 from evoxtral.tags import Transcript
 
 MISSED, INVENTED, OTHER = "missed", "invented", "other"
 NOISE_SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+_ENDS = ["value", "low", "high"]
 
-RARE = 5
-"""Below so many occurrences the report calls a tag's F1 unreliable."""
+LEARNT = 0.5
+"""F1 from which a tag, or a group of tags, is called learnt."""
+
+STOP, EXPECTED = 0.02, 0.03
+"""Rise of WER on plain speech: more stops training, more is not expected (composition note)."""
 
 _TAG = re.compile(r"\[[^\[\]]*[^\[\]\s][^\[\]]*\]")
-_LIMITS = yaml.safe_load(Path(__file__).with_name("analyses.yaml").read_text(encoding="utf-8"))
-
-
-def _number(value: float, *, unit: str = "%", sign: str = "") -> str:
-    """A fraction times 100 with one digit, a dash where there is none."""
-    return "—" if math.isnan(value) else f"{100 * value:{sign},.1f}{unit}".replace("-", "−")
-
-
-def rare_tags(measured: Measured) -> pd.DataFrame:
-    """F1 of SFT and RL where all tags are about as frequent, with the counts behind it.
-
-    Rows of `bench.score_frame`, protocol strict, with `tag`, `precision`, `recall`, `predicted`.
-    """
-    rows = bench.by_tag(measured.balanced_scores)
-    strict = (rows["protocol"] == STRICT) & (rows["support"] > 0)
-    rows = rows[strict & rows["system"].isin((SFT, RL))]
-    counts = {s: measured.balanced.evaluations[s].tag_counts("strict") for s in (SFT, RL)}
-    own = [counts[s][tag] for s, tag in zip(rows["system"], rows["tag"], strict=True)]
-    names = ("precision", "recall", "predicted")
-    return rows.assign(**{name: [getattr(count, name) for count in own] for name in names})
 
 
 def pair_tags(reference: Transcript, prediction: Transcript) -> list[tuple[str | None, str | None]]:
@@ -116,23 +96,92 @@ def _tag_numbers(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def count_bias(split: Split, *, seed: int = 0) -> pd.DataFrame:
-    """Whether a system writes too many tags or too few.
+    """Whether a system writes too many tags or too few, anywhere in a clip.
 
     For each the mean number of `true` and `predicted` tags per clip, their `difference` with `low`,
     `high`; the `ratio` of predicted to true with `ratio_low`, `ratio_high` (NaN without true tags);
-    the share of clips with the `same` number; clips `n`.
+    the share of clips with the `same` number; clips `n`. Of a system's first training.
     """
     rows = []
     for system, evaluation in split.models.items():
-        true, predicted = _tag_numbers(evaluation).to_numpy().T
+        own = [(clip.strict.tags.support, clip.strict.tags.predicted) for clip in evaluation.clips]
+        true, predicted = np.array(own).T
         ratios = [Ratio(predicted - true, np.ones(len(true))), Ratio(predicted, true)]
         found = stats.bootstrap_intervals(dict(enumerate(ratios)), seed=seed)
         ends = [end for i in found.values() for end in (i.value, i.low, i.high)]
         same = (true == predicted).mean()
-        rows.append((system, true.mean(), predicted.mean(), *ends, same, len(true)))
-    names = ["system", "true", "predicted", "difference", "low", "high"]
+        rows.append((system, STRICT, true.mean(), predicted.mean(), *ends, same, len(true)))
+    names = ["system", "protocol", "true", "predicted", "difference", "low", "high"]
     names += ["ratio", "ratio_low", "ratio_high", "same", "n"]
     return pd.DataFrame(rows, columns=names)
+
+
+def group_scores(split: Split, *, seed: int = 0) -> pd.DataFrame:
+    """F1 of each group of tags, all its occurrences pooled, and which of its tags are learnt.
+
+    Rows of `bench.score_frame`, protocol strict, of SFT and RL, with `group`, and its tags by
+    `LEARNT`, `learnt` and `not_learnt`. Groups that do not occur are left out.
+    """
+    ratios, rows = {}, []
+    for group, system in product(tags.GROUPS, (SFT, RL)):
+        found = split.evaluations[system].per_tag("strict")
+        own = {tag: found[tag] for tag in tags.GROUPS[group] if tag in found}
+        if support := sum(metric.support for metric in own.values()):
+            ratios[group, system] = _pooled([metric.ratio for metric in own.values()])
+            good = [tag for tag, metric in own.items() if metric.value >= LEARNT]
+            lists = (", ".join(f"[{tag}]" for tag in own if (tag in good) == yes) for yes in (1, 0))
+            rows.append((group, system, split.name, STRICT, support, *lists))
+    ends = stats.bootstrap_intervals(ratios, seed=seed).values() if ratios else ()
+    names = ["group", "system", "split", "protocol", "support", "learnt", "not_learnt"]
+    numbers = pd.DataFrame([(i.value, i.low, i.high, i.n) for i in ends], columns=[*_ENDS, "n"])
+    return pd.DataFrame(rows, columns=names).join(numbers)
+
+
+def _pooled(ratios: Sequence[Ratio]) -> Ratio:
+    """Counts of several statistics taken together, in each training."""
+    repeats = zip(*(ratio.repeats for ratio in ratios), strict=True)
+    return Ratio(
+        sum(ratio.numerator for ratio in ratios),
+        sum(ratio.denominator for ratio in ratios),
+        tuple(map(_pooled, repeats)),
+    )
+
+
+def by_familiarity(measured: Measured) -> pd.DataFrame:
+    """The headline metrics by how new clips are to training: `bench.headline`, `kind`, `clips`."""
+    clips = Split(measured.headline.name, measured.headline.models)
+    frames = []
+    for kind, own in measured.kinds.groupby(measured.kinds):
+        scores = bench.headline(clips.only(set(own.index)), seed=measured.seed)
+        frames.append(scores.assign(kind=kind, clips=len(own)))
+    return pd.concat(frames, ignore_index=True)
+
+
+def plain_speech(measured: Measured) -> pd.DataFrame:
+    """What fine-tuning costs on plain speech: word errors of base, SFT and RL.
+
+    `speech` is the split of plain speech, or the untagged clips of the headline split. Rows of
+    `bench.score_frame`, protocol strict, with the paired `rise` above base, `rise_low`,
+    `rise_high`; whether it is above `STOP` and `EXPECTED`: yes, no, or not decided.
+    """
+    untagged = f"untagged clips of {measured.headline.name}"
+    asked = [(measured.headline, "wer_untagged", untagged)]
+    if measured.plain:
+        asked.insert(0, (measured.plain, "wer", measured.plain.name))
+    strict, frames = {STRICT: OVERALL[STRICT]}, []
+    for split, metric, speech in asked:
+        own = Split(split.name, {name: split.evaluations[name] for name in (BASE, SFT, RL)})
+        pairs = [(BASE, SFT), (BASE, RL)]
+        scores = bench.score_frame(own, strict, only=(metric,), seed=measured.seed)
+        paired = bench.paired_frame(own, pairs, strict, only=(metric,), seed=measured.seed)
+        rises = paired.set_index("system")[["difference", "low", "high"]]
+        rises.columns = ["rise", "rise_low", "rise_high"]
+        frames.append(scores.assign(speech=speech).join(rises, on="system"))
+    frame = pd.concat(frames, ignore_index=True)
+    for name, limit in (("stop", STOP), ("expected", EXPECTED)):
+        cases = [frame["rise"].isna(), frame["rise_low"] > limit, frame["rise_high"] < limit]
+        frame[name] = np.select(cases, [None, "yes", "no"], "not decided")
+    return frame
 
 
 def drop_tags(texts: Sequence[str], share: float, *, seed: int = 0) -> list[str]:
@@ -159,12 +208,13 @@ def noise_curve(
 
     The report (section 6) suspects that part of its hallucinated tags were spoken but not
     annotated; here a known share of the tags is dropped from complete references, each by itself.
+    The predictions are those of RL's first training.
 
     Returns:
         Scores with `share`, and their `rise` above the same predictions on clean references with
         the paired interval `rise_low`, `rise_high`.
     """
-    clean = split.evaluations[RL]
+    clean = replace(split.evaluations[RL], repeats=())
     noisy = {share: _with_noise(clean, share, seed) for share in shares}
     rows = []
     for protocol, measured in OVERALL.items():
@@ -193,90 +243,17 @@ def _with_noise(clean: Evaluation, share: float, seed: int) -> Evaluation:
     return Evaluation(tuple(clips))
 
 
+def crossing(noise: pd.DataFrame, rate: float) -> float:
+    """Share of missing labels at which the report's hallucination rate reaches `rate`.
+
+    Between the shares of a `noise_curve` the line is straight; NaN beyond its ends.
+    """
+    own = noise[noise["protocol"] == PAPER].sort_values("share")
+    return float(np.interp(rate, own["value"], own["share"], left=np.nan, right=np.nan))
+
+
 def spread(split: Split) -> dict[str, tuple[float, float]]:
     """Mean and standard deviation of single clips' Tag F1, protocol paper, by `paper.SYSTEMS`."""
     scored = ((key, split.evaluations[name]) for key, name in SYSTEMS.items() if name != BASE)
     clips = {key: own.table("paper")["tag_f1"].ratio.numerator for key, own in scored}
     return {key: (own.mean(), own.std(ddof=1)) for key, own in clips.items()}
-
-
-def limits(measured: Measured, printed: Published, noise: pd.DataFrame) -> pd.DataFrame:
-    """The six limits that the report states (section 6): `limit | said | measured`, in sentences.
-
-    `noise` is the `noise_curve` of RL.
-    """
-    few, supports = int(printed.numbers["bench_clips"]), printed.per_tag["support"]
-    known: dict[str, Any] = {
-        "always": True,
-        "few": few,
-        "train": int(printed.numbers["train_clips"]),
-        "learnt": measured.settings["Training clips"],
-        "rare": (supports < RARE).sum(),
-        "least": RARE,
-        "tags": len(supports),
-        "only" if measured.headline.clips <= few else "clips": measured.headline.clips,
-        **_hallucination(measured, printed, noise),
-        **_precision(measured, few),
-    }
-    if measured.seen:
-        wer, seen_wer = (
-            _number(own.table("paper")["wer"].value)
-            for own in (measured.headline.evaluations[RL], measured.seen)
-        )
-        known |= {"seen": len(measured.seen.clips), "seen_wer": seen_wer, "wer": wer}
-
-    rows = [
-        (
-            row["limit"],
-            row["said"].format(**known),
-            " ".join(text.format(**known) for key, text in row["measured"].items() if key in known),
-        )
-        for row in _LIMITS
-    ]
-    return pd.DataFrame(rows, columns=["limit", "said", "measured"])
-
-
-def _hallucination(measured: Measured, printed: Published, noise: pd.DataFrame) -> dict[str, Any]:
-    scores = measured.scores.set_index(["protocol", "system", "metric"])
-    own = scores.loc[(PAPER, RL, "hallucination")]
-    rate = float(printed.core.set_index("key").loc["hallucination", "rl"])
-    last = noise[noise["protocol"] == PAPER].sort_values("share").iloc[-1]
-    known = {
-        "printed": _number(rate),
-        "rate": _number(own["value"]),
-        "low": _number(own["low"], unit=""),
-        "high": _number(own["high"], unit=""),
-        "untagged": scores.loc[(STRICT, RL, "hallucinated_per_untagged"), "value"],
-        "share": last["share"],
-        "noisy": _number(last["value"]),
-        "rise": ", no rise shown.",
-    }
-    if last["rise_low"] > 0:
-        known["rise"] = ": missing labels look like hallucination."
-        if own["value"] < rate:
-            # Each missing label turns a right tag into a false one: rate = own + share (1 - own).
-            # Tags that repeat in a clip make the share a lower bound.
-            known["needed"] = _number((rate - own["value"]) / (1 - own["value"]))
-    return known
-
-
-def _precision(measured: Measured, few: int) -> dict[str, Any]:
-    """How wide intervals are on the balanced set, on the first clips and on all of them."""
-    own = {name: Evaluation(measured.headline.evaluations[name].clips[:few]) for name in (SFT, RL)}
-    frames = {
-        "wide": measured.balanced_scores,
-        "narrow": bench.score_frame(Split("first", own), seed=measured.seed),
-        "all": measured.scores,
-    }
-    known: dict[str, Any] = {}
-    for name, frame in frames.items():
-        rows = frame[frame["protocol"] == PAPER].assign(span=frame["high"] - frame["low"])
-        for system, reach in rows[rows["metric"] == "tag_f1"].set_index("system")["span"].items():
-            known[f"{name}_{system}"] = _number(reach / 2, unit="")
-        single = bench.by_tag(rows[rows["system"] == RL])
-        span = single.loc[single["tag"].isin(tags.TAGS), "span"].max()
-        known[name] = "—" if math.isnan(span) else f"{span:.2f}"
-        if name == "wide":
-            support = single.loc[single["support"] > 0, "support"]
-            known |= {"balanced": support.min(), "found": len(support)}
-    return known

@@ -20,6 +20,7 @@ import pandas as pd
 import yaml
 
 from evoxtral import UserError, metrics, params, processes, runs, stats, tags
+from evoxtral.clips import speech
 from evoxtral.metrics import Evaluation, Metric
 from evoxtral.paper import scientific
 from evoxtral.params import Benchmark, Raft, Sft
@@ -56,7 +57,7 @@ HEADLINE = ("wer", "tag_f1", "emphasis_f1", "hallucinated_per_untagged", "wer_un
 """The five metrics that matter, under the strict protocol."""
 
 _WORDS = yaml.safe_load(Path(__file__).with_name("bench.yaml").read_text(encoding="utf-8"))
-_SEEN, _PLAIN = "validation", "base_test"
+_PLAIN = "base_test"
 _SHOWN = 12  # digits of a digest
 _TRACKED = 50  # transcripts of each system
 
@@ -209,13 +210,15 @@ class Measured:
     headline: Split  # for the headline numbers, drawn as the report's test set is
     balanced: Split  # all tags are about as frequent
     plain: Split | None  # plain speech that nothing was trained on, if any: base, SFT and RL
-    seen: Evaluation | None  # of RL in voices and sentence families of the training set, if any
     kinds: pd.Series  # how new each headline clip is to training, by id (`source.familiarity`)
     origins: Mapping[str, str]  # what each system is, by name
     settings: Mapping[str, object]  # of fine-tuning, named as in the report's Table 1
     rl_settings: Mapping[str, object]  # of the RL stage, named as in the model card
     numbers: Mapping[str, Any]  # for Figures 1 and 2, keyed as those of `paper.Published`
     base: str  # the base model in words
+    trained: str  # what speech it learnt from, and
+    tested: str  # what speech the headline split is (`clips.speech`)
+    sounds: Callable[[Sequence[str]], list[str]]  # data URIs of headline clips, by their ids
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -223,19 +226,14 @@ class Measured:
         return score_frame(self.headline, seed=self.seed)
 
     @cached_property
-    def balanced_scores(self) -> pd.DataFrame:
-        """`score_frame` of all systems on the balanced split."""
-        return score_frame(self.balanced, seed=self.seed)
+    def steps(self) -> pd.DataFrame:
+        """`paired_frame` of the report's two stages on the headline split, without single tags."""
+        return paired_frame(self.headline, STEPS, OVERALL, seed=self.seed)
 
-    def under(self, protocol: str) -> pd.DataFrame:
-        """The rows of `scores` under one protocol."""
-        return self.scores[self.scores["protocol"] == protocol]
-
-    def tag_f1(self) -> pd.DataFrame:
-        """F1 of tags under the report's protocol: `tag`, `<system>` of each, `support`."""
-        rows = by_tag(self.under(PAPER))
-        support = rows.groupby("tag")["support"].first()
-        return wide(rows, key="tag").assign(support=support).reset_index()
+    def under(self, protocol: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The rows of `scores` and of `steps` under one protocol."""
+        scores, steps = (own[own["protocol"] == protocol] for own in (self.scores, self.steps))
+        return scores, steps
 
     def clip_counts(self) -> pd.DataFrame:
         """What each system is and how many clips of each split it wrote down."""
@@ -271,7 +269,7 @@ def measure(cfg: Benchmark) -> Measured | None:
         return None
     # All of them load torch and transformers.
     from evoxtral import pipeline, raft
-    from evoxtral.mix.source import familiarity
+    from evoxtral.mix.source import TRAIN, familiarity
     from evoxtral.model import TINY, check_adapter
     from evoxtral.train import read_log
 
@@ -294,7 +292,6 @@ def measure(cfg: Benchmark) -> Measured | None:
     found = scored(headline, trained | added)
     balanced = found if setup.balanced == headline else scored(setup.balanced, trained)
     plain = scored(_PLAIN, trained) if setup.has(_PLAIN) else None
-    seen = pipeline.evaluate(setup, _SEEN, {RL: trained[RL]})[RL] if setup.has(_SEEN) else None
     last = made[0][-1]
     facts = raft.facts(recipe, last)
     known = recipe.model_dump() | facts | {"rate": scientific(recipe.learning_rate)}
@@ -308,7 +305,6 @@ def measure(cfg: Benchmark) -> Measured | None:
         headline=Split(headline, {**found.evaluations, **written}),
         balanced=balanced,
         plain=plain,
-        seen=seen,
         kinds=familiarity(setup.source, headline),
         origins=_origins(cfg, f"{base}, weights {setup.base.digest[:_SHOWN]}", trained | added),
         settings=pipeline.settings(
@@ -317,6 +313,9 @@ def measure(cfg: Benchmark) -> Measured | None:
         rl_settings={name: text.format(**known) for name, text in _WORDS["rl_settings"].items()},
         numbers=facts | _sizes(tuning, setup, recipe.prompts, found.clips),
         base=base,
+        trained=speech(setup.clips(TRAIN)),
+        tested=speech(setup.clips(headline)),
+        sounds=partial(pipeline.sounds, setup, headline),
     )
 
 

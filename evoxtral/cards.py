@@ -7,7 +7,6 @@ hub reads. Nothing is uploaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +15,7 @@ from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from evoxtral import bench, params, pipeline, runs, tables
 from evoxtral.bench import ADAPTER, BASE, Split
-from evoxtral.clips import Clip
+from evoxtral.clips import speech
 from evoxtral.mix.source import TRAIN
 from evoxtral.model import shape_of
 from evoxtral.params import Sft, TinyBase
@@ -60,7 +59,7 @@ def write_card(folder: Path, profile: str) -> Path:
     made = runs.read_json(stage) if stage.is_file() else {"name": "", "params": {}, "inputs": {}}
     # What it was trained on is known if that was the profile's own data.
     known = made["inputs"].get("source") == setup.source.digest
-    trained, tested = (_speech(setup.clips(name)) for name in (TRAIN, split))
+    trained, tested = (speech(setup.clips(name)) for name in (TRAIN, split))
     card = render(
         "adapter_card.md",
         markdown=tables.to_markdown,
@@ -81,12 +80,6 @@ def write_card(folder: Path, profile: str) -> Path:
         tags=tables.tag_scores(own),
     )
     return runs.write_text(folder / "README.md", card)
-
-
-def _speech(clips: Sequence[Clip]) -> str:
-    """What kind of speech it is, in words."""
-    kinds = {"synthetic": "synthetic speech", "real": "recordings of people"}
-    return " and ".join(said for kind, said in kinds.items() if kind in {c.source for c in clips})
 
 
 def base_card(cfg: TinyBase, parameters: int, words: pd.DataFrame, audible: pd.DataFrame) -> str:

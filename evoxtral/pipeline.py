@@ -211,6 +211,13 @@ def evaluate(setup: Setup, split: str, systems: Systems) -> dict[str, Evaluation
     return {name: replace(own[0], repeats=tuple(own[1:])) for name, own in scored.items()}
 
 
+def sounds(setup: Setup, split: str, ids: Collection[str]) -> list[str]:
+    """Clips of a split as data URIs that a page can play, in the order of `ids`."""
+    clips = {clip.id: clip for clip in setup.clips(split)}
+    heard = (to_mp3(setup.source.clips.audio(clips[name])) for name in ids)
+    return [f"data:audio/mpeg;base64,{base64.b64encode(sound).decode()}" for sound in heard]
+
+
 def before_after(setup: Setup, split: str, systems: Systems, count: int) -> pd.DataFrame:
     """Clips spread over a split: `id | reference | audio` (a data URI), and a column a system.
 
@@ -218,10 +225,9 @@ def before_after(setup: Setup, split: str, systems: Systems, count: int) -> pd.D
     """
     clips = setup.clips(split)
     chosen = range(0, len(clips), max(1, len(clips) // count))[:count]
-    sounds = (to_mp3(setup.source.clips.audio(clips[i])) for i in chosen)
-    audio = [f"data:audio/mpeg;base64,{base64.b64encode(sound).decode()}" for sound in sounds]
     rows = [(clips[i].id, clips[i].tagged_text) for i in chosen]
-    shown = pd.DataFrame(rows, columns=["id", "reference"]).assign(audio=audio)
+    shown = pd.DataFrame(rows, columns=["id", "reference"])
+    shown["audio"] = sounds(setup, split, shown["id"])
     for name, [adapter, *_] in systems.items():
         texts = transcripts(setup, split, adapter)
         shown[name] = [texts[i] for i in chosen]

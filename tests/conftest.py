@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 # Set before torch loads: tensors this small only make threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pandas as pd
 import pytest
 
-from evoxtral import paper, runs
+from evoxtral import bench, metrics, paper, runs, tags
+from evoxtral.bench import Measured, Split
 from helpers import Heard
 from local_server import CANARY
 
@@ -52,6 +54,50 @@ def released_path(shared_dir: Path) -> Path:
 def numbers() -> paper.Published:
     """The published numbers."""
     return paper.load()
+
+
+def _split(name: str, clips: int) -> Split:
+    """RL writes every tag but each ninth, SFT every tag but each third, base none."""
+    references = [f"[{tags.TAGS[k % 17]}] oh NO it is {k}" for k in range(clips)]
+    references += [f"it is {k}" for k in range(clips // 5)]
+    texts = {bench.NO_TAGS: [tags.plain_text(text) for text in references]}
+    for system, step in {"base": 1, "SFT": 3, "RL": 9}.items():
+        texts[system] = [
+            tags.plain_text(text) if k % step == 0 else text for k, text in enumerate(references)
+        ]
+        texts[system][0] += f" {'um ' * (10 - step)}"
+    for k, text in enumerate(texts["RL"]):  # it hears no new sentence right, and few others wrong
+        invented = "[sad] " * (k >= clips and k % 2)
+        texts["RL"][k] = invented + (text if k % 4 and k % 10 != 1 else text.replace("it is", "is"))
+    ids = [f"{name}-{k}" for k in range(len(references))]
+    return Split(name, {s: metrics.evaluate(references, own, ids=ids) for s, own in texts.items()})
+
+
+@pytest.fixture(scope="session")
+def measured() -> Measured:
+    """Made-up systems on made-up clips: each fourth of the headline split has new sentences."""
+    headline = _split("natural", 68)
+    ids = [clip.id for clip in headline.evaluations["RL"].clips]
+    kinds = ["known voice, known sentences", "known voice, new sentences"]
+    said = [f"so it is {k}" for k in range(40)]
+    wrote = {"base": said, "SFT": said, "RL": [text.replace("so ", "") for text in said]}
+    plain = {name: metrics.evaluate(said, own) for name, own in wrote.items()}
+    return Measured(
+        seed=0,
+        seeds=1,
+        headline=headline,
+        balanced=_split("balanced", 34),
+        plain=Split("base_test", plain),
+        kinds=pd.Series({name: kinds[k % 4 == 0] for k, name in enumerate(ids)}),
+        origins=dict.fromkeys((bench.NO_TAGS, "base", "SFT", "RL"), "made up"),
+        settings={"Training clips": 808, "Precision": "float32"},
+        rl_settings={"Epochs": "1", "Ours": "only"},
+        numbers={"learnt_completions": 499, "learnt_references": 88},
+        base="embedded",
+        trained="synthetic speech",
+        tested="synthetic speech",
+        sounds=lambda ids: ["data:"] * len(ids),
+    )
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoxtral import analyses, metrics, stats, tags
+from evoxtral import analyses, metrics, paper, stats, tags
 from evoxtral.analyses import (
     INVENTED,
     MISSED,
@@ -157,3 +157,11 @@ def test_the_curve_is_that_of_a_new_evaluation() -> None:
         ratio = again.table(protocol)["hallucination"].ratio
         [i] = stats.bootstrap_intervals({"": ratio}, seed=2).values()
         assert (row["value"], row["low"], row["high"]) == pytest.approx((i.value, i.low, i.high))
+
+
+def test_the_spread_of_clips_is_set_beside_the_bounds(numbers: paper.Published) -> None:
+    found = analyses.spread(_split(["[sad] a", "b", "[pause] c"], SFT=["a", "b", "[pause] c"],
+                                   RL=["[sad] a", "b", "[pause] c"]))  # fmt: skip
+    assert found == {"sft": pytest.approx((2 / 3, 3**-0.5)), "rl": (1, 0)}
+    row = paper.tag_f1_errors(numbers, found).query("assumption == 'measured here'").iloc[0]
+    assert row["se"] == pytest.approx(3**-0.5 / 50**0.5)

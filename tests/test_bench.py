@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import pandas as pd
 import pytest
 
-from evoxtral import UserError, analyses, bench, metrics, paper, params, stats, tags
+from evoxtral import UserError, bench, metrics, params, stats, tags
 from evoxtral.bench import STRICT, Measured, Split
 from evoxtral.params import Benchmark
 from helpers import fresh_python
@@ -78,75 +76,6 @@ def test_a_wide_frame_has_a_row_for_each_metric() -> None:
     assert "no tags_difference" not in frame
 
 
-def _made_up(name: str, clips: int) -> Split:
-    """RL writes every tag but each fifth, SFT every tag but each third, base none."""
-    references = [f"[{tags.TAGS[k % 17]}] oh NO it is {k}" for k in range(clips)]
-    references += [f"it is {k}" for k in range(clips // 5)]
-    texts = {bench.NO_TAGS: [tags.plain_text(text) for text in references]}
-    for system, step in {"base": 1, "SFT": 3, "RL": 5}.items():
-        texts[system] = [
-            tags.plain_text(text) if k % step == 0 else text for k, text in enumerate(references)
-        ]
-        texts[system][0] += f" {'um ' * (6 - step)}"
-    texts["RL"][-1] = f"[sad] {texts['RL'][-1]}"
-    ids = [f"{name}-{k}" for k in range(len(references))]
-    return Split(name, {s: metrics.evaluate(references, own, ids=ids) for s, own in texts.items()})
-
-
-@pytest.fixture(scope="module")
-def made_up() -> Measured:
-    return Measured(
-        seed=0,
-        seeds=1,
-        headline=_made_up("natural", 68),
-        balanced=_made_up("balanced", 34),
-        plain=None,
-        kinds=pd.Series(dtype=str),
-        seen=_made_up("validation", 17).evaluations["RL"],
-        origins=dict.fromkeys((bench.NO_TAGS, "base", "SFT", "RL"), "made up"),
-        settings={"Training clips": 808},
-        rl_settings={"Epochs": "1", "Ours": "only"},
-        numbers={},
-        base="embedded",
-    )
-
-
-def test_limits_quote_what_was_measured(made_up: Measured, numbers: paper.Published) -> None:
-    noise = analyses.noise_curve(made_up.headline)
-    frame = analyses.limits(made_up, numbers, noise).set_index("limit")["measured"]
-    own = made_up.headline.evaluations["RL"].table("paper")["hallucination"].value
-    assert f"RL: {100 * own:.1f}%" in frame["Tag hallucination"]
-    assert "missing labels look like hallucination" in frame["Tag hallucination"]
-    needed = (0.202 - own) / (1 - own)
-    said = f"{100 * needed:.1f}% missing would turn this run's rate into the printed one."
-    assert said in frame["Tag hallucination"]
-    assert "(20 clips) to the test set" in frame["Synthetic training data"]
-    assert "2 times or more (17 tags)" in frame["Rare tag coverage"]
-    assert "From the first 50 clips to all 81" in frame["Evaluation scope"]
-    assert "808 clips" in frame["Small dataset"]
-    small = replace(made_up, headline=made_up.balanced, seen=None)
-    noise = analyses.noise_curve(small.headline, (0.0,))
-    frame = analyses.limits(small, numbers, noise).set_index("limit")["measured"]
-    assert frame["Evaluation scope"] == "Not measured: this run has 40 test clips only."
-    assert frame["Tag hallucination"].endswith(", no rise shown.")
-    assert frame["Synthetic training data"].endswith("all audio here is synthetic too.")
-
-
-def test_what_stands_behind_f1(made_up: Measured) -> None:
-    frame = analyses.rare_tags(made_up)
-    assert len(frame) == 2 * 17
-    f1 = 2 * frame["precision"] * frame["recall"] / (frame["precision"] + frame["recall"])
-    assert list(frame["value"]) == pytest.approx(list(f1))
-    clips = made_up.headline.evaluations["SFT"].clips
-    scores = pd.Series([clip.paper.tags.f1 for clip in clips])
-    found = analyses.spread(made_up.headline)
-    assert found["sft"] == pytest.approx((scores.mean(), scores.std()))
-    [row] = paper.tag_f1_errors(paper.load(), {"sft": found["sft"]}).tail(1).to_numpy().tolist()
-    assert row[2:] == ["measured here", scores.std(), pytest.approx(scores.std() / 50**0.5)]
-    known = made_up.tag_f1().set_index("tag")
-    assert known.loc["sad", ["support", "no tags"]].tolist() == [4, 0]
-
-
 def test_published_numbers_need_no_deep_learning_framework() -> None:
     script = (
         "import sys\n"
@@ -161,7 +90,7 @@ def test_published_numbers_need_no_deep_learning_framework() -> None:
 
 
 def test_each_system_but_the_baseline_gets_a_run_of_the_tracker(
-    made_up: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    measured: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged: dict[str, dict[str, object]] = {}
 
@@ -172,11 +101,11 @@ def test_each_system_but_the_baseline_gets_a_run_of_the_tracker(
 
     monkeypatch.setenv("EVOXTRAL_RUNS", str(tmp_path))
     monkeypatch.setattr("evoxtral.pipeline.tracker", tracker)
-    bench.track(config(), made_up)
+    bench.track(config(), measured)
     assert logged == {}, "the default is disabled"
-    bench.track(config(tracker="offline"), made_up)
+    bench.track(config(tracker="offline"), measured)
     assert list(logged) == ["base eval", "SFT eval", "RL eval"]
-    own = made_up.headline.evaluations["RL"].table("paper")["tag_f1"].value
+    own = measured.headline.evaluations["RL"].table("paper")["tag_f1"].value
     assert logged["RL eval"][f"{bench.PAPER}/tag_f1"] == own
     path = Path(logged["RL eval"]["transcripts"]._path)
     assert path.read_text().count("<tr>") == 50

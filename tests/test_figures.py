@@ -75,7 +75,7 @@ DRAW: dict[str, tuple[Callable[..., Figure], *tuple[Any, ...]]] = {
     "scores": (figures.forest, bench.headline(SPLIT)),
     "differences": (figures.forest, PAIRED),
     "per_tag": (figures.tag_f1, PRINTED.per_tag),
-    "ceiling": (figures.tag_f1, tables.tag_scores(SPLIT.evaluations).frame, AUC),
+    "probe": (figures.tag_f1, tables.tag_scores(SPLIT.evaluations).frame, AUC),
     "audibility": (figures.audibility, AUDIBLE),
     "raft": (figures.raft_pipeline, PRINTED.numbers),
     "stages": (figures.two_stage_pipeline, PRINTED.numbers, PRINTED.core),
@@ -186,17 +186,23 @@ def test_the_forest_has_a_panel_a_metric_and_a_row_a_system(drawn: dict[str, Fig
     assert _rows(drawn["differences"].axes[0]) == ["my adapter − SFT", "RL − SFT"]
 
 
-def test_tags_stand_by_support_or_by_what_is_heard(drawn: dict[str, Figure]) -> None:
-    rows = PRINTED.per_tag.sort_values("support", ascending=False, kind="stable")
+def test_tags_stand_by_group_and_the_best_first(drawn: dict[str, Figure]) -> None:
     [ax] = drawn["per_tag"].axes
-    names = zip(rows["tag"], rows["support"], strict=True)
-    assert _rows(ax) == [f"[{tag}]  {n}" for tag, n in names]
-    assert _points(ax)[:, 0] == pytest.approx([*rows["sft"], *rows["rl"]])
-    assert ax.lines[-1].get_ydata() == [7.5, 7.5], "the nine tags below are rare"
-    left, right = drawn["ceiling"].axes
+    rows = _rows(ax)
+    assert [row for row in rows if not row.startswith("[")] == list(tags.GROUPS)
+    assert rows[:4] == ["emotion", "[nervous]  13", "[sad]  4", "[angry]  2"]
+    scores = PRINTED.per_tag.set_index("tag")
+    names = [row[1:].partition("]")[0] for row in rows if row.startswith("[")]
+    assert set(names) == set(tags.TAGS)
+    assert _points(ax)[:, 0] == pytest.approx([*scores.loc[names, "sft"], *scores.loc[names, "rl"]])
+    places = [place for place, row in enumerate(rows) if row.startswith("[")]
+    assert _points(ax)[: len(names), 1] == pytest.approx(np.array(places) - 0.15)
+    left, right = drawn["probe"].axes
     heard = [bar.get_x() + bar.get_width() for bar in right.patches]
-    assert heard == pytest.approx(sorted(AUC.values(), reverse=True))
-    assert _rows(left)[0] == "[scared]  1"
+    names = [row[1:].partition("]")[0] for row in _rows(left) if row.startswith("[")]
+    assert heard == pytest.approx([AUC[name] for name in names])
+    own = tables.tag_scores(SPLIT.evaluations).frame.set_index("tag").loc[names[0]]
+    assert left.lines[0].get_xdata()[0] == own["SFT_low"], "the interval of the first tag"
 
 
 def test_audibility_is_ordered_and_stays_within_bounds(drawn: dict[str, Figure]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evoxtral import analyses, bench, metrics, paper, tables, tags
-from evoxtral.bench import PAPER, STRICT, Split
+from evoxtral.bench import STRICT, Split
 from evoxtral.tables import Table
 
 REFERENCES = ["[sad] oh no", "well then", "[laughs] and so", "[sad] it IS so", "fine"]
@@ -25,6 +25,7 @@ SPLIT = Split("test", {
 })  # fmt: skip
 SCORES = bench.score_frame(SPLIT)
 ON = {"on": SPLIT}
+NBSP = "\N{NO-BREAK SPACE}"
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +40,13 @@ def made(numbers: paper.Published) -> dict[str, Table]:
         "per_tag_changes": paper.deltas(numbers.per_tag),
         "claims": paper.claims(numbers),
         "tag_f1_errors": paper.tag_f1_errors(numbers),
-        "scores": bench.overall(SCORES),
         "tag_bias": analyses.count_bias(SPLIT),
         "label_noise": analyses.noise_curve(SPLIT, (0.0, 0.5)),
         "changes": paper.changes(numbers, steps),
     }
     return {name: tables.of(name, frame, **ON) for name, frame in frames.items()} | {
         "core": tables.core(numbers.core),
+        "scores": tables.by_metric(bench.headline(SPLIT), "Scores", system="System"),
         "confused": tables.confused(counted, system="SFT", **ON),
         "compared": tables.of("compared", core, number=2, **ON),
         "compared_tags": tables.of("compared", per_tag, number=3, **ON),
@@ -136,15 +137,14 @@ def test_markdown_keeps_its_columns_whatever_the_text(values: list[str]) -> None
 
 
 def _rows(table: Table) -> list[list[str]]:
-    return [[cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in table.cells()]
+    return [[cell.replace(NBSP, " ") for cell in row] for row in table.cells()]
 
 
 def test_scores_print_rates_counts_and_intervals(made: dict[str, Table]) -> None:
-    rows = {tuple(row[:3]): row[3:] for row in _rows(made["scores"])}
-    assert rows["RL", PAPER, "WER"] == ["0.00%", "[0.00, 0.00]", "5"]
-    assert rows["SFT", STRICT, "Tags per untagged clip"][0] == "0.500"
-    # Precision of a system that predicts no tag has no value and no interval.
-    assert rows["base", STRICT, "Tag precision"] == ["—", "—", "5"]
+    frame = made["scores"].frame.set_index(["system", "protocol"])
+    assert frame.loc[("RL", STRICT), "wer_shown"].replace(NBSP, " ") == "0.00% [0.00, 0.00]"
+    assert frame.loc[("SFT", STRICT), "hallucinated_per_untagged_shown"].startswith("0.500")
+    assert list(made["scores"].headers.values())[:2] == ["System", f"WER{NBSP}↓"]
 
 
 def test_paper_beside_measured(made: dict[str, Table]) -> None:

@@ -155,6 +155,13 @@ def density(text: str) -> str:
     return _DENSITY[min(len(tags.parse(text).tags), 5)]
 
 
+def speech(clips: Iterable[Clip]) -> str:
+    """What kind of speech clips are, in words."""
+    kinds = {"synthetic": "synthetic speech", "real": "recordings of people"}
+    found = {clip.source for clip in clips}
+    return " and ".join(said for kind, said in kinds.items() if kind in found)
+
+
 def complete(row: Mapping[str, Any]) -> Clip:
     """Make a clip of a row with `file_name`, `tagged_text`, `split` and perhaps more.
 

@@ -33,7 +33,6 @@ _RIGHT, _WRONG, _LOST = "#0072b2", "#d55e00", "#6e7781"
 _SHOWN = 0.01  # smaller shares have a colour only
 _DARK = 0.33  # from here on a cell is dark enough for white letters
 _MARGINS = frozenset({"missed", "invented"})
-_FEW = 7  # tags that occur less often are named in grey
 _GROUPS = {"nonverbal": ("#d55e00", "D"), "delivery": ("#0072b2", "o"), "pause": ("#6e7781", "s"),
            "emotion": ("#a8558c", "^")}  # fmt: skip
 _GAP, _LINE = 18, 12.6  # points between boxes, and from one line to the next
@@ -202,34 +201,38 @@ def forest(frame: pd.DataFrame) -> Figure:
 
 @style.applied
 def tag_f1(frame: pd.DataFrame, auc: Mapping[str, float] | None = None) -> Figure:
-    """F1 of each tag and system beside the tag's support, most frequent first.
+    """F1 of each tag and system with its 95 % interval, by group, the best first.
 
-    `frame` has `tag`, `support`, and fractions of the systems `base`, `sft`, `rl` in small letters
-    or not, such as that of `tables.tag_scores`; tags that do not occur are left out, and those that
-    occur less than seven times are named in grey, below a line. With `auc`, that of each tag's
-    probe, a second panel shows what the encoder holds, and the best audible tag comes first.
+    `frame` is that of `tables.tag_scores`; behind a tag's name stands its support, and tags that do
+    not occur are left out. With `auc`, that of each tag's probe, a second panel shows what the
+    encoder holds.
     """
-    rows = frame.rename(columns=str.lower).assign(auc=frame["tag"].map(auc or {}).astype(float))
-    rows = rows[rows["support"] > 0].sort_values(["auc", "support"], ascending=False, kind="stable")
+    rows = frame.rename(columns=str.lower).query("support > 0")
+    systems = [name for name in SYSTEMS if name in rows]
+    names: list[str] = []
+    places: dict[str, int] = {}
+    for group, members in tags.GROUPS.items():
+        own = rows[rows["tag"].isin(members)].sort_values(systems[-1], ascending=False)
+        names += [group] if len(own) else []
+        places |= {tag: len(names) + k for k, tag in enumerate(own["tag"])}
+        names += [f"[{tag}]  {n}" for tag, n in zip(own["tag"], own["support"], strict=True)]
+    rows = rows.set_index("tag").loc[[*places]]
+    y = np.array([*places.values()])
     count = 2 if auc else 1
-    figure, axes = style.panels(count, count, 1.1 + 0.26 * len(rows), sharey=True)
-    places = np.arange(len(rows))
-    names = [name for name in SYSTEMS if name in rows]
-    for shift, name in zip(np.linspace(-0.14, 0.14, len(names)), names, strict=True):
-        style.dots(axes[0], places + shift, rows, name, SYSTEMS[name])
+    figure, axes = style.panels(count, count, 1.1 + 0.24 * len(names), sharey=True)
+    shifts = 0.3 * (np.arange(len(systems)) - (len(systems) - 1) / 2)
+    for shift, name in zip(shifts, systems, strict=True):
+        style.dots(axes[0], y + shift, rows, name, SYSTEMS[name])
     axes[0].set(xlim=(-0.03, 1.03), xlabel="F1")
     for ax in axes[1:]:
-        ax.barh(places, rows["auc"] - 0.5, 0.4, 0.5, color=GREY)
-        ax.set_xlabel("AUC of a linear probe")
+        heard = rows.index.map(auc)
+        ax.barh(y, heard - 0.5, 0.4, 0.5, color=GREY)
+        ax.set(xlim=(min(0.5, *heard), 1), xlabel="AUC of a linear probe")
     for ax in axes:
-        style.name_rows(ax, "[" + rows["tag"] + "]  " + rows["support"].astype(str))
-    rare = rows["support"].to_numpy() < _FEW
-    for label in np.array(axes[0].get_yticklabels())[rare]:
-        label.set_color(GREY)
-    if not auc and 0 < rare.sum() < len(rows):
-        axes[0].axhline((~rare).sum() - 0.5, color=GREY, linewidth=0.8, linestyle=DASHED)
-    scores = rows.set_index("tag")
-    figure.set_label("; ".join(f"{n}: {style.words(scores[n], '{:.3f}')}" for n in names))
+        style.name_rows(ax, names)
+    for label in axes[0].get_yticklabels():
+        label.set_weight("normal" if label.get_text().startswith("[") else "bold")
+    figure.set_label("; ".join(f"{n}: {style.words(rows[n], '{:.3f}')}" for n in systems))
     return figure
 
 

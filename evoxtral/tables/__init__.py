@@ -155,43 +155,63 @@ def scores(evaluations: Mapping[str, Evaluation], protocol: Protocol) -> Table:
     differ.
     """
     name, split, [base, *others] = f"{protocol}/{PROTOCOL}", Split("", evaluations), evaluations
-    last, chosen = others[-1] if others else base, {name: bench.OVERALL[name]}
-    paired = bench.paired_frame(split, [(base, system) for system in others], chosen)
-    frame = scores_frame(bench.score_frame(split, chosen), paired)
+    chosen, pairs = {name: bench.OVERALL[name]}, [(base, system) for system in others]
+    return side_by_side(
+        bench.score_frame(split, chosen),
+        bench.paired_frame(split, pairs, chosen),
+        trainings=_trainings(evaluations),
+        on=f"{split.clips:,} clips",
+    )
+
+
+def side_by_side(
+    scores: pd.DataFrame, paired: pd.DataFrame, *, trainings: int, on: object
+) -> Table:
+    """One protocol's scores, a column for each system, and the last pair's differences.
+
+    Both are frames of `evoxtral.bench`; a system has at most one reference. `on` names the clips.
+    """
+    frame = scores_frame(scores, paired)
     frame["shown_metric"] = frame["metric"] + _SPACE + frame["direction"].map(_ARROWS)
     headers = {"shown_metric": "Metric"}
-    for system in evaluations:
+    for system in scores["system"].unique():
         frame[f"shown_{system}"] = _cells(frame, system, "metric")
         headers[f"shown_{system}"] = system[:1].upper() + system[1:]
-    what = f"{protocol} protocol, {split.clips:,} clips"
-    notes = [f"By the {what}; {_covered(evaluations)}"]
-    if last != base:
-        frame["shown_difference"] = _differences(frame, last)
-        headers["shown_difference"] = f"{last} − {base}"
+    notes = [covered(trainings)]
+    if len(paired):
+        last = paired.iloc[-1]
+        frame["shown_difference"] = _differences(frame, last["system"])
+        headers["shown_difference"] = "{system} − {reference}".format(**last)
         notes.append(_DATA["paired"])
-    return Table(frame, headers, f"Scores, {what}.", notes=notes)
+    caption = _DATA["beside"].format(protocol=scores["protocol"].iloc[0], on=on)
+    return Table(frame, headers, caption, notes=notes)
 
 
 def _cells(frame: pd.DataFrame, column: str, rule: str) -> list[str]:
     """Values of a column with their intervals, in one cell."""
     cells = []
     for row in frame.to_dict("records"):
-        own, ends = _rule(rule, row), (row[f"{column}_low"], row[f"{column}_high"])
-        interval = _interval(ends, points(own))
-        cell = show(row[column], own) + (_SPACE + interval if interval else "")
-        if not math.isnan(apart := row.get(f"{column}_seed_sd", math.nan)):
-            cell += f"{_SPACE}{show(apart, points(own).removesuffix(' signed') + ' ±')}"
-        cells.append(cell)
+        ends = row[f"{column}_low"], row[f"{column}_high"]
+        apart = row.get(f"{column}_seed_sd", math.nan)
+        cells.append(cell(row[column], ends, _rule(rule, row), apart))
     return cells
 
 
-def _covered(evaluations: Mapping[str, Evaluation]) -> str:
-    """What intervals of systems cover."""
-    return covered(max(1 + len(own.repeats) for own in evaluations.values()))
+def cell(value: float, ends: Iterable[float], rule: str, apart: float = math.nan) -> str:
+    """A value by a rule of `show`, its interval, and its spread between trainings, if known."""
+    parts = [show(value, rule), _interval(ends, points(rule))]
+    if not math.isnan(apart):
+        parts.append(show(apart, points(rule).removesuffix(" signed") + " ±"))
+    return _SPACE.join(filter(None, parts))
+
+
+def _trainings(evaluations: Mapping[str, Evaluation]) -> int:
+    """How often the systems were trained."""
+    return max(1 + len(own.repeats) for own in evaluations.values())
 
 
 def covered(trainings: int) -> str:
-    """What intervals of systems cover that were trained so often."""
+    """What intervals in brackets cover, of systems trained so often."""
     return _DATA["one_training" if trainings == 1 else "trainings"].format(count=trainings)
 
 
@@ -201,14 +221,36 @@ def _differences(frame: pd.DataFrame, system: str) -> list[str] | None:
         return None
     cells = _cells(frame, f"{system}_difference", "metric signed")
     ends = (frame[f"{system}_difference_{end}"] for end in ("low", "high"))
-    pairs = zip(cells, _verdicts(*ends, frame["direction"]), strict=True)
-    return [f"{cell} {verdict}".rstrip() for cell, verdict in pairs]
+    said = (verdict(*own) for own in zip(frame["key"], *ends, strict=True))
+    return [f"{cell} {own}".rstrip() for cell, own in zip(cells, said, strict=True)]
 
 
-def _verdicts(low: pd.Series, high: pd.Series, direction: pd.Series) -> np.ndarray:
-    """Whether intervals of differences say better or worse; empty where they say neither."""
-    way = np.where((low > 0) == (direction == "higher"), "better", "worse")
-    return np.where((low > 0) | (high < 0), way, "")
+def verdict(metric: str, low: float, high: float) -> str:
+    """Whether the interval of a difference says better or worse; empty where it says neither."""
+    if not (low > 0 or high < 0):
+        return ""
+    return "better" if (low > 0) == (MEASURES[metric].direction == "higher") else "worse"
+
+
+def by_metric(
+    scores: pd.DataFrame, caption: str, notes: Sequence[str] = (), **headers: str
+) -> Table:
+    """`bench.headline` with a column for each metric, a row for each value of `headers`' columns.
+
+    The frame has the protocol, and the values as `<metric>`, `<metric>_low` and the like.
+    """
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in scores.to_dict("records"):
+        names = {name: row[name] for name in [*headers, "protocol"]}
+        own = rows.setdefault(tuple(names.values()), names)
+        key, ends = row["metric"], (row["low"], row["high"])
+        own |= {key: row["value"]} | {f"{key}_{end}": row[end] for end in _ENDINGS}
+        own[f"{key}_shown"] = cell(row["value"], ends, MEASURES[key].rule, row["seed_sd"])
+    heads = {
+        f"{key}_shown": f"{MEASURES[key].label}{_SPACE}{_ARROWS[MEASURES[key].direction]}"
+        for key in bench.HEADLINE
+    }
+    return Table(pd.DataFrame(rows.values()), headers | heads, caption, notes=notes)
 
 
 def tag_scores(evaluations: Mapping[str, Evaluation]) -> Table:
@@ -232,29 +274,35 @@ def tag_scores(evaluations: Mapping[str, Evaluation]) -> Table:
         frame.insert(frame.columns.get_loc(f"{system}_high") + 1, f"shown_{system}", cells)
         headers[f"shown_{system}"] = f"F1, {system}"
     caption = "F1 of each tag, strict protocol."
-    note = f"In brackets {_covered(evaluations)}"
-    return Table(frame, headers, caption, {"support": "count"}, notes=[note])
+    notes = [covered(_trainings(evaluations))]
+    return Table(frame, headers, caption, {"support": "count"}, notes=notes)
 
 
 def grid(scores: pd.DataFrame, chosen: str, trainings: int) -> Table:
-    """A row for each system of `bench.headline`, a column for each metric, and which was chosen.
-
-    The frame has the protocol, and the values as `<metric>`, `<metric>_low` and the like.
-    """
-    scores = scores.rename(columns={end: f"value_{end}" for end in _ENDINGS})
-    scores = scores.assign(cell=_cells(scores, "value", "metric"))
-    rows: dict[str, dict[str, Any]] = {}
-    for row in scores.to_dict("records"):
-        own = rows.setdefault(row["system"], {key: row[key] for key in ("system", "protocol")})
-        own[row["metric"]] = row["value"]
-        own |= {f"{row['metric']}_{end}": row[f"value_{end}"] for end in _ENDINGS}
-        own[f"{row['metric']}_shown"] = row["cell"]
-    headers = {"system": "Recipe"}
-    for key in bench.HEADLINE:
-        headers[f"{key}_shown"] = f"{MEASURES[key].label}{_SPACE}{_ARROWS[MEASURES[key].direction]}"
-    notes = [f"In brackets {covered(trainings)}", _DATA["chosen"].format(chosen=chosen)]
+    """A row for each system of `bench.headline`, a column for each metric, and which was chosen."""
+    notes = [covered(trainings), _DATA["chosen"].format(chosen=chosen)]
     caption = "Recipes and controls on the same clips, strict protocol."
-    return Table(pd.DataFrame(rows.values()), headers, caption, notes=notes)
+    return by_metric(scores, caption, notes, system="Recipe")
+
+
+def by_verdict(paired: pd.DataFrame) -> pd.DataFrame:
+    """What each comparison of `bench.paired_frame` shows, in words.
+
+    `system | reference | pair | protocol | better | worse | unresolved`: metrics and their changes,
+    missing where there are none.
+    """
+    ends = {end: f"difference_{end}" for end in _ENDINGS}
+    cells = _cells(paired.rename(columns=ends), "difference", "metric signed")
+    intervals = zip(paired["metric"], paired["low"], paired["high"], strict=True)
+    said = zip(paired["metric"].map(MEASURES), cells, strict=True)
+    rows = paired.assign(
+        said=[f"{measure.label}{_SPACE}{own}" for measure, own in said],
+        verdict=[verdict(*own) or "unresolved" for own in intervals],
+        pair=paired["system"] + " − " + paired["reference"],
+    )
+    names = ["system", "reference", "pair", "protocol"]
+    wide = rows.pivot_table("said", names, "verdict", "; ".join, sort=False)
+    return wide.reindex(columns=["better", "worse", "unresolved"]).reset_index()
 
 
 def takeaways(paired: pd.DataFrame, spreads: pd.Series, chosen: str, trainings: int) -> Table:
@@ -262,22 +310,9 @@ def takeaways(paired: pd.DataFrame, spreads: pd.Series, chosen: str, trainings: 
 
     `spreads` are those of `raft.spreads`, `chosen` is the recipe that validation chose.
     """
-    paired = paired.rename(columns={end: f"difference_{end}" for end in _ENDINGS})
-    measures = paired["metric"].map(MEASURES)
-    ends = paired["difference_low"], paired["difference_high"]
-    cells = _cells(paired, "difference", "metric signed")
-    paired = paired.assign(
-        said=[f"{own.label}{_SPACE}{cell}" for own, cell in zip(measures, cells, strict=True)],
-        verdict=_verdicts(*ends, measures.map(lambda own: own.direction)),
-        pair=paired["system"] + " − " + paired["reference"],
-    )
-    frame = paired.pivot_table(
-        "said", ["pair", "protocol"], "verdict", "; ".join, sort=False, observed=False
-    )
-    frame = frame.reindex(columns=["better", "worse", ""]).rename(columns={"": "unresolved"})
     same = f"{(spreads == 0).mean():.1%} of {len(spreads):,}"
-    notes = [f"In brackets {covered(trainings)}", _DATA["chosen"].format(chosen=chosen)]
-    return of("takeaways", frame.reset_index(), notes, same=same)
+    notes = [covered(trainings), _DATA["chosen"].format(chosen=chosen)]
+    return of("takeaways", by_verdict(paired), notes, same=same)
 
 
 # Data and training
