@@ -165,15 +165,13 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """The words alone, joined by single spaces."""
-        return " ".join(self.words)
+        """The words alone, in one spelling, joined by single spaces."""
+        return one_spelling(" ".join(self.words))
 
     @property
     def plain(self) -> str:
-        """The text in one spelling, emphasised words lowercased: what strict error rates see."""
-        return _WORD.sub(
-            lambda m: m[0].lower() if m[0].isupper() else m[0], one_spelling(self.text)
-        )
+        """The text with emphasised words lowercased: what strict error rates see."""
+        return _WORD.sub(lambda m: m[0].lower() if m[0].isupper() else m[0], self.text)
 
     @property
     def emphasis(self) -> list[str]:
@@ -182,7 +180,7 @@ class Transcript:
         >>> Transcript(("ÉTÉ", "I", "CAN’T,", "B2B")).emphasis
         ['été', "can't"]
         """
-        return [word.lower() for word in _WORD.findall(one_spelling(self.text)) if word.isupper()]
+        return [word.lower() for word in _WORD.findall(self.text) if word.isupper()]
 
 
 def parse(text: str) -> Transcript:
@@ -201,11 +199,9 @@ def parse(text: str) -> Transcript:
     | `Well [pause], so`    | `Well,`, so | pause         | Well, `,`, so  | pause         |
     | `"[sighs] no"`        | `"no"`      | sighs         | `"no"`         | sighs         |
     | `[[laughs]] hi`       | hi          | laughs        | `]`, hi        | `[laughs`     |
-    | `[very [sad] hi`      | very, hi    | sad           | hi             | `very [sad`   |
     | `[laughs hi`          | laughs, hi  |               | `[laughs`, hi  |               |
     | `laughs] hi`          | laughs, hi  |               | `laughs]`, hi  |               |
     | `[] hi`               | hi          |               | `[]`, hi       |               |
-    | `[ ] hi`              | hi          |               | hi             | ` `           |
 
     Any string will do: model output is not trusted.
 

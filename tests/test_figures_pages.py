@@ -20,20 +20,7 @@ from evoxtral.mix.chapter import Heard, Specimen
 from helpers import written
 
 WORDS = st.sampled_from(
-    [
-        "a",
-        "dog",
-        "NOT",
-        "it's",
-        "<b>",
-        "[sad]",
-        "[pause]",
-        "[odd tag]",
-        "[x",
-        "[sad],",
-        "ÉTÉ",
-        "it’s",
-    ]
+    ["a", "NOT", "it's", "it’s", "ÉTÉ", "<b>", "[sad]", "[sad],", "[pause]", "[odd tag]", "[x"]
 )
 SENTENCES = st.lists(WORDS, max_size=9).map(" ".join)
 HOSTILE = '<script>alert("1")</script> & <img src=x onerror=y>'

@@ -285,11 +285,6 @@ class ClipScore:
     paper: Counts
     strict: Counts
 
-    @property
-    def tagged(self) -> bool:
-        """Whether the reference has a tag."""
-        return self.strict.tagged
-
     def counts(self, protocol: Protocol) -> Counts:
         """Raw counts under one protocol."""
         return self.paper if protocol == "paper" else self.strict
@@ -379,8 +374,7 @@ def evaluate(
         normalise: Text normaliser for `wer_normalised`, which is left out without one.
 
     Raises:
-        UserError: If there are no clips, the lengths differ, an id occurs twice, or something is
-            no text that a file can hold.
+        UserError: No clips, lengths that differ, an id that occurs twice, or what is no text.
 
     >>> evaluate(["[sad] oh", "well"], ["oh", "well"]).table("paper")["tag_f1"].value
     0.5
