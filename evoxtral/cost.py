@@ -1,12 +1,13 @@
 """What the report's recipe takes on a GPU: memory and time, predicted from the model's shapes.
 
-A multiplication with its addition counts as two operations; norms, activations and softmax, below
-one percent, are left out. A floor is arithmetic over the GPU's peak or bytes over its bandwidth,
-whichever takes longer. Expected times rest on four assumptions, none measured with this
-project: `EFFICIENCY` of the peak in training (both training times of the original implementation
-give 0.40), `BANDWIDTH_SHARE` of the bandwidth in decoding, and at least `DECODE_LAUNCH` per layer
-and decoding step and `TRAIN_LAUNCH` per layer and micro-batch, in which a processor starts the
-kernels (published rates of models of 1.8 to 7 billion weights under transformers on an A100).
+A multiplication with its addition counts as two operations; what is below one percent is left out:
+norms, activations, softmax, the encoder's convolutions, the projector. A floor is arithmetic over
+the GPU's peak or bytes over its bandwidth, whichever takes longer. Expected times rest on four
+assumptions, none measured with this project: `EFFICIENCY` of the peak in training (both training
+times of the original implementation give 0.40), `BANDWIDTH_SHARE` of the bandwidth in decoding, and
+at least `DECODE_LAUNCH` per layer and decoding step and `TRAIN_LAUNCH` per layer and micro-batch,
+in which a processor starts the kernels (published rates of models of 1.8 to 7 billion weights under
+transformers on an A100).
 """
 
 from __future__ import annotations
@@ -66,24 +67,23 @@ class Recipe:
     """Operations, bytes and times of the method's steps on one Voxtral.
 
     Attributes:
-        language, head, projector: weights of the language model's layers, of the output layer and
-            of the projector.
+        language, head: weights of the language model's layers and of the output layer.
         held: bytes of a GPU that holds all weights in bfloat16, without adapters.
-        adapters: weights of the adapters on the language model and on the projector.
+        adapters: weights of the adapters.
         audio_tokens: audio positions of a window.
         cache_bytes: of keys and values per position, in bfloat16.
-        encode, project, prefill, train: operations of encoder and projector for a window, of a
-            request, and of training on an example with cached features.
+        encode, prefill, train: operations of the encoder for a window, of a request, and of
+            training on an example with cached features.
     """
 
     def __init__(self, config: VoxtralConfig, work: Workload) -> None:
         self.work, self.text, audio = work, config.text_config, config.audio_config
         counted = count_parameters(config, ADAPTERS).set_index("part")
         frozen = (counted["total"] - counted["trainable"]).to_dict()
-        self.head, self.projector = frozen["output layer"], frozen["projector"]
+        self.head = frozen["output layer"]
         self.language = frozen["language model"] - self.head
         self.held = RESERVED + _BF16 * frozen["all"]
-        self.adapters = counted["trainable"][["language model", "projector"]].tolist()
+        self.adapters = counted["trainable"]["all"]
         self.query = self.text.num_attention_heads * self.text.head_dim
         self.key = self.text.num_key_value_heads * self.text.head_dim
         self.cache_bytes = 2 * _BF16 * self.text.num_hidden_layers * self.key
@@ -94,18 +94,12 @@ class Recipe:
         self.positions = self.prompt + work.transcript
         matrices = 4 * width**2 + 2 * width * audio.intermediate_size
         attention = 2 * frames**2 * width
-        # Kernels are three wide; two log-mel frames make one of the encoder's.
-        convolutions = (2 * 3 * audio.num_mel_bins * width + 3 * width**2) * frames
-        inner = audio.num_hidden_layers * (matrices * frames + attention)
-        self.encode = 2.0 * (inner + convolutions)
-        self.project = 2.0 * self.projector * self.audio_tokens
-        self.prefill = self.layers(self.prompt) + self.project
+        self.encode = 2.0 * audio.num_hidden_layers * (matrices * frames + attention)
+        self.prefill = self.layers(self.prompt)
         # Frozen weights take two passes (forward, and the gradient of their inputs), adapters
         # three; the output layer runs on the transcript.
-        language, projector = self.adapters
-        adapted = 2.0 * (language * self.positions + projector * self.audio_tokens)
-        through = self.layers(self.positions) + self.project
-        self.train = 2 * through + 2 * (2.0 * self.head * work.transcript) + 3 * adapted
+        forward = self.layers(self.positions) + 2.0 * self.head * work.transcript
+        self.train = 2 * forward + 3 * 2.0 * self.adapters * self.positions
 
     def layers(self, positions: int) -> float:
         """Operations of the language model's layers for so many positions, from the first on."""
@@ -126,7 +120,7 @@ class Recipe:
         kept += _FP32 * ADAPTERS.rank * _ADAPTED
         kept *= self.positions * self.text.num_hidden_layers
         logits = _LOGITS * _FP32 * self.work.transcript * self.text.vocab_size
-        return self.held + 4 * _FP32 * sum(self.adapters) + at_once * (kept + logits)
+        return self.held + 4 * _FP32 * self.adapters + at_once * (kept + logits)
 
     def tuning(self, gpu: Gpu, examples: int) -> tuple[str, float, float, float]:
         """Setting, bytes, floor and expected seconds with as many examples at a time as fit."""

@@ -80,7 +80,6 @@ def test_the_real_size_runs_on_small_shapes_and_needs_a_gpu() -> None:
     ("computed", "known"),
     [
         (MINI.encode, 2.274e12),
-        (MINI.project, 0.019e12),
         (MINI.layers(433), 2.83e12),
         (2 * (MINI.language + MINI.head), 7.22e9),
         (MINI.cache_bytes, 122_880),

@@ -82,10 +82,10 @@ def applied(draw: Callable[_Args, Figure]) -> Callable[_Args, Figure]:
             summary = str(draw.__doc__).partition("\n")[0]
             figure.set_label(f"{summary} {figure.get_label()}".strip())
             _legend(figure)
-            # A layout engine moves the axes a little each time: let it settle, then stop it, or
-            # saving a figure twice gives different bytes.
-            for _ in range(2):
-                figure.get_layout_engine().execute(figure)
+            # A layout engine moves the axes a little at every draw: let it settle, then stop it,
+            # or saving a figure twice gives different bytes.
+            figure.draw_without_rendering()
+            figure.draw_without_rendering()
             figure.set_layout_engine("none")
             return figure
 
