@@ -46,8 +46,8 @@ def test_the_plan_leaks_no_test_sentence_or_voice_into_training(planned: corpus.
     assert not set(texts["expressive"]) & set(texts["expressive_test"])
     held_out = {voice.id for voice in speech.HELD_OUT_VOICES}
     kinds = ("neutral", "refine", "expressive", "dev", "test")
-    assert not held_out & {job.voice_id for kind in kinds for job in planned[kind]}
-    assert {job.voice_id for job in planned["test_voices"]} == held_out
+    assert not held_out & {job.voice.id for kind in kinds for job in planned[kind]}
+    assert {job.voice.id for job in planned["test_voices"]} == held_out
 
 
 def test_the_language_model_reads_no_tag(planned: corpus.Plan) -> None:
@@ -221,7 +221,7 @@ def test_the_shipped_checkpoint_transcribes_and_writes_no_tag(monkeypatch) -> No
     assert json.dumps(window_arguments(SHAPE)) in card
     drawn = scripts.plain_sentences(96, seed=90_001)
     texts = [text for text in drawn if 4 <= len(text.split()) <= 10][:24]
-    voices = [voice.id for voice in speech.TRAINING_VOICES]
+    voices = speech.TRAINING_VOICES
     jobs = [RenderJob(t, voices[i % len(voices)], i) for i, t in enumerate(texts)]
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     loaded, processor = load_model(checkpoint_dir())

@@ -210,14 +210,14 @@ def test_any_text_gives_audio_on_the_16_bit_grid(parts: list[str], voice: Voice,
 
 def test_many_clips_come_in_order_and_equal_a_single_process() -> None:
     """Abandoning the iteration leaves the next one intact."""
-    todo = [RenderJob(f"[sighs] Number {n}.", ("ada", "noah")[n % 2], n) for n in range(7)]
+    todo = [RenderJob(f"[sighs] Number {n}.", (ADA, MONA)[n % 2], n) for n in range(7)]
     abandoned = speech.render_many(todo, workers=2)
     next(abandoned)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that tasks were cancelled, if any were left
         abandoned.close()
     for job, rendered in zip(todo, speech.render_many(iter(todo), workers=2), strict=True):
-        again = render(job.tagged_text, find_voice(job.voice_id), job.seed)
+        again = render(*job)
         assert np.array_equal(rendered.audio, again.audio)
         assert (rendered.phonemes, rendered.events) == (again.phonemes, again.events)
 

@@ -118,7 +118,8 @@ def build_corpus(
             if not todo:
                 break
             jobs = (
-                speech.RenderJob(one.clip.tagged_text, one.clip.voice, one.seed) for one in todo
+                speech.RenderJob(one.clip.tagged_text, speech.find_voice(one.clip.voice), one.seed)
+                for one in todo
             )
             with closing(speech.render_many(jobs, workers=workers)) as rendered:
                 for one, result in zip(todo, rendered, strict=True):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -51,10 +50,9 @@ Plan = dict[str, list[RenderJob]]  # by kind
 def build(cfg: TinyBase) -> runs.StageResult:
     """The stage that synthesises what the base learns from and is tested on."""
     sizes = cfg.model_dump(include={*KINDS, "probe"})
-    workers = cfg.workers or len(os.sched_getaffinity(0))
 
     def fill(folder: Path) -> None:
-        make(folder, plan(sizes, cfg.seed), workers)
+        make(folder, plan(sizes, cfg.seed), cfg.workers or None)
 
     code = ("tags", "world.base.corpus", "world.scripts", "world.speech")
     code = [f"evoxtral.{module}" for module in code]
@@ -103,7 +101,7 @@ def _jobs(
     return [
         RenderJob(
             tagged_text=text,
-            voice_id=voices[i % len(voices)].id,
+            voice=voices[i % len(voices)],
             seed=int(runs.digest([seed, kind, i])[:8], 16),
         )
         for i, text in enumerate(texts)
@@ -155,7 +153,7 @@ class Clip:
 Kinds = dict[str, list[Clip]]
 
 
-def make(folder: Path, planned: Plan, workers: int) -> None:
+def make(folder: Path, planned: Plan, workers: int | None) -> None:
     """Synthesise missing shards of what is planned, without the clips longer than the window."""
     missing = {}
     for kind, jobs in planned.items():
@@ -196,7 +194,7 @@ def _describe(
     facts = {
         "kind": kind,
         "text": job.tagged_text,
-        "voice": job.voice_id,
+        "voice": job.voice.id,
         "floor": float(whole.min()),
         "mel_frames": len(mel),
         "phonemes": clip.phonemes,

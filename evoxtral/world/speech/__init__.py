@@ -11,7 +11,6 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import islice, pairwise
 from threading import Thread
 from typing import NamedTuple
@@ -291,28 +290,22 @@ def _record(audio: Audio, rng: Random) -> npt.NDArray[np.float32]:
 
 
 class RenderJob(NamedTuple):
-    """One clip to render."""
+    """What `render` takes for one clip."""
 
     tagged_text: str
-    voice_id: str
+    voice: Voice
     seed: int
 
 
 def render_many(jobs: Iterable[RenderJob], workers: int | None = None) -> Iterator[Rendered]:
     """Render clips in fresh interpreters, one a processor if None; in the order of the jobs."""
-    pool = Parallel(workers or -1, return_as="generator", idle_worker_timeout=10)
+    ends = {"initializer": _end_with, "initargs": (os.getpid(),)}
+    pool = Parallel(workers or -1, return_as="generator", idle_worker_timeout=10, **ends)
     todo = iter(jobs)
     while some := list(islice(todo, _AT_ONCE)):  # not all: results wait in memory to be taken
-        yield from pool(delayed(_rendered)(job, os.getpid()) for job in some)
+        yield from pool(delayed(render)(*job) for job in some)
 
 
-def _rendered(job: RenderJob, parent: int) -> Rendered:
-    if os.getpid() != parent:
-        _end_with(parent)
-    return render(job.tagged_text, find_voice(job.voice_id), job.seed)
-
-
-@cache
 def _end_with(parent: int) -> None:
     """Let this worker end soon after its parent; joblib leaves those of a killed one behind."""
 

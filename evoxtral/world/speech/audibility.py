@@ -49,7 +49,7 @@ def audibility(
             rng = np.random.default_rng([seed, number, pair])
             voices = speech.TRAINING_VOICES if pair < train_pairs else speech.HELD_OUT_VOICES
             said = place(tag, text, rng) if tag else text
-            voice = voices[pair % len(voices)].id
+            voice = voices[pair % len(voices)]
             jobs.append(speech.RenderJob(said, voice, int(rng.integers(2**31))))
     heard = [log_mel_statistics(clip.audio) for clip in speech.render_many(jobs, workers)]
     plain, *tagged = (
