@@ -126,18 +126,11 @@ def test_a_failure_of_one_stops_the_other(tmp_path: Path) -> None:
     assert sorted(path.name for path in partial.iterdir()) == ["begun-0", "begun-1"]
 
 
-def test_a_finished_bar_says_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
-    with processes.progress(3, "synthesis", unit="clip", done=1) as bar:
-        bar.update()
-        bar.update()
-    printed = capsys.readouterr()
-    assert printed.err == ""
-    assert "synthesis: 100%" in printed.out
-    assert "3/3" in printed.out
-
-
 def test_many_quick_steps_make_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with processes.progress(10_000, "corpus", unit="clip") as bar:
-        for _ in range(10_000):
+    with processes.progress(10_000, "corpus", unit="clip", done=1) as bar:
+        for _ in range(9_999):
             bar.update()
-    assert capsys.readouterr().out.count("\r") <= 4
+    printed = capsys.readouterr()
+    assert printed.out.count("\r") <= 4
+    assert "corpus: 100%" in printed.out
+    assert printed.err == ""

@@ -11,8 +11,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from evoxtral import UserError, runs
 
@@ -91,12 +89,6 @@ def test_what_is_no_json_is_named(tmp_path: Path) -> None:
         runs.read_json(tmp_path / "none.json")
     with pytest.raises(UserError, match="not valid JSON"):
         runs.read_json(path)
-
-
-@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=8), max_size=5))
-def test_digest_sees_every_value_and_no_order(value: dict[str, object]) -> None:
-    assert runs.digest(value) == runs.digest(dict(reversed(value.items())))
-    assert runs.digest(value) != runs.digest({**value, "another key": 1})
 
 
 # ---- stages ----
