@@ -292,11 +292,8 @@ def measure(cfg: Benchmark) -> Measured | None:
     found = scored(headline, trained | added)
     balanced = found if setup.balanced == headline else scored(setup.balanced, trained)
     plain = scored(_PLAIN, trained) if setup.has(_PLAIN) else None
-    last = made[0][-1]
-    facts = raft.facts(recipe, last)
+    facts = raft.facts(recipe, made[0][-1])
     known = recipe.model_dump() | facts | {"rate": scientific(recipe.learning_rate)}
-    seconds = last.tuned.seconds
-    known["time"] = f"{seconds / 60:.1f} minutes" if seconds else "not known"
     tiny = setup.base.name == TINY
     base = "embedded tiny Voxtral" if tiny else Path(setup.base.name).name
     return Measured(

@@ -395,7 +395,7 @@ def sft_adapters(cfg: Sft, setup: Setup) -> list[Tuned]:
 def settings(cfg: Sft, setup: Setup, tuned: Tuned | None) -> dict[str, object]:
     """The settings of SFT, named as in the report's Table 1 and the composition note.
 
-    Without a log, `tuned`, how long it took and whether it was stopped is not known.
+    Without a log, `tuned`, whether it was stopped is not known.
     """
     draws, steps = training_mix(setup)["draws"], cfg.batch // cfg.micro_batch
     counts = model.count_parameters(setup.base.model.config, lora_shape(cfg)).set_index("part")
@@ -418,7 +418,7 @@ def settings(cfg: Sft, setup: Setup, tuned: Tuned | None) -> dict[str, object]:
         "Label smoothing": cfg.label_smoothing,
         "Precision": precision(cfg),
         "Hardware": str(setup.base.model.device.type).upper(),
-        "Training time": tuned and tuned.seconds and f"{tuned.seconds / 60:.1f} minutes",
+        "Training time": "in provenance.json, stage sft",
         "Trainable parameters": f"{trainable:,} of {total:,} ({trainable / total:.1%})",
         "Label masking": "loss on output tokens only",
         "Evaluation": "WER and Tag F1 on validation, WER on plain clips, after every epoch",

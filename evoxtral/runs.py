@@ -178,12 +178,16 @@ STAMP = "stage.json"
 
 @dataclass(frozen=True)
 class StageResult:
-    """A finished stage: where its files are, its digest, and whether this process made it."""
+    """A finished stage: where its files are, its digest, and whether this process made it.
+
+    It took so many seconds since it was last started; None if an older version made it.
+    """
 
     name: str
     path: Path
     digest: str
     executed: bool
+    seconds: float | None
 
 
 _used: dict[Path, StageResult] = {}
@@ -316,12 +320,13 @@ def stage(
         with exclusive(folder) if processes.is_main() else nullcontext():
             # Another run may have finished it between the look and the lock.
             if reason := processes.told(lambda: why_build(folder)):
-                start = time.monotonic()
                 _say(f"building {folder.name} ({reason})")
                 _build(folder, {**key, "digest": full}, make, together=together)
-                _say(f"built {folder.name} in {time.monotonic() - start:.0f} s")
                 executed = True
-    result = StageResult(name, folder, full, executed)
+    seconds = read_json(folder / STAMP).get("seconds")
+    if executed:
+        _say(f"built {folder.name} in {seconds:.0f} s")
+    result = StageResult(name, folder, full, executed, seconds)
     if executed or folder not in _used:
         _used[folder] = result
     return result
@@ -330,7 +335,7 @@ def stage(
 def _build(
     folder: Path, key: Mapping[str, Any], make: Callable[[Path], None], *, together: bool
 ) -> None:
-    partial = folder.with_name(f"{folder.name}.partial")
+    partial, start = folder.with_name(f"{folder.name}.partial"), time.monotonic()
     if processes.is_main():
         if folder.exists():
             shutil.rmtree(folder)
@@ -351,7 +356,8 @@ def _build(
             for file in sorted(partial.rglob("*"))
             if file.is_file() and file.name != STAMP
         }
-        write_json(partial / STAMP, {**key, "outputs": outputs})
+        seconds = round(time.monotonic() - start, 1)
+        write_json(partial / STAMP, {**key, "outputs": outputs, "seconds": seconds})
         partial.replace(folder)
     processes.barrier()
 

@@ -380,14 +380,12 @@ class Tuned:
 
     `steps` are `step | epoch | loss | learning_rate`; `epochs` has a row per validation, the first
     before training: `step | epoch | validation_loss | validation_wer | plain_wer` and more. It has
-    `stopped` if speech without tags had suffered too much to go on. `seconds` are those of training
-    and its validations since it was last started, None if a kill took them.
+    `stopped` if speech without tags had suffered too much to go on.
     """
 
     adapter: Path
     steps: pd.DataFrame
     epochs: pd.DataFrame
-    seconds: float | None
     best_epoch: int
     stopped: bool
 
@@ -397,8 +395,7 @@ def read_log(folder: Path) -> Tuned:
     history = pd.read_csv(folder / LOG)
     steps = history[["step", "epoch", "loss", "learning_rate"]].dropna(subset="loss")
     epochs, summary = _epochs(history), runs.read_json(folder / SUMMARY)
-    seconds = history["train_runtime"].max() if "train_runtime" in history else None
-    return Tuned(folder / ADAPTER, steps.reset_index(drop=True), epochs, seconds, **summary)
+    return Tuned(folder / ADAPTER, steps.reset_index(drop=True), epochs, **summary)
 
 
 def _finish(folder: Path, state: TrainerState, plain_limit: float) -> None:

@@ -122,7 +122,6 @@ def test_the_tables_of_02_say_what_was_done(setup: Setup) -> None:
     [tuned] = pipeline.sft_adapters(cfg, setup)
     settings = pipeline.settings(cfg, setup, tuned)
     assert settings["Learning rate"] == cfg.learning_rate
-    assert settings["Training time"] == f"{tuned.seconds / 60:.1f} minutes"
     weights = load_file(tuned.adapter / "adapter_model.safetensors")
     trained = sum(weight.numel() for weight in weights.values())
     assert str(settings["Trainable parameters"]).startswith(f"{trained:,} of ")

@@ -109,6 +109,7 @@ def test_every_notebook_ran_to_its_end_and_built_each_stage_once(made: Made) -> 
         counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
         assert counts == list(range(1, len(counts) + 1)), name
         said = runs.read_json(made.reports / name / "provenance.json")
+        assert all(stage["seconds"] >= 0 for stage in said["stages"])
         built += [stage["digest"] for stage in said["stages"] if stage["executed"]]
         assert runs.read_json(made.reports / name / "results.json"), name
     assert len(built) == len(set(built))
@@ -243,6 +244,18 @@ def test_a_deleted_stage_alone_is_built_again(made: Made, monkeypatch: pytest.Mo
     assert list(first.headline.evaluations) == [bench.NO_TAGS, "base", "SFT", "RL"]
     assert (first.headline.name, first.headline.clips) == ("natural", 12)
     assert (first.balanced.name, first.balanced.clips) == ("balanced", 34)
+    folder = next(one.path for one in runs.used_stages() if one.name == "raft")
+    learnt = list(runs.read_jsonl(folder / "targets.jsonl"))
+    stamp = runs.read_json(folder / runs.STAMP)
+    assert first.rl_settings["Learnt"].startswith(f"{len(learnt)} of these completions; 0 ref")
+    assert first.rl_settings["Epochs"] == str(stamp["params"]["epochs"])
+    assert first.numbers["learnt_completions"] == len(learnt)
+    said = runs.read_json(made.reports / "03_raft" / "results.json")
+    pair = bench.headline(first.headline, [("SFT", "RL")], more=["tag_recall"])
+    drawn = {name: first.numbers[name] for name in said["recipe"]}
+    assert said["recipe"] == pytest.approx(drawn, abs=1e-6)
+    apart = [row["difference"] for row in said["paired"]]
+    assert apart == pytest.approx([*pair["difference"]], abs=1e-6, nan_ok=True)
     predictions = made.reports / "04_benchmark" / "predictions"
     for name, rows in first.prediction_rows().items():
         assert list(runs.read_jsonl(predictions / f"{name}.jsonl")) == rows

@@ -111,7 +111,7 @@ def test_a_stage_is_built_once(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert [s.executed for s in runs.used_stages()] == [True], "one stage, made here"
     text = (first.path / runs.STAMP).read_text()
     assert str(tmp_path) not in text
-    assert set(json.loads(text)) == {"name", "params", "inputs", "digest", "outputs"}
+    assert set(json.loads(text)) == {"name", "params", "inputs", "digest", "outputs", "seconds"}
 
 
 @own_runs

@@ -151,7 +151,8 @@ def origin(parameters: Parameters, started: datetime) -> dict[str, Any]:
         "parts": parts(parameters, loaded),
         "commit": commit(),
         "stages": [
-            {"name": s.name, "digest": s.digest, "executed": s.executed} for s in runs.used_stages()
+            {"name": s.name, "digest": s.digest, "executed": s.executed, "seconds": s.seconds}
+            for s in runs.used_stages()
         ],
         "versions": {name: installed[name] for name in _PACKAGES if name in installed},
         "python": platform.python_version(),
