@@ -16,7 +16,7 @@ from evoxtral.analyses import EXPECTED, LEARNT, STOP
 from evoxtral.bench import BASE, HEADLINE, OVERALL, PAPER, RL, SFT, STRICT, Measured
 from evoxtral.metrics import ClipScore
 from evoxtral.paper import Published
-from evoxtral.tables import MEASURES, by_verdict, cell, covered, points, show, verdict
+from evoxtral.tables import MEASURES, by_verdict, cell, points, show, verdict
 
 RARE = 5
 """Below so many occurrences the report calls a tag's F1 unreliable."""
@@ -28,7 +28,7 @@ _WORDS = yaml.safe_load(Path(__file__).with_name("conclusions.yaml").read_text(e
 
 
 def done(measured: Measured) -> str:
-    """What was trained and tested, and what the intervals cover."""
+    """What was trained and tested."""
     return _WORDS["done"].format(
         **measured.numbers,
         base=measured.base,
@@ -38,7 +38,6 @@ def done(measured: Measured) -> str:
         tested=measured.tested,
         clips=measured.headline.clips,
         split=measured.headline.name,
-        covered=covered(measured.seeds),
     )
 
 
@@ -159,24 +158,20 @@ def _groups(groups: pd.DataFrame) -> _Said:
 
 
 def _familiarity(kinds: pd.DataFrame) -> _Said:
-    """Whether words are harder to hear the newer clips are to training."""
+    """Where words are harder to hear than in the clips that are closest to training."""
     wer = kinds[(kinds["metric"] == "wer") & kinds["low"].notna()].to_dict("records")
     rows = {(row["kind"], row["system"]): row for row in wer}
     first, *others = dict.fromkeys(kind for kind, _ in rows)
-    known, known_base = rows[first, RL], rows[first, BASE]
+    known, words, higher = rows[first, RL], _WORDS["familiarity"], []
     for kind in others:
-        own, base = rows[kind, RL], rows[kind, BASE]
-        rises = own["low"] > known["high"]
-        text = _WORDS["familiarity"]["rises" if rises else "same"].format(
-            kind=kind.capitalize(),
-            first=first,
-            wer=_cell(own),
-            known=_cell(known),
-            times=own["value"] / known["value"] if known["value"] else math.inf,
-            base=_cell(base),
-            known_base=_cell(known_base),
-        )
-        yield False, text
+        own = rows[kind, RL]
+        if own["low"] > known["high"]:
+            times = own["value"] / known["value"] if known["value"] else math.inf
+            base = _cell(rows[kind, BASE])
+            higher.append(words["other"].format(kind=kind, wer=_cell(own), times=times, base=base))
+    if higher:
+        said = {"first": first, "wer": _cell(known), "base": _cell(rows[first, BASE])}
+        yield False, words["higher"].format(**said, others=", ".join(higher))
 
 
 def _plain(plain: pd.DataFrame) -> _Said:

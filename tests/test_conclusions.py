@@ -82,8 +82,8 @@ def test_clips_are_scored_by_how_new_they_are(
         assert rows[kind, RL, "wer"] == alone["wer"].value
         assert rows[kind, RL, "tag_f1"] == alone["tag_f1"].value
     times = rows[NEW, RL, "wer"] / rows[FIRST, RL, "wer"]
-    assert f"*{NEW.capitalize()}*: RL's WER is {rows[NEW, RL, 'wer']:.2%}" in said
-    assert f"{times:.1f} times that of *{FIRST}*" in said
+    assert f"RL's WER is {rows[FIRST, RL, 'wer']:.2%}" in said
+    assert re.search(rf"\*{NEW}\*, {rows[NEW, RL, 'wer']:.2%}.* \({times:.1f} times; base ", said)
 
 
 def test_plain_speech_is_held_against_the_limits_of_the_note(
@@ -180,5 +180,3 @@ def test_limits_quote_what_was_measured(
 def test_what_was_done_is_that_of_the_run(measured: Measured) -> None:
     said = conclusions.done(measured)
     assert "on 808 clips (SFT), then on 499 of its own completions and 88 references" in said
-    assert "over clips, of one training each" in said
-    assert "over clips and 3 trainings each" in conclusions.done(replace(measured, seeds=3))

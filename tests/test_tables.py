@@ -33,7 +33,6 @@ def made(numbers: paper.Published) -> dict[str, Table]:
     steps = bench.paired_frame(SPLIT, [("base", "SFT")])
     core = paper.core_compared(numbers, SCORES, "tiny")
     per_tag = paper.per_tag_compared(numbers, SCORES, "tiny")
-    counted = analyses.confusion(SPLIT.evaluations["SFT"])
     frames = {
         "table1": numbers.hyperparameters,
         "table3": numbers.per_tag,
@@ -47,7 +46,6 @@ def made(numbers: paper.Published) -> dict[str, Table]:
     return {name: tables.of(name, frame, **ON) for name, frame in frames.items()} | {
         "core": tables.core(numbers.core),
         "scores": tables.by_metric(bench.headline(SPLIT), "Scores", system="System"),
-        "confused": tables.confused(counted, system="SFT", **ON),
         "compared": tables.of("compared", core, number=2, **ON),
         "compared_tags": tables.of("compared", per_tag, number=3, **ON),
     }
@@ -155,12 +153,6 @@ def test_paper_beside_measured(made: dict[str, Table]) -> None:
     rows = {tuple(row[:2]): row[2:] for row in _rows(made["compared_tags"])}
     assert rows["SFT", "F1 [sad]"][:3] == ["0.667", "0.667", "−0.000"]
     assert rows["SFT", "F1 [calm]"][1:4] == ["—"] * 3
-
-
-def test_errors_are_ordered_and_limited(made: dict[str, Table]) -> None:
-    assert made["confused"].cells()[0] == ["sad", "calm", "1", "50.0%"]
-    assert made["confused"].notes[0] == "2 of 2 kinds of error shown."
-    assert made["confused"].caption == "SFT: most frequent confusions, 5 clips of test."
 
 
 def test_every_metric_has_a_name() -> None:

@@ -129,13 +129,6 @@ def core(frame: pd.DataFrame) -> Table:
     return of("table2", shown, notes)
 
 
-def confused(frame: pd.DataFrame, **said: object) -> Table:
-    """The ten most frequent confusions, missed and invented tags too (`analyses.confusion`)."""
-    wrong = frame[(frame["true"] != frame["predicted"]) & (frame["count"] > 0)]
-    shown = wrong.sort_values("count", ascending=False, kind="stable").head(10)
-    return of("confused", shown, shown=len(shown), kinds=len(wrong), **said)
-
-
 def scores_frame(scores: pd.DataFrame, paired: pd.DataFrame | None = None) -> pd.DataFrame:
     """One protocol's scores as figures draw them, a row for each metric, in their order here.
 
@@ -233,11 +226,16 @@ def verdict(metric: str, low: float, high: float) -> str:
 
 
 def by_metric(
-    scores: pd.DataFrame, caption: str, notes: Sequence[str] = (), **headers: str
+    scores: pd.DataFrame,
+    caption: str,
+    notes: Sequence[str] = (),
+    metrics: Sequence[str] = bench.HEADLINE,
+    **headers: str,
 ) -> Table:
     """`bench.headline` with a column for each metric, a row for each value of `headers`' columns.
 
-    The frame has the protocol, and the values as `<metric>`, `<metric>_low` and the like.
+    Of the metrics only those named are shown. The frame has the protocol, and the values of all as
+    `<metric>`, `<metric>_low` and the like.
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in scores.to_dict("records"):
@@ -248,7 +246,7 @@ def by_metric(
         own[f"{key}_shown"] = cell(row["value"], ends, MEASURES[key].rule, row["seed_sd"])
     heads = {
         f"{key}_shown": f"{MEASURES[key].label}{_SPACE}{_ARROWS[MEASURES[key].direction]}"
-        for key in bench.HEADLINE
+        for key in metrics
     }
     return Table(pd.DataFrame(rows.values()), headers | heads, caption, notes=notes)
 
