@@ -381,7 +381,7 @@ def repeat(recipe: Recipe, setup: Setup, starts: Sequence[Path], name: str) -> l
 # What 03 shows
 
 
-def learnt(last: Round) -> pd.DataFrame:
+def read_targets(last: Round) -> pd.DataFrame:
     """What the last step learnt, as its own file says: `clip | text | source | index | reward`.
 
     In order of clip id; the last two are missing where the reference is learnt.
@@ -399,7 +399,7 @@ def facts(recipe: Recipe, last: Round) -> dict[str, Any]:
     What is learnt are completions, and references of untagged clips instead of those set aside. The
     loss is the mean over the last tenth of the steps of training.
     """
-    sampled, curated, made = last.scored["clip"].nunique(), last.curated, learnt(last)
+    sampled, curated, made = last.scored["clip"].nunique(), last.curated, read_targets(last)
     completions = made["reward"].dropna()
     losses = last.tuned.steps["loss"]
     threshold, tied = curated.threshold, int((curated.rows["reward"] == curated.threshold).sum())
@@ -433,7 +433,7 @@ def furthest_apart(setup: Setup, recipe: Recipe, last: Round) -> tuple[str, pd.D
     Returns:
         Its reference, scored completions, and the index of the one that is learnt.
     """
-    chosen = learnt(last).dropna().set_index("clip")["index"]
+    chosen = read_targets(last).dropna().set_index("clip")["index"]
     clip = spreads(last.scored)[chosen.index].idxmax()
     [reference] = [c.tagged_text for c in setup.clips(recipe.prompts) if c.id == clip]
     return reference, last.scored[last.scored["clip"] == clip], int(chosen[clip])
