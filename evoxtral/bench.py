@@ -214,7 +214,7 @@ class Measured:
     origins: Mapping[str, str]  # what each system is, by name
     settings: Mapping[str, object]  # of fine-tuning, named as in the report's Table 1
     rl_settings: Mapping[str, object]  # of the RL stage, named as in the model card
-    numbers: Mapping[str, Any]  # for Figures 1 and 2, keyed as those of `paper.Published`
+    numbers: Mapping[str, Any]  # what `raft.facts` says of the RL stage
     base: str  # the base model in words
     trained: str  # what speech it learnt from, and
     tested: str  # what speech the headline split is (`clips.speech`)
@@ -308,7 +308,7 @@ def measure(cfg: Benchmark) -> Measured | None:
             tuning, setup, None if recipe.adapter else read_log(starts[0].parent)
         ),
         rl_settings={name: text.format(**known) for name, text in _WORDS["rl_settings"].items()},
-        numbers=facts | _sizes(tuning, setup, recipe.prompts, found.clips),
+        numbers=facts,
         base=base,
         trained=speech(setup.clips(TRAIN)),
         tested=speech(setup.clips(headline)),
@@ -337,23 +337,6 @@ def _origins(cfg: Benchmark, base: str, systems: pipeline.Systems) -> dict[str, 
         digests = ", ".join(adapter_digest(folder)[:_SHOWN] for folder in folders)
         found[name] = text.format(**known) + (f"; adapter {digests}" if digests else "")
     return {name: origin for name, origin in found.items() if origin}
-
-
-def _sizes(tuning: Sft, setup: Setup, prompts: str, tested: int) -> dict[str, Any]:
-    """Clips of each kind and the first stage's settings, keyed as the published numbers."""
-    sizes = {name: len(clips) for name, clips in setup.source.splits.items()}
-    unseen = 0 if prompts == "train" else sizes[prompts]
-    return {
-        "scripts": sizes["train"] + sizes["validation"] + tested + unseen,
-        "train_clips": sizes["train"],
-        "validation_clips": sizes["validation"],
-        "test_clips": tested,
-        "bench_clips": tested,
-        "unseen_clips": unseen,
-        "lora_rank": tuning.lora_rank,
-        "sft_epochs": tuning.epochs,
-        "sft_learning_rate": tuning.learning_rate,
-    }
 
 
 def track(cfg: Benchmark, measured: Measured | None) -> None:

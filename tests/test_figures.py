@@ -69,7 +69,6 @@ REWARDS = pd.DataFrame({"reward": [0.2, 0.4, 1.0, 1.0]})
 OWN = {"sampled_clips": 12_345, "unseen_clips": 12_345, "ranked_clips": 12_340,
        "curated_clips": 9_999, "kept_rule": "R > 0.867 and 120 at 0.867", "mean_reward": 0.5,
        "learnt_completions": 8_888, "learnt_references": 1_234, "rl_epochs": 2}  # fmt: skip
-UNSEEN = PRINTED.numbers | OWN
 
 DRAW: dict[str, tuple[Callable[..., Figure], *tuple[Any, ...]]] = {
     "scores": (figures.forest, bench.headline(SPLIT)),
@@ -79,7 +78,6 @@ DRAW: dict[str, tuple[Callable[..., Figure], *tuple[Any, ...]]] = {
     "audibility": (figures.audibility, AUDIBLE),
     "raft": (figures.raft_pipeline, PRINTED.numbers),
     "stages": (figures.two_stage_pipeline, PRINTED.numbers, PRINTED.core),
-    "unseen": (figures.two_stage_pipeline, UNSEEN, PRINTED.core, "embedded tiny Voxtral"),
     "confusion": (figures.confusion_matrix, CONFUSED),
     "noise": (figures.label_noise, NOISE, 0.202),
     "tag_shares": (figures.tag_shares, SETS),
@@ -226,14 +224,11 @@ def test_diagrams_say_their_numbers(drawn: dict[str, Figure]) -> None:
         assert said in words
     assert "the same\n808 clips" in _words(drawn["stages"])
     assert "best of 4\n727 completions\n1 epoch" in _words(drawn["stages"])
-    measured = _words(drawn["unseen"])
-    assert "12,345 to sample" in measured
-    assert "best of 4\n8,888 completions\n1,234 untagged clips\n2 epochs" in measured
 
 
 @pytest.mark.parametrize("completions", [1, 64])
 def test_raft_diagram_of_a_measured_run(completions: int) -> None:
-    figure = figures.raft_pipeline(UNSEEN | {"completions": completions})
+    figure = figures.raft_pipeline(PRINTED.numbers | OWN | {"completions": completions})
     words = _words(figure)
     assert f"Best of {completions}" in words
     assert "kept: R > 0.867\nand 120 at 0.867\n9,999 of 12,340 clips" in words

@@ -110,7 +110,7 @@ def test_completions_lay_out_their_rewards() -> None:
     rows = scored("[sad] a b", ["[sad] a b", "a c", "[calm] a b", "a c"])
     page = Reader(figures.completions("[sad] a b", rows, 0, RewardWeights()).data).text
     assert "No. 1, learnt" in page
-    assert page.count("kept") == 1
+    assert page.count("learnt") == 1
     assert page.count("1 missed: sad") == 3
     terms = re.findall(r"([\d.]+) × ([\d.]+)", page)
     total = sum(float(a) * float(b) for a, b in terms)

@@ -43,22 +43,23 @@ _RAFT = (
      "reward": "Reward R\n{weight_accuracy:g} × (1 − WER)\n+ {weight_tag_f1:g} × Tag F1\n"
      "+ {weight_hallucination:g} × (1 − hallucination)"},
     {"rl": "Evoxtral RL\n{final}",
-     "tune": "Fine-tune\n{learnt} completions\nmean reward {mean_reward:.3f}{plain}\n"
-     "{rl_epochs}, rate {rl_learning_rate}",
+     "tune": "Fine-tune\n{learnt_completions:,.0f} completions\n"
+     "mean reward {mean_reward:.3f}{plain}\n{rl_epochs}, rate {rl_learning_rate}",
      "best": "Best of {completions:.0f}\nlowest {filtered_share:.0%} dropped\n"
      "kept: {kept}\n{curated_clips:,.0f} of {ranked_clips:,.0f} clips"},
 )  # fmt: skip
 _SCORES = "{bench_clips:,.0f} test clips\nWER {%s_wer:.2%%}\nTag F1 {%s_tag_f1:.1%%}"
 _STAGES = (
     {"corpus": "{scripts:,.0f} clips with tagged transcripts\n{train_clips:,.0f} training, "
-     "{validation_clips:,.0f} validation, {test_clips:,.0f} test{more}"},
-    {"": "", "base": "{base}\nbase model", "base scores": _SCORES % ("base", "base")},
+     "{validation_clips:,.0f} validation, {test_clips:,.0f} test"},
+    {"": "", "base": "Voxtral-Mini-3B\nbase model", "base scores": _SCORES % ("base", "base")},
     {"train": "{train_clips:,.0f}\ntraining clips",
      "sft": "Evoxtral SFT\nstage 1, LoRA rank {lora_rank:.0f}\n"
      "{sft_epochs}, rate {sft_learning_rate}", "sft scores": _SCORES % ("sft", "sft")},
-    {"sampled": "{sampled}",
-     "rl": "Evoxtral RL\nstage 2, RAFT: best of {completions:.0f}\n{learnt} completions{plain}\n"
-     "{rl_epochs}, rate {rl_learning_rate}", "rl scores": _SCORES % ("rl", "rl")},
+    {"sampled": "the same\n{train_clips:,.0f} clips",
+     "rl": "Evoxtral RL\nstage 2, RAFT: best of {completions:.0f}\n"
+     "{curated_clips:,.0f} completions\n{rl_epochs}, rate {rl_learning_rate}",
+     "rl scores": _SCORES % ("rl", "rl")},
 )  # fmt: skip
 
 
@@ -80,9 +81,6 @@ def _diagram(
             more[key] = f"{number:.0f} epoch{'' if number == 1 else 's'}"
         elif key.endswith("_learning_rate"):
             more[key] = scientific(number)
-    more["learnt"] = f"{numbers.get('learnt_completions', numbers['curated_clips']):,.0f}"
-    references = numbers.get("learnt_references")
-    more["plain"] = f"\n{references:,} untagged clips" if references else ""
     values = {**numbers, **more}
     texts = [{name: text.format(**values) for name, text in row.items()} for row in rows]
     sizes = [16 + _LINE * max(1 + text.count("\n") for text in row.values()) for row in texts]
@@ -129,8 +127,10 @@ def raft_pipeline(numbers: Mapping[str, Any]) -> Figure:
     if "sampled_clips" not in numbers:  # as printed
         final = "final loss {rl_final_loss:.3g}"
         clips, rule = numbers["train_clips"], f"R > {numbers['reward_threshold']:g}"
-        more = {"sampled_clips": clips, "ranked_clips": clips, "kept_rule": rule}
+        more = {"sampled_clips": clips, "ranked_clips": clips, "kept_rule": rule,
+                "learnt_completions": numbers["curated_clips"], "learnt_references": 0}  # fmt: skip
         numbers = {**numbers, **more}
+    plain = numbers["learnt_references"]
     return _diagram(
         _RAFT,
         pairwise(("clips", "sft", "reward", "best", "tune", "rl")),
@@ -138,29 +138,22 @@ def raft_pipeline(numbers: Mapping[str, Any]) -> Figure:
         (1, 1.2, 1.35),
         source="unseen in SFT" if numbers.get("unseen_clips") else "of SFT's training",
         kept=numbers["kept_rule"].replace(" and", "\nand"),
+        plain=f"\n{plain:,} untagged clips" if plain else "",
         final=final.format(**numbers),
     )
 
 
 @style.applied
-def two_stage_pipeline(
-    numbers: Mapping[str, Any], core: pd.DataFrame, base: str = "Voxtral-Mini-3B"
-) -> Figure:
-    """Figure 2: from the base model, called `base`, by two stages to the two released models.
+def two_stage_pipeline(numbers: Mapping[str, Any], core: pd.DataFrame) -> Figure:
+    """Figure 2: from the base model by two stages to the two released models.
 
     `core` has rows with `key` `wer` and `tag_f1`, fractions of each system.
     """
-    scores = core.rename(columns=str.lower).set_index("key")
+    scores = core.set_index("key")
     found = {f"{s}_{key}": scores.loc[key, s] for s in SYSTEMS for key in ("wer", "tag_f1")}
-    more, sampled = "", f"the same\n{numbers['train_clips']:,.0f} clips"
-    if unseen := numbers.get("unseen_clips"):
-        more, sampled = f", {unseen:,.0f} to sample", f"{unseen:,.0f}\nclips unseen\nin stage 1"
     arrows = [*pairwise(SYSTEMS), ("train", "sft"), ("sampled", "rl"),
               *((key, f"{key} scores") for key in SYSTEMS)]  # fmt: skip
-    widths = (1, 1.5, 1)
-    return _diagram(
-        _STAGES, arrows, numbers, widths, **found, base=base, more=more, sampled=sampled
-    )
+    return _diagram(_STAGES, arrows, numbers, (1, 1.5, 1), **found)
 
 
 @style.applied
