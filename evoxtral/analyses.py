@@ -89,12 +89,6 @@ def confusion(evaluation: Evaluation) -> pd.DataFrame:
     return frame.assign(share=frame["count"] / total.where(total > 0))
 
 
-def _tag_numbers(evaluation: Evaluation) -> pd.DataFrame:
-    """Tags of each clip: `true | predicted`."""
-    own = [(clip.strict.tags.support, clip.strict.tags.predicted) for clip in evaluation.clips]
-    return pd.DataFrame(own, columns=["true", "predicted"])
-
-
 def count_bias(split: Split, *, seed: int = 0) -> pd.DataFrame:
     """Whether a system writes too many tags or too few, anywhere in a clip.
 
