@@ -235,23 +235,28 @@ class Measured:
         scores, steps = (own[own["protocol"] == protocol] for own in (self.scores, self.steps))
         return scores, steps
 
+    @property
+    def splits(self) -> list[Split]:
+        """The splits that were written down, each once."""
+        every = {split.name: split for split in (self.headline, self.balanced, self.plain) if split}
+        return [*every.values()]
+
     def clip_counts(self) -> pd.DataFrame:
         """What each system is and how many clips of each split it wrote down."""
         frame = pd.DataFrame(self.origins.items(), columns=["system", "origin"])
-        for split in (self.headline, self.balanced):
+        for split in self.splits:
             known = frame["system"].isin(split.evaluations)
             frame[split.name] = known.map({True: float(split.clips)})
         return frame
 
     def prediction_rows(self) -> dict[str, list[dict[str, str]]]:
         """Rows of a file of predictions by its name: `id`, `text`, and the `reference`."""
-        splits = {split.name: split for split in (self.headline, self.balanced)}
         return {
-            f"{name}-{system.lower().replace(' ', '_')}": [
+            f"{split.name}-{system.lower().replace(' ', '_')}": [
                 {"id": clip.id, "text": clip.prediction, "reference": clip.reference}
                 for clip in own.clips
             ]
-            for name, split in splits.items()
+            for split in self.splits
             for system, own in split.evaluations.items()
         }
 
