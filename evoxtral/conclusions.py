@@ -108,24 +108,30 @@ def in_short(
     groups: pd.DataFrame,
     kinds: pd.DataFrame,
     plain: pd.DataFrame,
-) -> str:
-    """What holds and what failed, as two Markdown lists.
+) -> pd.DataFrame:
+    """What can be said, sentence by sentence: `topic | good | said`.
 
     The frames are those of `analyses.group_scores`, `by_familiarity` and `plain_speech`.
     """
-    lists: dict[bool, list[str]] = {True: [], False: []}
-    for found in (
-        _steps(measured),
-        _groups(groups),
-        _familiarity(kinds),
-        _plain(plain),
-        _hallucination(measured, printed),
-        _uses(measured),
-    ):
-        for good, sentence in found:
-            lists[good].append(f"- {sentence}")
-    heads = {True: "**What holds**", False: "**What failed, or is not shown**"}
-    return "\n".join("\n".join([heads[good], "", *own, ""]) for good, own in lists.items())
+    topics = {
+        "stages": _steps(measured),
+        "groups": _groups(groups),
+        "new clips": _familiarity(kinds),
+        "plain speech": _plain(plain),
+        "hallucination": _hallucination(measured, printed),
+        "uses": _uses(measured),
+    }
+    rows = [(topic, *one) for topic, found in topics.items() for one in found]
+    return pd.DataFrame(rows, columns=["topic", "good", "said"])
+
+
+def as_lists(sentences: pd.DataFrame) -> str:
+    """What holds and what failed, as two Markdown lists."""
+    parts = []
+    for good, head in {True: "**What holds**", False: "**What failed, or is not shown**"}.items():
+        own = sentences.loc[sentences["good"] == good, "said"]
+        parts += [head, "\n".join(f"- {sentence}" for sentence in own)]
+    return "\n\n".join(parts)
 
 
 _Said = Iterator[tuple[bool, str]]

@@ -32,7 +32,7 @@ def noise(measured: Measured) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def said(measured: Measured, numbers: paper.Published, frames: dict[str, pd.DataFrame]) -> str:
-    return conclusions.in_short(measured, numbers, **frames)
+    return conclusions.as_lists(conclusions.in_short(measured, numbers, **frames))
 
 
 def test_every_frame_of_scores_names_its_protocol(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
+import pandas as pd
 import papermill
 from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
@@ -24,21 +25,17 @@ from PIL import Image
 from evoxtral import UserError, params, runs
 from evoxtral.params import REPORT_NOTEBOOKS, Parameters
 from evoxtral.report import SOURCE, render
-from evoxtral.tables import MEASURES, points, show
+from evoxtral.tables import side_by_side, to_markdown
 
 EXAMPLE = "reports/example"  # the committed report, below the checkout
 SUMMARY = "In short"  # heading of the section that opens page and example
 
 # What an output is on the page, the richest form first.
 _KINDS = {"image/png": "image", "text/html": "html", "text/markdown": "text", "text/plain": "plain"}
+_FOLDED = ("code", "log")
 _COLOURS = 48
-_NUMBERS = re.compile(
-    "(<!-- numbers of reports/example -->\n).*(\n<!-- end of numbers -->)", re.DOTALL
-)
-_SCORES = {
-    "paper": ("wer", "tag_f1", "hallucination"),
-    "strict": ("wer", "tag_f1_tagged", "hallucinated_per_untagged"),
-}
+_NUMBERS = re.compile("(<!-- numbers of reports/example -->).*(<!-- end of numbers -->)", re.DOTALL)
+_QUOTED = ("groups", "new clips", "plain speech")  # topics of the sentences that the README quotes
 
 
 def run_report(profile: str) -> Path:
@@ -144,15 +141,20 @@ def write_page(profile: str) -> Path:
 
 
 def lift_summary(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:
-    """The section `In short`, if there is one, raised to a chapter; the rest with a link to it."""
+    """The section `In short`, if there is one, raised to a chapter; the rest with a link to it.
+
+    The section's code stays where it is.
+    """
     levels = {i: piece.level for i, piece in enumerate(pieces) if piece.level}
     for start, level in levels.items():
         if pieces[start].content == SUMMARY:
             later = (i for i in levels if i > start and levels[i] <= level)
             end = next(later, len(pieces))
             link = Piece("text", f"*[{SUMMARY}](#in-short) opens this page.*", pieces[start].cell)
-            raised = [one._replace(level=max(0, one.level - 1)) for one in pieces[start:end]]
-            return raised, [*pieces[:start], link, *pieces[end:]]
+            section = [one._replace(level=max(0, one.level - 1)) for one in pieces[start:end]]
+            shown = [one for one in section if one.kind not in _FOLDED]
+            folded = [one for one in section if one.kind in _FOLDED]
+            return shown, [*pieces[:start], link, *folded, *pieces[end:]]
     return [], pieces
 
 
@@ -206,19 +208,22 @@ def _markdown(piece: Piece, name: str, source: Path) -> str:
 
 
 def with_numbers(readme: str) -> str:
-    """The project's README with the scores of the committed report between their two marks."""
-    benchmark = runs.named(EXAMPLE) / "04_benchmark"
-    found = {
-        (row["system"], row["protocol"].partition("/")[0], row["metric"]): row
-        for row in runs.read_json(benchmark / "results.json")["scores_measured"]
-    }
-    clips = max(row["n"] for row in found.values())
-    lines = [f"| {clips:,} clips, 95% intervals | base | SFT | RL |", "|---|---|---|---|"]
-    for protocol, key in [(name, key) for name, keys in _SCORES.items() for key in keys]:
-        measure, cells = MEASURES[key], []
-        for row in [found[system, protocol, key] for system in ("base", "SFT", "RL")]:
-            low, high = (show(row[end], points(measure.rule)) for end in ("low", "high"))
-            cells.append(f"{show(row['value'], measure.rule)} [{low}, {high}]")
-        lines.append(f"| {measure.label}, {protocol} protocol | {' | '.join(cells)} |")
-    table = "\n".join(lines)
-    return _NUMBERS.sub(lambda marks: f"{marks[1]}\n{table}\n{marks[2]}", readme)
+    """The project's README with what the committed report says in short between their two marks."""
+    folder = f"{EXAMPLE}/04_benchmark"
+    origin, found = (
+        runs.read_json(runs.named(folder) / name) for name in ("provenance.json", "results.json")
+    )
+    scores, changes = (
+        pd.DataFrame(found[key]).astype({"seed_sd": float})
+        for key in ("in_short", "in_short_paired")
+    )
+    clips = f"{scores['n'].max():,} clips of {scores['split'][0]}"
+    table = side_by_side(scores, changes, trainings=origin["parameters"]["seeds"], on=clips)
+    _, half, _ = found["examples"]
+    parts = [
+        f"Spoken: `{half['reference']}`\\\nWritten by RL: `{half['RL']}`",
+        f"![The table's scores as dots with intervals]({folder}/figures/headline.png)",
+        to_markdown(table).rstrip(),
+        "\n".join(f"- {row['said']}" for row in found["sentences"] if row["topic"] in _QUOTED),
+    ]
+    return _NUMBERS.sub(lambda marks: "\n\n".join([marks[1], *parts, marks[2]]), readme)
