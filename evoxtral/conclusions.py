@@ -116,6 +116,7 @@ def in_short(
     topics = {
         "stages": _steps(measured),
         "groups": _groups(groups),
+        "single tags": _single(groups),
         "new clips": _familiarity(kinds),
         "plain speech": _plain(plain),
         "hallucination": _hallucination(measured, printed),
@@ -149,7 +150,7 @@ def _steps(measured: Measured) -> _Said:
 
 
 def _groups(groups: pd.DataFrame) -> _Said:
-    """Which groups of tags are learnt, and which single tags are not."""
+    """Which groups of tags are learnt."""
     own = groups[groups["system"] == RL]
     kinds = np.select(
         [own["low"] >= LEARNT, own["high"] < LEARNT], ["learnt", "not_learnt"], "undecided"
@@ -159,7 +160,12 @@ def _groups(groups: pd.DataFrame) -> _Said:
                 for r in rows.to_dict("records")]  # fmt: skip
         known = {"split": rows["split"].iloc[0], "groups": ", ".join(said), "half": LEARNT}
         yield kind == "learnt", _WORDS[kind].format(**known)
-    if missing := ", ".join(filter(None, own["not_learnt"])):
+
+
+def _single(groups: pd.DataFrame) -> _Said:
+    """Which single tags are not learnt."""
+    found = groups.loc[groups["system"] == RL, "not_learnt"]
+    if missing := ", ".join(filter(None, found)):
         yield False, _WORDS["single"].format(tags=missing, half=LEARNT)
 
 

@@ -156,7 +156,7 @@ def test_it_can_become_the_committed_example(
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 3_000_000
     assert not [path for path in files if str(made.folder).encode() in path.read_bytes()]
-    assert "| Tag F1, paper protocol |" in (tmp_path / "README.md").read_text()
+    assert "| Tag F1 ↑ |" in (tmp_path / "README.md").read_text()
 
 
 @pytest.mark.check
