@@ -173,6 +173,8 @@ def _familiarity(kinds: pd.DataFrame) -> _Said:
     """Where words are harder to hear than in the clips that are closest to training."""
     wer = kinds[(kinds["metric"] == "wer") & kinds["low"].notna()].to_dict("records")
     rows = {(row["kind"], row["system"]): row for row in wer}
+    if not rows:  # a single clip has no interval
+        return
     first, *others = dict.fromkeys(kind for kind, _ in rows)
     known, words, higher = rows[first, RL], _WORDS["familiarity"], []
     for kind in others:

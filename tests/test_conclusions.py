@@ -86,6 +86,14 @@ def test_clips_are_scored_by_how_new_they_are(
     assert re.search(rf"\*{NEW}\*, {rows[NEW, RL, 'wer']:.2%}.* \({times:.1f} times; base ", said)
 
 
+def test_a_single_clip_is_compared_with_nothing(
+    measured: Measured, numbers: paper.Published, frames: dict[str, pd.DataFrame]
+) -> None:
+    alone = frames["kinds"].assign(low=np.nan, high=np.nan)
+    found = conclusions.in_short(measured, numbers, **frames | {"kinds": alone})
+    assert "New sentences or voices" not in str(found)
+
+
 def test_plain_speech_is_held_against_the_limits_of_the_note(
     measured: Measured, frames: dict[str, pd.DataFrame], said: str
 ) -> None:
