@@ -172,10 +172,10 @@ def _transcribe(chosen: Namespace) -> None:
 
 def _speed(chosen: Namespace) -> None:
     """Measure speed beside the straightforward way."""
-    from evoxtral import speed
+    from evoxtral import cost, speed
 
     if chosen.what == "real":
-        _say(speed.measure_real(160).to_string(index=False))
+        _say(cost.measure_real(160).to_string(index=False))
     else:
         speed.measure(chosen.profile, "full")
 

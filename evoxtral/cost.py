@@ -1,4 +1,4 @@
-"""What the report's recipe takes on a GPU: memory and time, predicted from the model's shapes.
+"""What the report's recipe takes on a GPU: predicted from shapes, and measured at the real size.
 
 A multiplication with its addition counts as two operations; what is below one percent is left out:
 norms, activations, softmax, the encoder's convolutions, the projector. A floor is arithmetic over
@@ -13,13 +13,23 @@ transformers on an A100).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
-from transformers import VoxtralConfig
+import torch
+from torch import Tensor
+from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
-from evoxtral.model import LoraShape, count_parameters
+from evoxtral import UserError, model, params, runs, speed
+from evoxtral.decode import Decoding, decode
+from evoxtral.examples import Examples
+from evoxtral.model import LoraShape, attach, count_parameters, read_cached
+from evoxtral.params import Sft
 
 EFFICIENCY, BANDWIDTH_SHARE = 0.4, 0.6
 DECODE_LAUNCH, TRAIN_LAUNCH = 0.76e-3, 5e-3  # seconds per layer
@@ -170,3 +180,97 @@ def forecasts() -> pd.DataFrame:
     columns = ["gpu", "step", "setting", "gigabytes", "floor", "expected"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.assign(gigabytes=frame["gigabytes"] / 1e9)
+
+
+# The real size on random weights: what a GPU takes, without a download
+
+
+class _Drawn(list[Tensor]):
+    """Stands for cached features: of each clip those of one window."""
+
+    @property
+    def windows(self) -> list[int]:
+        return [1] * len(self)
+
+
+def real_size(
+    config: VoxtralConfig, lengths: Sequence[int], device: torch.device, rounds: int = speed.ROUNDS
+) -> pd.DataFrame:
+    """The method's steps at real size on random weights, in bfloat16 on a GPU.
+
+    Nothing timed depends on the values of weights, except where a transcript ends; its length is
+    therefore given: `lengths`, in tokens, of as many clips as whole optimiser steps take. Floors
+    are arithmetic over what a matrix product reached just before.
+
+    Returns:
+        `work | way | round | seconds | floor`, seconds of the whole work.
+    """
+    precision = "bfloat16" if device.type == "cuda" else "float32"
+    dtype = getattr(torch, precision)
+    peak = _peak(device, dtype)
+    torch.manual_seed(0)
+    with device:
+        system = VoxtralForConditionalGeneration._from_config(config, dtype=dtype)
+    system.requires_grad_(False).eval()
+    clips, audio = len(lengths), config.audio_config
+    heard = torch.randn(1, audio.max_source_positions, audio.hidden_size, dtype=dtype)
+    recipe = Recipe(config, Workload(transcript=round(np.mean(lengths))))
+    work, made = recipe.work, []
+    request = [5] * work.request + [config.audio_token_id] * recipe.audio_tokens
+    prompter = SimpleNamespace(  # a text is its number of tokens, and none ends it
+        eos=-1, pad=0, prompt=lambda _: request, target=lambda text: [5] * int(text)
+    )
+    texts, weights, drawn = [str(n) for n in lengths], [1.0] * clips, _Drawn([heard] * clips)
+    examples = Examples(drawn, texts, range(clips), prompter, weights)
+    known = {"precision": precision, "device": device.type}
+    known |= speed.EPOCH | {"batch": work.batch, "micro_batch": work.batch}
+    cfg = params.profile(Sft, "paper").model_copy(update=known)
+
+    def encode(_: int) -> None:
+        mels = torch.zeros(16, audio.num_mel_bins, 2 * audio.max_source_positions, device=device)
+        for first in range(0, clips, len(mels)):
+            model.encode(system, mels[: clips - first]).cpu()
+
+    def write(k: int, *sampled: float) -> speed.Way:
+        seeds = [[(i, index) for index in range(k)] for i in range(clips)]
+        how = Decoding(max(lengths), *sampled)
+        return lambda _: decode(system, prompter, drawn, range(clips), how, seeds)
+
+    def add(name: str, operations: float, way: speed.Way) -> None:
+        rows = speed.compared(name, {speed.OURS: way}, rounds)
+        made.append(rows.assign(floor=clips * operations / peak))
+
+    add("encode", recipe.encode, encode)
+    adapted = attach(read_cached(system), ADAPTERS, 0)
+    add("SFT", recipe.train, lambda _: speed.one_epoch(adapted, examples, cfg))
+    adapted.unload()
+    written = 2.0 * (recipe.language + recipe.head) * sum(lengths) / clips  # of one transcript
+    add(f"sampling, k = {work.k}", recipe.prefill + work.k * written, write(work.k, 0.7, 0.9))
+    add("evaluation", recipe.prefill + written, write(1))
+    return pd.concat(made, ignore_index=True)
+
+
+def _peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations per second of a large matrix product, the best of five."""
+    side = 8192 if device.type == "cuda" else 1024
+    a, b = (torch.randn(side, side, dtype=dtype, device=device) for _ in range(2))
+    ways = {speed.OURS: lambda _: (a @ b).sum().item()}  # waits for the device
+    return 2.0 * side**3 / speed.compared("product", ways, 5)["seconds"].min()
+
+
+def measure_real(clips: int) -> pd.DataFrame:
+    """Measure Voxtral-Mini-3B's size on the GPU; leaves `reports/speed/real_paper.{csv,json}`.
+
+    Transcripts are as long as the released ones are in Voxtral's tokens
+    (`reports/speed/target_lengths.csv`, their ends included).
+
+    Raises:
+        UserError: there is no GPU.
+    """
+    if not torch.cuda.is_available():
+        raise UserError("the real size needs a GPU of 48 GB or more: measure the tiny one instead")
+    table = pd.read_csv(runs.root() / "reports" / "speed" / "target_lengths.csv")
+    shares = table["clips"] / table["clips"].sum()
+    lengths = np.random.default_rng(0).choice(table["tokens"].to_numpy(), clips, p=shares).tolist()
+    way = partial(real_size, VoxtralConfig(), lengths, torch.device("cuda"))
+    return speed.record("real", "paper", "full", way)

@@ -1,4 +1,4 @@
-"""How long the method's steps take: beside the straightforward way, as they grow, on a real GPU.
+"""How long the method's steps take: beside the straightforward way, and as they grow.
 
 All ways of the same work run in one process and take turns, so that what else the machine does hits
 them alike. A round to warm up comes first and is not counted; in it the results of the ways are
@@ -22,10 +22,8 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -34,13 +32,11 @@ from transformers import (
     BatchFeature,
     PrinterCallback,
     Trainer,
-    VoxtralConfig,
-    VoxtralForConditionalGeneration,
 )
 
-from evoxtral import UserError, cost, metrics, model, params, pipeline, runs
+from evoxtral import UserError, metrics, model, params, pipeline, runs
 from evoxtral.clips import Clip
-from evoxtral.decode import Decoding, decode, in_batches, plan_batches, transcribe
+from evoxtral.decode import Decoding, in_batches, plan_batches, transcribe
 from evoxtral.examples import IGNORED, Examples, LengthSampler
 from evoxtral.mix.composition import keep_first
 from evoxtral.model import Features, attach, cache_features, read_cached
@@ -169,11 +165,11 @@ def measure(profile: str, depth: str) -> None:
             before = runs.read_json(file) if file.is_file() else {}
             if (before.get("depth"), before.get("commit")) != (depth, commit()):
                 subject = subject or Subject(profile, DEPTHS[depth])
-                _measure(part, profile, depth, partial(way, subject))
+                record(part, profile, depth, partial(way, subject))
             bar.update()
 
 
-def _measure(part: str, profile: str, depth: str, way: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+def record(part: str, profile: str, depth: str, way: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """Measure a part; write it and its conditions, of which none names the machine."""
     about = Path("/proc/cpuinfo")  # Linux; `platform` often knows the architecture only
     names = re.findall(r"model name\s*: (.*)", about.read_text()) if about.is_file() else []
@@ -298,7 +294,7 @@ def _raft(of: Subject) -> pd.DataFrame:
     return pd.concat(made, ignore_index=True)
 
 
-_EPOCH = {"epochs": 1, "label_smoothing": 0.0, "checkpointing": False}
+EPOCH = {"epochs": 1, "label_smoothing": 0.0, "checkpointing": False}
 
 
 def _epoch(make: Callable[..., Trainer], system: nn.Module, cfg: FineTuning) -> list[float]:
@@ -311,13 +307,13 @@ def _epoch(make: Callable[..., Trainer], system: nn.Module, cfg: FineTuning) -> 
     return [row["loss"] for row in trainer.state.log_history if "loss" in row]
 
 
-def _ours(system: nn.Module, examples: Examples, cfg: FineTuning) -> list[float]:
+def one_epoch(system: nn.Module, examples: Examples, cfg: FineTuning) -> list[float]:
     """The same of ours, from the cache."""
     return _epoch(partial(FineTuner, cfg, {"eval": examples}, examples), system, cfg)
 
 
 def _sft(of: Subject) -> pd.DataFrame:
-    prompter, cfg = of.prompter, of.cfg.model_copy(update=_EPOCH)
+    prompter, cfg = of.prompter, of.cfg.model_copy(update=EPOCH)
     clips = of.clips("train", max(1, of.depth.clips // cfg.batch) * cfg.batch)
     texts = [clip.tagged_text for clip in clips]
     examples = Examples(of.features(clips), texts, range(len(texts)), prompter, [1.0] * len(texts))
@@ -345,7 +341,7 @@ def _sft(of: Subject) -> pd.DataFrame:
         return _epoch(make, theirs, cfg.model_copy(update={"micro_batch": micro_batch}))
 
     ways = {f"plain Trainer, micro-batch {n}": partial(plain, n) for n in (2, cfg.batch)}
-    ways[OURS] = lambda _: _ours(ours, examples, cfg)
+    ways[OURS] = lambda _: one_epoch(ours, examples, cfg)
     return compared("SFT", ways, of.depth.rounds, most=APART)
 
 
@@ -374,97 +370,3 @@ def _filter(texts: Sequence[str], *_: int) -> int:
 
 
 PARTS = {"encode": _encode, "sft": _sft, "evaluate": _evaluate, "raft": _raft, "growth": _growth}
-
-
-# The real size on random weights: what a GPU takes, without a download
-
-
-class _Drawn(list[Tensor]):
-    """Stands for cached features: of each clip those of one window."""
-
-    @property
-    def windows(self) -> list[int]:
-        return [1] * len(self)
-
-
-def real_size(
-    config: VoxtralConfig, lengths: Sequence[int], device: torch.device, rounds: int = ROUNDS
-) -> pd.DataFrame:
-    """The method's steps at real size on random weights, in bfloat16 on a GPU.
-
-    Nothing timed depends on the values of weights, except where a transcript ends; its length is
-    therefore given: `lengths`, in tokens, of as many clips as whole optimiser steps take. Floors
-    are arithmetic over what a matrix product reached just before.
-
-    Returns:
-        `work | way | round | seconds | floor`, seconds of the whole work.
-    """
-    precision = "bfloat16" if device.type == "cuda" else "float32"
-    dtype = getattr(torch, precision)
-    peak = _peak(device, dtype)
-    torch.manual_seed(0)
-    with device:
-        system = VoxtralForConditionalGeneration._from_config(config, dtype=dtype)
-    system.requires_grad_(False).eval()
-    clips, audio = len(lengths), config.audio_config
-    heard = torch.randn(1, audio.max_source_positions, audio.hidden_size, dtype=dtype)
-    recipe = cost.Recipe(config, cost.Workload(transcript=round(np.mean(lengths))))
-    work, made = recipe.work, []
-    request = [5] * work.request + [config.audio_token_id] * recipe.audio_tokens
-    prompter = SimpleNamespace(  # a text is its number of tokens, and none ends it
-        eos=-1, pad=0, prompt=lambda _: request, target=lambda text: [5] * int(text)
-    )
-    texts, weights, drawn = [str(n) for n in lengths], [1.0] * clips, _Drawn([heard] * clips)
-    examples = Examples(drawn, texts, range(clips), prompter, weights)
-    known = {"precision": precision, "device": device.type}
-    known |= _EPOCH | {"batch": work.batch, "micro_batch": work.batch}
-    cfg = params.profile(Sft, "paper").model_copy(update=known)
-
-    def encode(_: int) -> None:
-        mels = torch.zeros(16, audio.num_mel_bins, 2 * audio.max_source_positions, device=device)
-        for first in range(0, clips, len(mels)):
-            model.encode(system, mels[: clips - first]).cpu()
-
-    def write(k: int, *sampled: float) -> Way:
-        seeds = [[(i, index) for index in range(k)] for i in range(clips)]
-        how = Decoding(max(lengths), *sampled)
-        return lambda _: decode(system, prompter, drawn, range(clips), how, seeds)
-
-    def add(name: str, operations: float, way: Way) -> None:
-        rows = compared(name, {OURS: way}, rounds)
-        made.append(rows.assign(floor=clips * operations / peak))
-
-    add("encode", recipe.encode, encode)
-    adapted = attach(read_cached(system), cost.ADAPTERS, 0)
-    add("SFT", recipe.train, lambda _: _ours(adapted, examples, cfg))
-    adapted.unload()
-    written = 2.0 * (recipe.language + recipe.head) * sum(lengths) / clips  # of one transcript
-    add(f"sampling, k = {work.k}", recipe.prefill + work.k * written, write(work.k, 0.7, 0.9))
-    add("evaluation", recipe.prefill + written, write(1))
-    return pd.concat(made, ignore_index=True)
-
-
-def _peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations per second of a large matrix product, the best of five."""
-    side = 8192 if device.type == "cuda" else 1024
-    a, b = (torch.randn(side, side, dtype=dtype, device=device) for _ in range(2))
-    ways = {OURS: lambda _: (a @ b).sum().item()}  # waits for the device
-    return 2.0 * side**3 / compared("product", ways, 5)["seconds"].min()
-
-
-def measure_real(clips: int) -> pd.DataFrame:
-    """Measure Voxtral-Mini-3B's size on the GPU; leaves `reports/speed/real_paper.{csv,json}`.
-
-    Transcripts are as long as the released ones are in Voxtral's tokens
-    (`reports/speed/target_lengths.csv`, their ends included).
-
-    Raises:
-        UserError: there is no GPU.
-    """
-    if not torch.cuda.is_available():
-        raise UserError("the real size needs a GPU of 48 GB or more: measure the tiny one instead")
-    table = pd.read_csv(runs.root() / "reports" / "speed" / "target_lengths.csv")
-    shares = table["clips"] / table["clips"].sum()
-    lengths = np.random.default_rng(0).choice(table["tokens"].to_numpy(), clips, p=shares).tolist()
-    way = partial(real_size, VoxtralConfig(), lengths, torch.device("cuda"))
-    return _measure("real", "paper", "full", way)

@@ -67,13 +67,13 @@ def test_what_is_committed_can_be_shown() -> None:
 
 def test_the_real_size_runs_on_small_shapes_and_needs_a_gpu() -> None:
     config = build_model(SMALL, 64).config
-    made = speed.real_size(config, [6] * 16, torch.device("cpu"), rounds=1)
+    made = cost.real_size(config, [6] * 16, torch.device("cpu"), rounds=1)
     assert made["work"].tolist() == ["encode", "SFT", "sampling, k = 4", "evaluation"]
     assert (made["floor"] > 0).all()
     assert (made["floor"] < made["seconds"]).all()
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="needs a GPU"):
-            speed.measure_real(16)
+            cost.measure_real(16)
 
 
 @pytest.mark.parametrize(

@@ -445,7 +445,7 @@ def speed_conditions(said: pd.DataFrame) -> Table:
 
 
 def floors(rounds: pd.DataFrame) -> Table:
-    """A GPU's times beside the least that arithmetic allows (`speed.real_size`)."""
+    """A GPU's times beside the least that arithmetic allows (`cost.real_size`)."""
     found = rounds.groupby("work", sort=False)[["seconds", "floor"]].median().reset_index()
     return of("floors", found.assign(share=found["floor"] / found["seconds"]))
 
