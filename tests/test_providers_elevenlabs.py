@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import socket
 import time
 import traceback
 from collections import Counter
@@ -18,7 +19,7 @@ import pytest
 from evoxtral import UserError, params, runs, tags
 from evoxtral.mix import chapter, source
 from evoxtral.params import DataMix
-from evoxtral.providers import elevenlabs, one_line
+from evoxtral.providers import elevenlabs, one_line, read_key
 from evoxtral.world import scripts
 from evoxtral.world.scripts import Script
 from helpers import killed, until
@@ -169,6 +170,30 @@ def test_a_word_in_place_of_a_key_may_be_said(monkeypatch) -> None:
     assert len(one_line("c" * 1000)) == 300
 
 
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("https://example.org/v1", True),
+        *((f"http://{host}:80/v1", True) for host in ("localhost", "[::1]", "10.0.0.2", "box.lan")),
+        *((f"http://{host}/v1", False) for host in ("8.8.8.8", "172.32.0.1", "both.lan", "lost")),
+        *((url, False) for url in ("example.org", "ftp://10.0.0.2", "http:///v1")),
+    ],
+)
+def test_a_key_goes_unencrypted_to_the_local_network_only(bought, monkeypatch, url, sent) -> None:
+    names = {"box.lan": ["192.168.0.7"], "both.lan": ["192.168.0.7", "9.9.9.9"], "lost": []}
+    ask = socket.getaddrinfo
+
+    def looked_up(host: str, port: None) -> list:
+        return [found for one in names.get(host, [host]) for found in ask(one, port)] or ask("", 0)
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    if sent:
+        assert read_key("OPENAI_API_KEY", url) == CANARY
+    else:
+        with pytest.raises(UserError, match=r"gets no key: give .*; http will do for this machine"):
+            read_key("OPENAI_API_KEY", url)
+
+
 def test_a_busy_server_is_waited_for(order, speaker) -> None:
     answers = {1: (429, b"", {"retry-after": "1"}), 2: (500, b"", {"retry-after": "0"})}
     speaker.behave = lambda text, n: answers.get(n, "speak") if text == TEXTS[0] else "speak"
@@ -218,8 +243,7 @@ def test_too_many_failures_stop_and_the_next_run_buys_the_rest(order, speaker) -
     [
         ({"voices": "a:child"}, "gender is 'child'"),
         ({"scripts": "nowhere.json"}, "scripts 'nowhere.json' does not exist: give released, gen"),
-        ({"speech_url": "http://example.org"}, "gets no key: give a base URL like"),
-        ({"speech_url": "example.org"}, "gets no key: give a base URL like"),
+        ({"speech_url": "http://8.8.8.8"}, "gets no key: give a base URL like"),
     ],
 )
 def test_a_wrong_order_is_refused_before_anything_is_sent(

@@ -7,7 +7,9 @@ environment variable and comes out nowhere.
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,17 +27,29 @@ _SHOWN = 300
 def read_key(variable: str, url: str) -> str:
     """The key in an environment variable, to be sent to a base URL.
 
-    A `UserError` if it is not set, or would go unencrypted to another machine.
+    A `UserError` if it is not set, or would go unencrypted to a machine outside the local network.
     """
     parts = urlsplit(url)
-    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-        raise UserError(f"{url!r} gets no key: give a base URL like https://host/v1, with https")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_near(parts.hostname or "")):
+        raise UserError(
+            f"{url!r} gets no key: give a base URL like https://host/v1; http will do for this "
+            "machine and private addresses like 192.168.0.7"
+        )
     if value := os.environ.get(variable, "").strip():
         return value
     raise UserError(
         f"the environment variable {variable} is not set: export {variable}=<your key>, or any "
         "word for a server of your own that asks for none"
     )
+
+
+def _is_near(host: str) -> bool:
+    """Whether a name or an address stands for this machine or for private addresses only."""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):  # no such name, or none at all
+        return False
+    return all(ipaddress.ip_address(one.partition("%")[0]).is_private for one in found)
 
 
 def one_line(said: object) -> str:
