@@ -159,7 +159,10 @@ def _transcribe(chosen: Namespace) -> None:
     for file, name, one in zip(chosen.files, names, made, strict=True):
         if not isinstance(one, Transcript):
             failed.append(f"{file}: {one}")
-        elif chosen.out:
+            continue
+        if one.damage:
+            sys.stderr.write(f"evoxtral: {file}: {one.damage}\n")
+        if chosen.out:
             _say(str(runs.write_text(chosen.out / name, render(one, chosen.format))))
         else:
             head = f"{file.name}\n" if chosen.format == "text" and len(names) > 1 else ""

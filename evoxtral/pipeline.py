@@ -20,7 +20,8 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from transformers import VoxtralForConditionalGeneration
 
 from evoxtral import UserError, metrics, model, params, processes, runs, tags
-from evoxtral.clips import Clip, to_mp3
+from evoxtral.clips import Clip
+from evoxtral.clips.audio import to_mp3
 from evoxtral.decode import transcribe
 from evoxtral.examples import Examples
 from evoxtral.metrics import Evaluation

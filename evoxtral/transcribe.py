@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
 from evoxtral import runs, tags
-from evoxtral.clips import SAMPLE_RATE, ClipError, decode
+from evoxtral.clips.audio import SAMPLE_RATE, ClipError, decode
 from evoxtral.decode import transcribe
 from evoxtral.model import LogMels, Prompter, merge, open_base
 
@@ -54,12 +54,14 @@ class Chunk:
 class Transcript:
     """What was said in a recording: chunks in order, none if nothing was loud enough to be speech.
 
-    `repairs` are what was changed to read it: channels mixed, rate converted.
+    `repairs` are what was changed to read it, channels mixed, rate converted; `damage` says what
+    of it is missing.
     """
 
     file: str
     seconds: float
     repairs: tuple[str, ...]
+    damage: str
     text: str
     plain_text: str
     chunks: list[Chunk]
@@ -68,7 +70,7 @@ class Transcript:
 def transcribe_files(
     paths: Iterable[Path], adapter: Path | None = None, base: str = "tiny", *, shown: bool = False
 ) -> Iterator[Transcript | ClipError]:
-    """Transcribe WAV, FLAC, MP3 or OGG files of any length, one after the other.
+    """Transcribe recordings of any length (`audio.decode`), one after the other.
 
     The base is `tiny`, a folder, or an id on the hub; an adapter's folder is merged into it. With
     `shown` each recording has a progress bar.
@@ -85,10 +87,11 @@ def transcribe_files(
     limit = TOKENS_PER_SECOND * prompter.window // SAMPLE_RATE
     for path in paths:
         try:
-            samples, repairs = decode(path)
+            sound = decode(path)
         except ClipError as error:
             yield error
             continue
+        samples = sound.samples
         spans = plan_chunks(samples, prompter.window)
         sounds = [samples[start:end] for start, end in spans]
         times = [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in spans]
@@ -103,7 +106,8 @@ def transcribe_files(
             chunks.append(Chunk(round(start, 3), round(end, 3), text, one.finished, found))
         text = " ".join(chunk.text for chunk in chunks if chunk.text)
         length = round(len(samples) / SAMPLE_RATE, 3)
-        yield Transcript(path.name, length, repairs, text, tags.plain_text(text), chunks)
+        said = (text, tags.plain_text(text))
+        yield Transcript(path.name, length, sound.repairs, sound.damage, *said, chunks)
 
 
 class Span(NamedTuple):

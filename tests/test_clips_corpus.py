@@ -18,7 +18,7 @@ import pytest
 from evoxtral import UserError, tags
 from evoxtral.clips import load
 from evoxtral.clips.corpus import HELD_OUT, SPLITS, build_corpus, plan
-from evoxtral.clips.ingest import validate
+from evoxtral.clips.ingest import Reading, validate
 from evoxtral.runs import digest_file
 from evoxtral.tags import text_key
 from evoxtral.world import speech
@@ -93,7 +93,7 @@ def digests(folder):
 
 def test_what_was_planned_is_there_and_sound(corpus):
     dataset = load(corpus)
-    judged, findings = validate(corpus, "reject")
+    judged, findings = validate(corpus, Reading(unknown_tags="reject"))
     assert findings.empty
     assert judged == dataset
     assert {split: len(part) for split, part in dataset.splits.items()} == {

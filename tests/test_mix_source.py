@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from evoxtral import UserError, params, tags
-from evoxtral.clips import Dataset, complete, write_audio
+from evoxtral.clips import Dataset, complete
+from evoxtral.clips.audio import write_audio
 from evoxtral.clips.corpus import SPLITS
 from evoxtral.mix import chapter, composition, source
 from evoxtral.mix.composition import RARE
@@ -66,7 +67,7 @@ def test_the_corpus_is_built_once_and_found_clean() -> None:
 
 
 def test_ones_own_clips_are_copied_and_bad_ones_named(recordings: Path) -> None:
-    with pytest.raises(UserError, match="the field 'file_name' is missing"):
+    with pytest.raises(UserError, match="it names no sound: 'file_name' is missing"):
         source.open_source(config(source=str(recordings)))
     (recordings / "train" / "7.flac").write_bytes(b"no audio")
     cfg = config(source=str(recordings), **READ)

@@ -7,7 +7,7 @@ disagree with their own.
 
 from __future__ import annotations
 
-import hashlib
+import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,97 +16,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-import soundfile
-import soxr
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from evoxtral import UserError, runs, tags
+from evoxtral.clips.audio import SAMPLE_RATE, ClipError, Samples, audio_digest, read_whole
 
 if TYPE_CHECKING:
     from evoxtral.world.scripts import Script
 
-SAMPLE_RATE = 16_000
-MIN_SECONDS = 0.1
-SILENCE = 1e-4  # largest absolute sample below which a recording is silent: -80 dB of full scale
-SCALE = 8.0  # above this, float samples are not scaled to [-1, 1]; lossy codecs overshoot 1
 METADATA = "metadata.jsonl"
 
 _DENSITY = ("plain", "light", "light", "moderate", "moderate", "dense")  # by number of tags
-_ALIASES = {"training": "train", "testing": "test", "eval": "test", "evaluation": "test"}
-_ALIASES |= dict.fromkeys(("valid", "val", "dev"), "validation")
-
-Samples = npt.NDArray[np.float32]
-"""Shape (n,), 16 kHz mono, in [-1, 1]."""
-
-
-class ClipError(UserError):
-    """A row or a recording that cannot be used; the message is the reason without the place."""
-
-
-def decode(path: Path | str) -> tuple[Samples, tuple[str, ...]]:
-    """Read a recording of any length; what was changed to make it `Samples`, a phrase each.
-
-    A `ClipError` if it is missing, damaged, shorter than 0.1 s, silent, not finite or no audio.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ClipError("the file does not exist")
-    if path.stat().st_size == 0:
-        raise ClipError("the file is empty")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, MemoryError, ValueError) as error:
-        # The last two: as many samples as the header says do not fit.
-        reason = getattr(error, "error_string", "its length is not known").strip(" .").lower()
-        raise ClipError(
-            f"cannot be decoded ({reason}): give a whole WAV, FLAC, MP3 or OGG file"
-        ) from None
-    repairs = []
-    if samples.shape[1] > 1:
-        repairs.append(f"{samples.shape[1]} channels mixed to one")
-    mono = samples.mean(axis=1, dtype=np.float32)
-    if rate != SAMPLE_RATE:
-        repairs.append(f"{rate} Hz resampled to {SAMPLE_RATE}")
-        mono = soxr.resample(mono, rate, SAMPLE_RATE)
-    if len(mono) < MIN_SECONDS * SAMPLE_RATE:
-        raise ClipError(f"{len(mono) / SAMPLE_RATE:.3f} s is too short to hold speech")
-    peak = float(np.abs(mono).max())
-    if peak < SILENCE:
-        raise ClipError("silent: no sample above -80 dB of full scale")
-    if not peak <= SCALE:  # NaN included
-        raise ClipError(f"samples reach {peak:,.0f}: float audio must lie in [-1, 1]")
-    return mono, tuple(repairs)
-
-
-def audio_digest(samples: Samples) -> str:
-    """Hex SHA-256 of samples as 16-bit little-endian PCM."""
-    return hashlib.sha256(_pcm(samples).tobytes()).hexdigest()
-
-
-def write_audio(path: Path | str, samples: Samples) -> None:
-    """Write a 16-bit FLAC file, whole or absent after a kill; same samples, same bytes.
-
-    Louder samples are clipped; those on the 16-bit grid (k / 32768) come back exactly.
-    """
-    runs.write_bytes(path, _encoded(_pcm(samples), format="FLAC", subtype="PCM_16"))
-
-
-def to_mp3(samples: Samples) -> bytes:
-    """MP3, which every browser plays; same samples and library, same bytes."""
-    return _encoded(samples, format="MP3", subtype="MPEG_LAYER_III", bitrate_mode="VARIABLE",
-                    compression_level=0.7)  # fmt: skip
-
-
-def _pcm(samples: Samples) -> npt.NDArray[np.int16]:
-    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2")
-
-
-def _encoded(samples: npt.NDArray[Any], **kind: Any) -> bytes:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, SAMPLE_RATE, **kind)
-    return buffer.getvalue()
+_SPLIT = r"[a-z][a-z0-9_]{0,31}"
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+_GENDERS = {
+    **dict.fromkeys(("f", "female", "woman"), "female"),
+    **dict.fromkeys(("m", "male", "man"), "male"),
+}
 
 
 class TagMark(BaseModel, frozen=True, from_attributes=True):
@@ -116,7 +46,7 @@ class TagMark(BaseModel, frozen=True, from_attributes=True):
     word_index: int
 
 
-class Clip(BaseModel, frozen=True, allow_inf_nan=False):
+class Clip(BaseModel, frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True):
     """One recording with its transcript; a row of `metadata.jsonl`."""
 
     file_name: str  # path of the audio from the folder of its metadata file, with `/`
@@ -130,10 +60,15 @@ class Clip(BaseModel, frozen=True, allow_inf_nan=False):
     held_out: bool = False  # whether that family is kept out of training
     voice: str | None = None  # speaker
     gender: Literal["female", "male"] | None = None
-    split: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}\z")
+    split: str = Field(pattern=rf"^{_SPLIT}\z")
     source: Literal["synthetic", "real"] = "real"  # whether a machine or a person spoke
     seconds: float | None = None  # at 16 kHz; None before the audio has been read
     sha256: str | None = None  # of the 16-bit samples (`audio_digest`), in whatever container
+
+    @field_validator("gender", mode="before")
+    @classmethod
+    def _gender(cls, said: object) -> str | None:
+        return _GENDERS.get(re.split("[^a-z]", str(said).lower())[0])
 
     @property
     def stored(self) -> str:
@@ -162,29 +97,33 @@ def speech(clips: Iterable[Clip]) -> str:
     return " and ".join(said for kind, said in kinds.items() if kind in found)
 
 
-def complete(row: Mapping[str, Any]) -> Clip:
-    """Make a clip of a row with `file_name`, `tagged_text`, `split` and perhaps more.
+def complete(row: Mapping[str, Any], split: str = "train") -> Clip:
+    """Make a clip of a row with `file_name`, `tagged_text` and perhaps more.
 
-    Unknown fields are ignored; `plain_text` and `tags` are recomputed. A `ClipError` if a field is
-    missing or wrong.
+    Other fields are taken where they fit and left where they do not: foreign rows use our names for
+    things of their own. `split` is that of a row without one. A `ClipError` if sound or text is
+    missing.
     """
-    for name in ("file_name", "tagged_text"):
+    for name, what in (("file_name", "sound"), ("tagged_text", "text")):
         if not isinstance(row.get(name), str) or not row[name].strip():
-            raise ClipError(f"the field {name!r} is missing or no text")
-    text = row["tagged_text"]
-    stem = f"{row['split']}-{row['file_name'].rsplit('.', 1)[0]}"
-    values = {
+            has = ", ".join(map(str, row))
+            raise ClipError(
+                f"it names no {what}: {name!r} is missing or empty (it has {has:.90}; the "
+                "parameter columns maps names)"
+            )
+    text, split = row["tagged_text"], split_of(row.get("split"), split)
+    stem = f"{split}-{row['file_name'].rsplit('.', 1)[0]}"
+    derived = {
         "id": re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip("._-")[:128],
         "slice": density(text),
-        **row,
-        "plain_text": tags.plain_text(text),
-        "tags": tags.parse(text).tags,
     }
+    certain = {"split": split, "plain_text": tags.plain_text(text), "tags": tags.parse(text).tags}
     try:
-        return Clip.model_validate(values)
+        return Clip.model_validate({**derived, **row, **certain})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ClipError(f"{first['loc'][0]} is {first['input']!r:.60}: {first['msg']}") from None
+        wrong = {fault["loc"][0] for fault in error.errors()}
+        fitting = {name: value for name, value in row.items() if name not in wrong}
+        return Clip.model_validate({**derived, **fitting, **certain})
 
 
 def clip_of(script: Script, split: str, voice: str, gender: str | None) -> Clip:
@@ -201,11 +140,23 @@ class Row(NamedTuple):
     clip: Clip | None
     path: Path | None
     fault: str = ""
+    repair: str = ""  # what was changed to use it
 
     @property
     def place(self) -> str:
         """File and line."""
         return f"{self.file}:{self.line}"
+
+
+def split_of(name: object, default: str = "") -> str:
+    """The split that a name stands for, by its first word; the default if it can name none.
+
+    >>> [split_of(name, "train") for name in ("Dev", "test-clean", "base_test", "My data", 3)]
+    ['validation', 'test', 'base_test', 'my_data', 'train']
+    """
+    slug = re.sub(r"[^a-z0-9]+", "_", str(name or "").lower()).strip("_")
+    slug = _SPLITS.get(slug.split("_")[0], slug)
+    return slug if re.fullmatch(_SPLIT, slug) else default
 
 
 def folder_of(split: str) -> str:
@@ -218,40 +169,79 @@ def folder_of(split: str) -> str:
 
 
 def read_clips(
-    source: Path | str, make: Callable[[dict[str, Any]], Clip] = complete
+    source: Path | str, make: Callable[[dict[str, Any], str], Clip] = complete
 ) -> Iterator[Row]:
-    """Yield every row of an AudioFolder, whose subfolders name splits, or of a JSON-lines file.
+    """Yield every row of a folder of recordings, or of a list as JSON lines, CSV or TSV.
 
-    `make` makes a clip of a row without nulls, whose split is its own, its folder's, or train. A
-    `UserError` if there is no such file, or a line is no JSON object.
+    A folder is an AudioFolder (`metadata`, its subfolders name splits), has a list for each split
+    (`train.tsv`, sound in `clips/`: Common Voice), or transcripts beside the sound (LibriSpeech).
+    `make` makes a clip of a row without nulls and the split of its file, else of its folder, else
+    train. A `UserError` if there is no such file, or one is no list.
     """
-    root = Path(source).absolute()
-    files = [root, root / METADATA, *sorted(root.glob(f"*/{METADATA}"))]
-    files = [file for file in files if file.is_file()]
-    if not files:
-        raise UserError(
-            f"no clips at {source}: give a JSON-lines file, or a folder with {METADATA} in it or "
-            "in its subfolders, one line with file_name and tagged_text for each clip"
-        )
-    ids: set[str] = set()
-    for file in files:
+    root, ids = Path(source).absolute(), set()
+    for file in _lists(root):
         name = file.name if file == root else file.relative_to(root).as_posix()
-        split = re.sub(r"[^a-z0-9]+", "_", file.parent.name.lower()).strip("_")
-        split = _ALIASES.get(split, split) if file.parent.parent == root else "train"
-        for line, row in enumerate(runs.read_jsonl(file), start=1):
-            known = {name: value for name, value in row.items() if value is not None}
+        stem, *folders = name.split("/")[-1].split(".")[0], *reversed(name.split("/")[:-1])
+        splits = [split_of(own) for own in (stem, *folders)]
+        known = [split for split in splits if split in _SPLITS.values()]
+        split = next(filter(None, [*known, *splits[1:2]]), "train")
+        for line, row in _rows(file):
             try:
-                clip = make({"split": split, **known})
-                path = file.parent / clip.file_name
-                if clip.id in ids:
-                    raise ClipError(f"the id {clip.id!r} comes twice")
-                if not path.is_file():
+                clip, repair = make({k: v for k, v in row.items() if v is not None}, split), ""
+                paths = [file.parent / folder / clip.file_name for folder in ("", "clips")]
+                path = next(filter(Path.is_file, paths), None)
+                if path is None:
                     raise ClipError(f"the file {clip.file_name!r} does not exist")
             except ClipError as error:
                 yield Row(name, line, None, None, str(error))
-            else:
-                ids.add(clip.id)
-                yield Row(name, line, clip, path)
+                continue
+            if clip.id in ids:
+                repair = f"the id {clip.id!r} comes twice: numbered"
+                clip = clip.model_copy(update={"id": f"{clip.id[:100]}-again-{len(ids)}"})
+            ids.add(clip.id)
+            yield Row(name, line, clip, path, "", repair)
+
+
+def _lists(root: Path) -> list[Path]:
+    """The files that list the recordings of a folder; of several kinds the first."""
+    if root.is_file():
+        return [root]
+    stems = {"metadata", *_SPLITS.values()}
+    kinds = []
+    for suffix in ("jsonl", "csv", "tsv"):
+        here = [f for f in root.glob(f"*.{suffix}") if {f.stem, split_of(f.stem)} & stems]
+        kinds.append([*sorted(here), *sorted(root.glob(f"*/metadata.{suffix}"))])
+    kinds.append(sorted(root.glob("**/*.trans.txt")))
+    if found := next(filter(None, kinds), None):
+        return found
+    raise UserError(
+        f"no clips at {root}: give a list of recordings (JSON lines, CSV or TSV), or a folder with "
+        f"{METADATA} in it or in its subfolders, a row with file_name and tagged_text for each clip"
+    )
+
+
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a list with their lines, from 1."""
+    if file.suffix not in (".csv", ".tsv", ".txt"):
+        yield from enumerate(runs.read_jsonl(file), start=1)
+        return
+    try:
+        text = file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is no UTF-8 text: save it as UTF-8") from error
+    if file.suffix == ".txt":  # as in LibriSpeech: speaker, chapter and number, then the words
+        for line, row in enumerate(text.splitlines(), start=1):
+            name, _, said = row.partition(" ")
+            sounds = [sound.name for sound in file.parent.glob(f"{name}.*")]
+            speaker = name.partition("-")[0]
+            yield line, {"file_name": min(sounds, default=name), "tagged_text": said,
+                         "voice": speaker}  # fmt: skip
+        return
+    # Tabs separate columns in which quotation marks are only marks.
+    style = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if file.suffix == ".tsv" else {}
+    table = csv.DictReader(io.StringIO(text, newline=""), **style)
+    for row in table:
+        yield table.line_num, {k: v for k, v in row.items() if k and v}
 
 
 def by_split(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
@@ -293,7 +283,7 @@ class Dataset:
         """The recording of a clip; a `UserError` if its file is damaged."""
         path = self.files[clip]
         try:
-            return decode(path)[0]
+            return read_whole(path)
         except ClipError as error:
             raise UserError(f"{path}: {error}; replace the file or remove its row") from error
 
@@ -302,7 +292,7 @@ def load(source: Path | str) -> Dataset:
     """Read the metadata of a dataset (`read_clips`); a `UserError` names the first bad row."""
     files: dict[Clip, Path] = {}
     for row in read_clips(source):
-        if row.fault:
-            raise UserError(f"{source}: {row.place}: {row.fault}; mend the line or remove it")
+        if fault := row.fault or row.repair:
+            raise UserError(f"{source}: {row.place}: {fault}; mend the line or remove it")
         files[row.clip] = row.path
     return Dataset(files)

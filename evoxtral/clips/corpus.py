@@ -15,7 +15,8 @@ from operator import itemgetter
 from pathlib import Path
 
 from evoxtral import UserError, runs
-from evoxtral.clips import Clip, ClipError, clip_of, decode, write_audio, write_splits
+from evoxtral.clips import Clip, clip_of, write_splits
+from evoxtral.clips.audio import ClipError, read_whole, write_audio
 from evoxtral.processes import progress
 from evoxtral.world import scripts, speech
 from evoxtral.world.scripts import Script
@@ -110,7 +111,7 @@ def build_corpus(
     known: dict[str, Clip | None] = {}  # None: too long for the window
     for one in chain(*plans.values()):
         with suppress(ClipError):  # absent, or damaged and to be rendered again
-            known[one.clip.id] = one.clip.measured(decode(folder / one.clip.stored)[0])
+            known[one.clip.id] = one.clip.measured(read_whole(folder / one.clip.stored))
     with progress(sum(sizes[s] for s in plans), "corpus", unit="clip", done=len(known)) as bar:
         while True:
             chosen = {split: _chosen(plans[split], sizes[split], known) for split in plans}

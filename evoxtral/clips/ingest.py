@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from evoxtral import UserError, clips, runs, tags
-from evoxtral.clips import Clip, ClipError, Dataset, Row
+from evoxtral.clips import Clip, Dataset, Row
+from evoxtral.clips.audio import ClipError, decode, write_audio
 
 COLUMNS = ["kind", "file", "line", "reason"]
 """Of findings; a kind is reject, warning or repair, a line counts from 1."""
 
+_Finding = tuple[str, str]  # kind and reason
+_KINDS = {"warn": "warning", "reject": "reject"}  # by policy
+
 FINDINGS = "findings.csv"
+STORED = (".parquet", ".arrow")
+"""Suffixes of tables that `datasets` exports or saves to disk, with the sound inside."""
+
 MAX_SECONDS = 1800.0
+MAX_LOST = 0.25  # seconds; where more is missing the text has words that the sound has not
+SILENCE = 1e-4  # largest absolute sample below which a recording is silent: -80 dB of full scale
 MAX_REJECT_SHARE = 0.05
 
 _SECONDS_TOLERANCE = 0.1
@@ -27,22 +37,26 @@ _LAST = ("validation", "plain_val", "raft_prompts", "train")
 
 @dataclass(frozen=True)
 class Reading:
-    """Makes clips of foreign rows."""
+    """Makes clips of foreign rows, and says what of them is used."""
 
-    columns: Mapping[str, str]  # name of a field of `Clip` by the column that holds it
-    tag_names: Mapping[str, str]  # what to write by what a text holds, e.g. [laughs] by <laughter>
+    columns: Mapping[str, str] = field(default_factory=dict)  # our field by their column, or ""
+    tag_names: Mapping[str, str] = field(default_factory=dict)  # our [laughs] by their <laughter>
     split: str | None = None  # of all rows, whatever they or their folders say
+    unknown_tags: str = "warn"  # keep, warn or reject clips with a tag outside the report's 17
+    shared_texts: str = "reject"  # warn or reject clips with a text of another split
 
     def __post_init__(self) -> None:
         for ours in self.columns.values():
-            if ours not in Clip.model_fields:
+            if ours and ours not in Clip.model_fields:
                 known = ", ".join(Clip.model_fields)
                 raise UserError(f"columns names {ours!r}, which no clip has: choose of {known}")
 
-    def __call__(self, row: Mapping[str, Any]) -> Clip:
-        """The clip of a row; a `ClipError` where a field is missing or wrong."""
-        given = {ours: row[theirs] for theirs, ours in self.columns.items() if theirs in row}
-        given = {**row, **given}
+    def __call__(self, row: Mapping[str, Any], split: str) -> Clip:
+        """The clip of a row; a `ClipError` where sound or text is missing."""
+        given = {name: value for name, value in row.items() if name not in self.columns}
+        given |= {
+            ours: row[theirs] for theirs, ours in self.columns.items() if ours and theirs in row
+        }
         if self.tag_names and isinstance(given.get("tagged_text"), str):
             # The longest first, and all at once: what is written is not read again.
             known = sorted(self.tag_names.items(), key=lambda pair: -len(pair[0]))
@@ -53,7 +67,7 @@ class Reading:
                 given["tagged_text"],
                 flags=re.IGNORECASE,
             )
-        clip = clips.complete(given)
+        clip = clips.complete(given, split)
         # Files of several splits, or of another dataset, may have the same name.
         moved = {"id": f"{self.split}-{clip.id}"[:128], "split": self.split}
         return clip if self.split is None else clip.model_copy(update=moved)
@@ -77,29 +91,28 @@ def pairs(text: str, parameter: str) -> dict[str, str]:
 
 
 def validate(
-    source: Path | str,
-    unknown_tags: str = "warn",
-    reading: Callable[[dict[str, Any]], Clip] = clips.complete,
-    written: Path | None = None,
+    source: Path | str, reading: Reading, written: Path | None = None
 ) -> tuple[Dataset, pd.DataFrame]:
-    """Judge every row of a dataset (`clips.read_clips`) and decode every file.
+    """Judge every row of recordings (`clips.read_clips`) and decode every file.
 
     Gives the usable clips, measured, and findings, `COLUMNS`, which a CSV `written` gets too, also
-    when it ends in a `UserError`: no rows, or more than one in twenty rejected. `unknown_tags` says
-    whether to keep, warn or reject clips that have a tag outside the report's 17.
+    when it ends in a `UserError`: no rows, or more than one in twenty rejected.
     """
     rows = list(clips.read_clips(source, reading))
     if not rows:
         raise UserError(f"{source} has no rows: add a line for each clip")
+    rows, notes = _in_small_letters(rows)
+    heard, found = {}, {}
+    for row in rows:
+        heard[row], found[row] = _heard(row, reading)
     seen: dict[str, Row] = {}  # by sound and by text
-    usable: dict[Row, Clip] = {}
-    found: dict[Row, list[tuple[str, str]]] = {}
     order = {split: k for k, split in enumerate(_LAST, 1)}
     for row in sorted(rows, key=lambda row: order.get(row.clip and row.clip.split, 0)):
-        try:
-            usable[row], found[row] = _judged(row, seen, unknown_tags)
-        except ClipError as error:
-            found[row] = [("reject", str(error))]
+        if not _rejects(found[row]):
+            found[row] += _shared(row, heard[row], seen, reading)
+    usable = {heard[row]: row.path for row in rows if not _rejects(found[row])}
+    found = {row: _rejects(own)[:1] or own for row, own in found.items()}
+    found[rows[0]] = [*(("repair", note) for note in notes), *found[rows[0]]]
     findings = pd.DataFrame(
         [(kind, row.file, row.line, reason) for row in rows for kind, reason in found[row]],
         columns=COLUMNS,
@@ -114,80 +127,119 @@ def validate(
             f"{len(rejects)} of {len(rows)} clips of {source} are unusable, more than the allowed "
             f"{MAX_REJECT_SHARE:.0%}: mend them, first {file}:{line}: {reason}{where}"
         )
-    return Dataset({usable[row]: row.path for row in rows if row in usable}), findings
+    return Dataset(usable), findings
 
 
-def _judged(
-    row: Row, seen: dict[str, Row], unknown_tags: str
-) -> tuple[Clip, list[tuple[str, str]]]:
-    """The clip as measured, and what is odd with it; a `ClipError` if it cannot be used."""
+def _rejects(found: Sequence[_Finding]) -> list[_Finding]:
+    return [one for one in found if one[0] == "reject"]
+
+
+def _in_small_letters(rows: list[Row]) -> tuple[list[Row], list[str]]:
+    """Rows whose texts are all in capitals, which mean emphasis here, in small letters instead."""
+    if not "".join(tags.strip_tags(row.clip.tagged_text) for row in rows if row.clip).isupper():
+        return rows, []
+    small = []
+    for row in rows:
+        said = row.clip and {"tagged_text": row.clip.tagged_text.lower()}
+        small.append(row._replace(clip=said and clips.complete(row.clip.model_dump() | said)))
+    return small, ["all texts are in capitals, which mean emphasis: written in small letters"]
+
+
+def _heard(row: Row, reading: Reading) -> tuple[Clip | None, list[_Finding]]:
+    """The clip as measured, None if there is none, and what is wrong or odd with text and sound."""
     if row.clip is None:
-        raise ClipError(row.fault)
-    samples, repairs = clips.decode(row.path)
-    said, clip = row.clip, row.clip.measured(samples)
-    seconds = clip.seconds
-    unknown = ", ".join(sorted({mark.name for mark in clip.tags} - {*tags.TAGS}))
-    faults = {
-        f"{seconds / 60:,.0f} minutes are too long: cut it into clips": seconds > MAX_SECONDS,
-        f"the row says {said.seconds} s, the file has {seconds:.2f} s": (
-            abs(seconds - (said.seconds or seconds)) > _SECONDS_TOLERANCE
-        ),
-        "the audio does not match the row's sha256": said.sha256 not in (None, clip.sha256),
-        f"broken brackets in {clip.tagged_text[:60]!r}": not tags.is_balanced(clip.tagged_text),
-        f"unknown tags: {unknown}": unknown and unknown_tags == "reject",
-    }
+        return None, [("reject", row.fault)]
+    try:
+        sound = decode(row.path)
+    except ClipError as error:
+        return None, [("reject", str(error))]
+    clip = row.clip.measured(sound.samples)
+    found = [("repair", repair) for repair in (row.repair, *sound.repairs) if repair]
+    if sound.damage:
+        found.append(("reject" if sound.lost > MAX_LOST else "warning", sound.damage))
+    if clip.plain_text and np.abs(sound.samples).max() < SILENCE:
+        found.append(
+            ("reject", "silent: no sample above -80 dB of full scale, for a text of words")
+        )
+    if clip.seconds > MAX_SECONDS:
+        found.append(
+            ("reject", f"{clip.seconds / 60:,.0f} minutes are too long: cut it into clips")
+        )
+    if not tags.is_balanced(clip.tagged_text):
+        found.append(("reject", f"broken brackets in {clip.tagged_text[:60]!r}"))
+    if abs(clip.seconds - (row.clip.seconds or clip.seconds)) > _SECONDS_TOLERANCE:
+        reason = f"the row says {row.clip.seconds} s, the file has {clip.seconds:.2f} s"
+        found.append(("warning", reason))
+    if row.clip.sha256 not in (None, clip.sha256):
+        found.append(("warning", "the audio does not match the row's sha256"))
+    unknown = sorted({mark.name for mark in clip.tags} - {*tags.TAGS})
+    if unknown and reading.unknown_tags != "keep":
+        found.append((_KINDS[reading.unknown_tags], f"unknown tags: {', '.join(unknown)}"))
+    return clip, found
+
+
+def _shared(row: Row, clip: Clip, seen: dict[str, Row], reading: Reading) -> list[_Finding]:
+    """What a clip shares with one of another split; `seen` is kept."""
+    found = []
     marks = {"audio": clip.sha256, "text": tags.text_key(clip.plain_text)}
     for what, mark in marks.items():
-        if (other := seen.get(mark)) and other.clip.split != clip.split:
-            faults[f"the {what} is that of {other.place} ({other.clip.split})"] = True
-    if wrong := [reason for reason, holds in faults.items() if holds]:
-        raise ClipError(wrong[0])
-    seen |= {mark: row for mark in marks.values() if mark and mark not in seen}
-    odd = [("warning", f"unknown tags: {unknown}")] if unknown and unknown_tags == "warn" else []
-    return clip, [*odd, *(("repair", repair) for repair in repairs)]
+        other = seen.get(mark, row)
+        if other.clip.split != clip.split:
+            reason = f"the {what} is that of {other.place} ({other.clip.split})"
+            if what == "text" and reading.shared_texts == "reject":
+                reason += "; set shared_texts to warn if speakers read the same texts"
+            found.append((_KINDS[reading.shared_texts] if what == "text" else "reject", reason))
+    if not _rejects(found):
+        for mark in filter(None, marks.values()):
+            seen.setdefault(mark, row)
+    return found
 
 
-def ingest(source: Path | str, target: Path, unknown_tags: str, reading: Reading) -> None:
+def copy(source: Path | str, target: Path, reading: Reading) -> None:
     """Copy what `validate` lets pass to a new folder: 16 kHz mono FLAC, beside it `FINDINGS`."""
-    judged, _ = validate(source, unknown_tags, reading, target / FINDINGS)
+    judged, _ = validate(source, reading, target / FINDINGS)
     rows = []
-    for clip in judged.clips:
+    for clip, path in judged.files.items():
         rows.append(clip.model_copy(update={"file_name": f"{clip.id}.flac"}))
-        clips.write_audio(target / rows[-1].stored, judged.audio(clip))
+        write_audio(target / rows[-1].stored, decode(path).samples)
     clips.write_splits(target, rows)
 
 
 def fetch(name: str, folder: Path) -> None:
-    """Copy a dataset of the Hugging Face Hub, its sound inside tables, to a folder for each split.
+    """Copy a dataset that `datasets` loads to a folder for each split.
 
-    `name` is `owner/name`, `owner/name@revision`, or a folder of tables. Sound stays as it is;
-    columns of text or numbers become fields of the rows. A `UserError` if it cannot be loaded.
+    `name` is `owner/name` or `owner/name:config` of the Hugging Face Hub, `@revision` after it, or
+    a folder. Sound stays as it is; columns of text or numbers become fields of the rows; a row
+    without sound has no `file_name`. A `UserError` if it cannot be loaded.
     """
     try:
         import datasets
     except ImportError as error:
         raise UserError("datasets are missing: pip install evoxtral[datasets]") from error
     path, _, revision = name.partition("@")
+    path, _, config = path.partition(":")
     try:
-        loaded = datasets.load_dataset(path, revision=revision or None)
+        if any(Path(path).rglob("*.arrow")):
+            loaded = datasets.load_from_disk(path)
+        else:
+            loaded = datasets.load_dataset(path, config or None, revision=revision or None)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise UserError(f"the dataset {name!r} cannot be loaded: {reason}") from error
-    for split, rows in loaded.items():
+    tables = loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+    for split, rows in tables.items():
         sounds = [key for key, kind in rows.features.items() if isinstance(kind, datasets.Audio)]
         if len(sounds) != 1:
             raise UserError(f"{name!r}, split {split!r}: {len(sounds)} columns of audio, not one")
         target = folder / re.sub(r"[^A-Za-z0-9]+", "_", str(split))
         written = []
         for number, row in enumerate(rows.cast_column(sounds[0], datasets.Audio(decode=False))):
-            audio = row.pop(sounds[0])
-            if audio["bytes"] is None:
-                raise UserError(
-                    f"row {number} has no sound inside its table: download the files and give the "
-                    "folder, without hub:"
-                )
-            file = f"{number:06d}{Path(audio['path'] or '').suffix}"
-            runs.write_bytes(target / file, audio["bytes"])
+            audio = row.pop(sounds[0]) or {"bytes": None, "path": None}
+            path, data = Path(audio["path"] or ""), audio["bytes"]
+            data = path.read_bytes() if data is None and path.is_file() else data
             plain = {k: v for k, v in row.items() if isinstance(v, str | int | float) and v == v}
-            written.append({**plain, "file_name": file})
+            if data is not None:
+                plain["file_name"] = f"{number:06d}{path.suffix}"
+                runs.write_bytes(target / plain["file_name"], data)
+            written.append(plain)
         runs.write_jsonl(target / clips.METADATA, written)

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from rapidfuzz.distance import Levenshtein
 
 from evoxtral import tags
-from evoxtral.clips import SAMPLE_RATE, to_mp3
+from evoxtral.clips.audio import SAMPLE_RATE, to_mp3
 from evoxtral.figures import style
 from evoxtral.metrics import TOLERANCE_WORDS, places_in_reference
 from evoxtral.metrics.rewards import RewardWeights

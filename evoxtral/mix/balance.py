@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, sparse
 
-from evoxtral import runs, tags
+from evoxtral import UserError, runs, tags
 from evoxtral.mix.composition import MAX_DRAWS, TARGETS_FILE, Array, Goals, goals, keep_first
 from evoxtral.mix.source import Source
 from evoxtral.mix.three_stage import draw_mix
@@ -190,6 +190,8 @@ def training_mix(cfg: DataMix, source: Source) -> runs.StageResult:
             drawn, _ = rebalance(drawn, cfg.seed, source.window_seconds, len(items))
         elif cfg.mix != "written":
             drawn = draw_ratio(drawn, cfg.mix, cfg.seed)
+            if drawn.empty:
+                raise UserError(f"mix {cfg.mix!r} wants clips with and without tags: set written")
         weights = 1.0 if cfg.class_balance == "none" else clip_weights(drawn, cfg.beta)
         times = drawn.assign(weight=weights).groupby("id")["weight"]
         mix = times.agg(draws="size", weight="first").reset_index()

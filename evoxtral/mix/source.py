@@ -13,9 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from evoxtral import UserError, runs, tags
-from evoxtral.clips import Clip, Dataset, load, read_clips
+from evoxtral.clips import Clip, Dataset, ingest, load, read_clips
 from evoxtral.clips.corpus import SPLITS, build_corpus, plan
-from evoxtral.clips.ingest import COLUMNS, FINDINGS, Reading, fetch, ingest, pairs, validate
 from evoxtral.mix.composition import examples
 from evoxtral.params import DataMix
 from evoxtral.providers import elevenlabs, llm
@@ -28,7 +27,7 @@ TRAIN, REAL = "train", "real"
 HUB = "hub:"  # before the name of a dataset of the Hugging Face Hub
 
 # Of the package `clips` its own file: an edit of `ingest` must not rebuild the corpus.
-_CLIP_CODE = ("evoxtral.clips.__init__", "evoxtral.tags")
+_CLIP_CODE = ("evoxtral.clips.__init__", "evoxtral.clips.audio", "evoxtral.tags")
 _WORLD_CODE = ("evoxtral.clips.corpus", "evoxtral.world.scripts", "evoxtral.world.speech")
 _KNOWN = {
     "source": "generated, released, llm, elevenlabs, hub:owner/name, or the path of a JSON of "
@@ -37,7 +36,7 @@ _KNOWN = {
     "real": "hub:owner/name, or the path of a folder or a manifest of clips",
 }
 _NO_FAMILY = ("unknown", "released")  # templates of recordings and of the released scripts
-_NOTHING = pd.DataFrame(columns=COLUMNS)
+_NOTHING = pd.DataFrame(columns=ingest.COLUMNS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +69,16 @@ def open_source(cfg: DataMix, *, judged: bool = True) -> Source:
 
     A `UserError` if they are not there, unusable in too large a part, or must be paid for first.
     """
-    reading, real = Reading(pairs(cfg.columns, "columns"), pairs(cfg.tag_names, "tag_names")), None
+    judging = ingest.Reading(unknown_tags=cfg.unknown_tags, shared_texts=cfg.shared_texts)
+    columns, names = ingest.pairs(cfg.columns, "columns"), ingest.pairs(cfg.tag_names, "tag_names")
+    reading, real = replace(judging, columns=columns, tag_names=names), None
     if cfg.real:  # first: what is wrong with it stops before anything is made or bought
         real = _recordings(cfg, "real", cfg.real, replace(reading, split=REAL))
     if cfg.source == GENERATED:
         made = corpus(cfg)
         clips, findings = load(made.path), _NOTHING
         if judged:
-            clips, findings = validate(made.path, cfg.unknown_tags)
+            clips, findings = ingest.validate(made.path, judging)
         source = Source(GENERATED, clips.splits, clips, made, speech.WINDOW_SECONDS, findings)
     elif cfg.source == ELEVENLABS:
         source = _bought(cfg)
@@ -136,46 +137,50 @@ def corpus(cfg: DataMix) -> runs.StageResult:
     return runs.stage("corpus", cfg.profile, params, make, code=code)
 
 
-def _recordings(cfg: DataMix, parameter: str, named: str, reading: Reading) -> Source:
+def _recordings(cfg: DataMix, parameter: str, named: str, reading: ingest.Reading) -> Source:
     """Recordings copied into a stage as 16 kHz mono FLAC, with what was found about them."""
 
     def fetched(folder: Path) -> None:
         shutil.rmtree(folder)  # a killed run's half copy: `datasets` has its own cache
-        fetch(named.removeprefix(HUB), folder)
+        ingest.fetch(str(path), folder)
 
     def made(folder: Path) -> None:
         shutil.rmtree(folder)
-        ingest(path, folder, cfg.unknown_tags, reading)
+        ingest.copy(path, folder, reading)
 
-    if named.startswith(HUB):
-        name = {"name": named.removeprefix(HUB)}
-        path = runs.stage("hub", cfg.profile, name, fetched).path
-    else:
+    path, name = named.removeprefix(HUB), named.removeprefix(HUB)
+    if path == named:
         path = _existing(parameter, named)
+        kept = sorted(file for file in path.rglob("*") if file.suffix in ingest.STORED)
+        name = [runs.digest_file(file) for file in kept]
+    if name:
+        path = runs.stage("hub", cfg.profile, {"name": name}, fetched).path
     content = [
         (repr(row._replace(path=None)), row.path and runs.digest_file(row.path))
         for row in read_clips(path, reading)
     ]
-    params = {"source": runs.digest(content), "unknown_tags": cfg.unknown_tags,
-              "reading": asdict(reading)}  # fmt: skip
+    params = {"source": runs.digest(content), "reading": asdict(reading)}
     code = (*_CLIP_CODE, "evoxtral.clips.ingest")
     stage = runs.stage("clips", cfg.profile, params, made, code=code)
-    clips, findings = load(stage.path), pd.read_csv(stage.path / FINDINGS)
-    return Source(Path(named).name, clips.splits, clips, stage, None, findings)
+    clips, findings = load(stage.path), pd.read_csv(stage.path / ingest.FINDINGS)
+    return Source(named, clips.splits, clips, stage, None, findings)
 
 
 def _existing(parameter: str, named: str) -> Path:
     path = runs.named(named)
     if not path.exists():
         raise UserError(f"{parameter} {named!r} does not exist: give {_KNOWN[parameter]}")
-    return path
+    main = path / "refs" / "main"  # of a dataset in the cache of the Hub
+    return path / "snapshots" / main.read_text().strip() if main.is_file() else path
 
 
 def _bought(cfg: DataMix) -> Source:
     """Scripts spoken by ElevenLabs; a script that is refused is not bought."""
     texts = _scripts(cfg, "scripts", cfg.scripts)
     folder = elevenlabs.speech(cfg, texts.splits).path
-    spoken = _recordings(cfg, "source", str(folder), Reading({}, {}))
+    # What was paid for stays, as the report's own split did: some of its scripts share their words.
+    reading = ingest.Reading(unknown_tags=cfg.unknown_tags, shared_texts="warn")
+    spoken = _recordings(cfg, "source", str(folder), reading)
     refused = texts.findings[texts.findings["kind"] == "reject"]
     findings = pd.concat([refused, spoken.findings], ignore_index=True)
     return replace(spoken, name=ELEVENLABS, findings=findings)
@@ -202,5 +207,5 @@ def _scripts(cfg: DataMix, parameter: str, named: str) -> Source:
             found.append((kind, path.name, number, f"unknown tags: {', '.join(unknown)}"))
         if not unknown or cfg.unknown_tags != "reject":
             kept.append(row)
-    findings = pd.DataFrame(found, columns=COLUMNS)
+    findings = pd.DataFrame(found, columns=ingest.COLUMNS)
     return Source(named, scripts.split_released(kept), findings=findings)

@@ -21,8 +21,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evoxtral import UserError
-
 Total = Literal["sum", "min", "strict"]
 
 SIZES = {
@@ -66,17 +64,16 @@ def draw_mix(
 ) -> pd.DataFrame:
     """Stages 2 and 3: the rows of `domain | dataset` that are drawn, shuffled, with repeats.
 
-    `ratio` has parts by domain; the datasets of a domain get equal shares, to one row. A
-    `UserError` if the ratio does not fit the domains.
+    `ratio` has parts by domain; the datasets of a domain get equal shares, to one row. Without
+    repeats a domain that has no rows leaves nothing of the others.
     """
     sizes = rows.groupby(["domain", "dataset"], sort=False).size()
-    domains = set(rows["domain"])
-    if domains != set(ratio) or min(ratio.values()) < 0 or not any(ratio.values()):
-        raise UserError(f"ratio {dict(ratio)}: give parts of 0 or more for {sorted(domains)}")
     even = sizes.groupby("domain").agg("min" if total == "strict" else "max")
-    pools = even * sizes.groupby("domain").size()
+    pools = (even * sizes.groupby("domain").size()).reindex(ratio, fill_value=0)
     parts = sum(ratio.values())
-    fits = min(int(pools[domain]) * parts // part for domain, part in ratio.items() if part)
+    fits = min(int(pools[domain]) * parts // part for domain, part in ratio.items())
+    if not fits:
+        return rows.head(0)
     counts = apportion(len(rows) if total == "sum" else fits, list(ratio.values()))
     rng, drawn = np.random.default_rng(seed), []
     for domain, count in zip(ratio, counts, strict=True):

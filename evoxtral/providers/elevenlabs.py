@@ -15,7 +15,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from evoxtral import UserError, runs
-from evoxtral.clips import Clip, clip_of, write_audio, write_splits
+from evoxtral.clips import Clip, clip_of, write_splits
+from evoxtral.clips.audio import write_audio
 from evoxtral.params import DataMix
 from evoxtral.processes import progress
 from evoxtral.providers import RETRIES, TIMEOUT, bought, one_line, read_key
@@ -76,6 +77,10 @@ def _cast(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> dict[Clip, Pat
     pairs = (part.strip().partition(":") for part in cfg.voices.split(","))
     genders = {name: gender for name, _, gender in pairs}
     genders = PREMADE if cfg.voices == "premade" else genders
+    if wrong := set(genders.values()) - {"", "female", "male"}:
+        raise UserError(
+            f"a gender in voices is {min(wrong)!r}: write female or male, or leave it out"
+        )
     files = {}
     for split, scripts in texts.items():
         rng, turn = random.Random(f"evoxtral cast {cfg.seed} {split}"), []
