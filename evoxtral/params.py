@@ -7,10 +7,11 @@ papermill itself only warns about a mistyped name, and hands YAML's `1e-5` over 
 
 from __future__ import annotations
 
+import ast
 import difflib
 import html
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
@@ -209,7 +210,7 @@ REPORT_NOTEBOOKS = ("01_data_mix", "02_sft", "03_raft", "04_benchmark")
 """The notebooks of the report, in the order of its sections."""
 
 AnyParameters = TypeVar("AnyParameters", bound=Parameters)
-_SEEN = "_evoxtral_parameter_names"
+_PAPERMILL = "# Parameters\n"  # opens the cell that papermill injects
 _PLAIN = (str, int, float, bool, list, dict, tuple, type(None))
 
 
@@ -238,25 +239,41 @@ def profile(
     return _validated(model, {**tiny, **own, **(changes or {})})
 
 
-def load(notebook: str, namespace: MutableMapping[str, Any]) -> Parameters:
+def load(notebook: str, namespace: Mapping[str, Any]) -> Parameters:
     """Build the parameters from a notebook's global names.
 
-    Call it as `params.load("04_benchmark", globals())` in the cell after the `parameters` cell,
-    when the only plain values in the namespace are parameters. The names seen by the first call
-    are remembered in the namespace, so that the cell can be run again in JupyterLab.
+    Call it as `params.load("04_benchmark", globals())` in a cell after the `parameters` cell. What
+    that cell assigned when it last ran counts, and what papermill's cell after it did: either can
+    be mended and run again. Where no sources of cells are kept, as in a script or by nbval, every
+    plain value counts.
 
     Raises:
         UserError: a name is unknown or missing, or a value is out of range; one sentence.
     """
     model = NOTEBOOKS[notebook]
-    if _SEEN not in namespace:
-        namespace[_SEEN] = frozenset(
-            name
-            for name, value in namespace.items()
-            if isinstance(value, _PLAIN) and not name.startswith("_") and name not in {"In", "Out"}
-        )
-    names = set(namespace[_SEEN]) | (set(model.model_fields) & set(namespace))
+    fields = set(model.model_fields)
+    plain = {name for name, value in namespace.items() if isinstance(value, _PLAIN)}
+    names = {name for name in plain if not name.startswith("_")} - {"In", "Out"}
+    names |= fields & set(namespace)
+    if assigned := _assigned(namespace.get("In", ()), fields):
+        names &= assigned
     return _validated(model, {name: namespace[name] for name in sorted(names)})
+
+
+def _assigned(cells: Iterable[str], fields: set[str]) -> set[str]:
+    """The names assigned by the last of IPython's cells that annotates a field, and papermill's."""
+    own, injected = set[str](), set[str]()
+    for source in cells:
+        try:
+            nodes = list(ast.walk(ast.parse(source)))
+        except SyntaxError:  # it did not run
+            continue
+        stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        if fields & {ast.unparse(n.target) for n in nodes if isinstance(n, ast.AnnAssign)}:
+            own, injected = stored, set()
+        elif source.startswith(_PAPERMILL):
+            injected = stored
+    return own | injected
 
 
 def _validated(model: type[AnyParameters], values: Mapping[str, Any]) -> AnyParameters:
@@ -268,7 +285,9 @@ def _validated(model: type[AnyParameters], values: Mapping[str, Any]) -> AnyPara
             raise UserError(f"unknown parameter {name!r} of {model.notebook}: {hint}")
     missing = sorted(known - set(values))  # none has a default
     if missing:
-        raise UserError(f"parameter {missing[0]!r} of {model.notebook} is missing")
+        raise UserError(
+            f"parameter {missing[0]!r} of {model.notebook} is missing: run the cell that assigns it"
+        )
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_client.manager import start_new_kernel
+from nbconvert.filters import markdown2html
+from papermill.translators import PythonTranslator
 
 from evoxtral import UserError, params, runs
 
@@ -46,15 +50,79 @@ def test_wrong_parameters_are_refused(changes: dict[str, Any], sentence: str) ->
     assert caught.value._render_traceback_() == [f"UserError: {caught.value}"]
 
 
-def test_the_cell_can_run_again_with_other_variables_about() -> None:
+def test_where_no_sources_are_kept_every_plain_value_counts() -> None:
     namespace = cell(seed="0")  # papermill's texts are read as numbers
     assert params.load("04_benchmark", namespace) == params.Benchmark(**GOOD)
-    namespace |= {"rows": 3, "seed": 5}
-    assert params.load("04_benchmark", namespace).seed == 5
-    namespace = cell()
     del namespace["seed"]
-    with pytest.raises(UserError, match="parameter 'seed' of 04_benchmark is missing"):
+    with pytest.raises(UserError, match="parameter 'seed' of 04_benchmark is missing: run the"):
         params.load("04_benchmark", namespace)
+
+
+CELLS = {
+    "imports": "from pathlib import Path\nfrom evoxtral import params",
+    "good": 'profile: str = "tiny"\nseed: int = 0\nmeasure: str = "none"\nresults: str = "tiny"',
+    "load": 'print(params.load("05_speed", globals()).model_dump())',
+}
+CELLS["typo"] = CELLS["good"].replace("measure", "mesure")
+CELLS["shorter"] = CELLS["good"].replace("seed: int = 0\n", "")
+CELLS["other"] = CELLS["good"].replace("seed: int = 0", "seed: int = seed + 5")
+CELLS["unfinished"] = CELLS["good"] + "\nseed: int ="
+CELLS["injected"] = PythonTranslator.codify({"mesure": "none"})  # by papermill
+CELLS["mended"] = PythonTranslator.codify({"seed": 9})
+TYPO = "UserError: unknown parameter 'mesure' of 05_speed: did you mean 'measure'?"
+NO_SEED = "UserError: parameter 'seed' of 05_speed is missing: run the cell that assigns it"
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Callable[[str], str]]:
+    """Runs a cell as JupyterLab does: what it prints, or the last line of its error."""
+    manager, client = start_new_kernel(kernel_name="python3")
+
+    def run(source: str) -> str:
+        said: list[str] = []
+
+        def hear(message: dict[str, Any]) -> None:
+            content = message["content"]
+            said.extend(content.get("traceback", [content.get("text", "")])[-1:])
+
+        client.execute_interactive(source, output_hook=hear, timeout=60)
+        return "".join(said).strip()
+
+    yield run
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ("load", "parameter 'measure' of 05_speed is missing"),
+        ("good load load", "'seed': 0"),
+        ("typo load", TYPO),
+        ("typo load good load", "'seed': 0"),  # corrected
+        ("good load typo load", TYPO),  # added on a rerun
+        ("typo good | del mesure | load", "'seed': 0"),
+        ("good typo | del mesure | load", "parameter 'measure' of 05_speed is missing"),
+        ("good load shorter load", NO_SEED),  # its old value must not count
+        ("good | del seed | load", NO_SEED),
+        ("good other load", "'seed': 5"),
+        ("good load unfinished load", "'seed': 0"),  # the cell did not run
+        ("good | rows, seed = 3, 7 | load", "'seed': 7"),
+        ("rows = 3 | good load", "'seed': 0"),
+        ("good injected load", TYPO),
+        ("good injected load mended load", "'seed': 9"),
+        ("good injected load good load", "'seed': 0"),
+        ("typo mended load good load", "'seed': 0"),
+        ("good | seed = Path() | load", "parameter 'seed' of 05_speed is PosixPath('.')"),
+    ],
+)
+def test_cells_can_be_mended_and_run_again_in_any_order(kernel, order: str, said: str) -> None:
+    kernel("%reset -f in out")
+    steps = ["imports"]
+    for part in order.split(" | "):  # names of cells, or the source of one
+        steps += part.split() if set(part.split()) <= set(CELLS) else [part]
+    *_, last = [kernel(CELLS.get(step, step)) for step in steps]
+    assert said in last
 
 
 def test_digest_depends_on_values_alone() -> None:
@@ -85,3 +153,10 @@ def test_every_parameter_file_is_valid(path: Path) -> None:
     cfg = params.profile(params.NOTEBOOKS[path.stem], path.parent.name)
     assert cfg.profile == path.parent.name
     assert cfg._repr_markdown_().count("|\n") == len(cfg.model_dump()) + 1, "each with its meaning"
+
+
+def test_values_and_meanings_are_shown_as_they_are() -> None:
+    cfg = params.profile(params.DataMix, "tiny", {"tag_names": "<laugh>:[laughs]"})
+    shown = markdown2html(cfg._repr_markdown_())
+    assert "<code>'&lt;laugh&gt;:[laughs]'</code>" in shown
+    assert "as in &lt;laughter&gt;:[laughs]" in shown

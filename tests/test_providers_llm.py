@@ -13,6 +13,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from evoxtral.mix.composition import goals
 from evoxtral.params import DataMix
 from evoxtral.providers import llm
 from evoxtral.world.scripts import generate
-from helpers import examples
+from helpers import examples, killed, until
 from local_server import CANARY, LocalHandler, LocalServer, everything_in, served
 from test_providers_elevenlabs import Speaker
 
@@ -39,6 +40,7 @@ class Writer(LocalServer):
         super().__init__(Handler)
         self.behave = lambda purpose, count: "obey"
         self.score = lambda text, vote: 4
+        self.poor = False
         self.answered: Counter[str] = Counter()
 
     @property
@@ -74,7 +76,11 @@ class Handler(LocalHandler):
         if purpose == "_Vote":
             vote = self.server.score(said.removeprefix("Script: "), self.server.asked[name])
             return json.dumps({"reasoning": "So so.", "score": vote})
-        return json.dumps({"scripts": obedient(said, hashlib.sha256(name.encode()).hexdigest())})
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        texts = obedient(said, digest)
+        if self.server.poor:
+            texts[int(digest, 16) % 3 :] = [PLAIN, "Too short."]
+        return json.dumps({"scripts": texts})
 
     def reply(self, content, finish="stop"):
         body = {
@@ -205,6 +211,30 @@ def test_more_scripts_and_more_votes_buy_only_what_is_new(
     assert write(60, allow_requests=0) == many
     assert write(20, allow_requests=0, votes=3) == judged
     assert len(writer.requests) == asked + 60
+
+
+def test_a_poor_model_and_a_strict_judge_make_nothing_bought_twice(write, writer) -> None:
+    writer.poor, writer.score = True, lambda text, vote: 3 + (text[-1] > "e")
+    few = write(20)
+    many = write(60)
+    assert len(rejects()) >= 2, "part of the replies is of no use"
+    assert many[:20] == few
+    asked = len(writer.requests)
+    judged = write(20, votes=1)
+    assert {tuple(row.items()) for row in judged} < {tuple(row.items()) for row in many}
+    votes = writer.requests[asked:]
+    assert {vote["response_format"]["json_schema"]["name"] for vote in votes} == {"_Vote"}
+    assert 20 < len(votes) <= 60
+    assert set(writer.asked.values()) == {1}, "no question was asked twice"
+
+
+def test_killed_midway_nothing_is_lost_and_nothing_paid_twice(order, write, writer, bought) -> None:
+    writer.delay = 0.03
+    assert killed(partial(source.open_source, order(60)), lambda: writer.answered.total() >= 5)
+    until(lambda: not writer.busy)
+    assert len(list(bought.rglob("*.json"))) >= 3
+    write(60)
+    assert len(writer.requests) <= 12 + 2, "at most those under way"
 
 
 @pytest.mark.parametrize(

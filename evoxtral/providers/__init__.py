@@ -27,14 +27,13 @@ _SHOWN = 300
 def read_key(variable: str, url: str) -> str:
     """The key in an environment variable, to be sent to a base URL.
 
-    A `UserError` if it is not set, or would go unencrypted to a machine beyond the local network.
+    A `UserError` if it is not set, or would go unencrypted to a machine outside the local network.
     """
     parts = urlsplit(url)
-    local = parts.scheme == "http" and parts.hostname and _is_local(parts.hostname)
-    if parts.scheme != "https" and not local:
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_near(parts.hostname or "")):
         raise UserError(
-            f"{url!r} gets no key: give a base URL like https://host/v1; without https only a "
-            "machine with a private address, in your own network"
+            f"{url!r} gets no key: give a base URL like https://host/v1; http will do for this "
+            "machine and private addresses like 192.168.0.7"
         )
     if value := os.environ.get(variable, "").strip():
         return value
@@ -44,13 +43,13 @@ def read_key(variable: str, url: str) -> str:
     )
 
 
-def _is_local(host: str) -> bool:
-    """Whether all addresses of a host are private: this machine's or of the local network."""
+def _is_near(host: str) -> bool:
+    """Whether a name or an address stands for this machine or for private addresses only."""
     try:
-        found = socket.getaddrinfo(host, None)
-    except (OSError, UnicodeError):  # not known here
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):  # no such name, or none at all
         return False
-    return not any(ipaddress.ip_address(address[0]).is_global for *_, address in found)
+    return all(ipaddress.ip_address(one.partition("%")[0]).is_private for one in found)
 
 
 def one_line(said: object) -> str:

@@ -1,9 +1,9 @@
 """Scripts by a language model: steered to the composition note's targets, judged, paid for once.
 
 Work goes in rounds of briefs. Each orders a few scripts of one density stratum with the tags that
-are furthest behind their minimum (`mix.composition`). The result is a function of the replies, all
-of which are kept, so that a run that stopped is replayed. Steering looks one brief ahead, so that
-an order of more scripts, or of more votes, asks the same questions first.
+are furthest behind their minimum (`mix.composition`). All replies are kept, so that a run that
+stopped is replayed. What is asked follows from what was written before, not from how many scripts
+are wanted or what the judge says of them: more scripts, or more votes, ask the same briefs first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from threading import Semaphore
@@ -36,9 +36,9 @@ from evoxtral.world import scripts
 from evoxtral.world.scripts import DOMAINS, Script
 
 SCRIPTS, REJECTS = "scripts.json", "rejects.jsonl"
-ROUND = 40  # scripts planned together
+ROUND = 40  # scripts planned together, however few of them are needed
 ROWS = 5  # of them in a brief
-EXAMPLES = 8  # shown in a brief, drawn anew from everything accepted so far (Self-Instruct)
+EXAMPLES = 8  # shown in a brief, drawn anew from everything written so far (Self-Instruct)
 STALLED = 3  # rounds without a script that end the run
 LEAST_SCORE = 3.5  # mean vote from which a script stays
 WORDS = (5, 65)  # tags not counted; the released scripts have 10 to 62
@@ -135,34 +135,42 @@ class _Writer:
 
     def __init__(self, cfg: DataMix, count: int, seeds: list[str], exclude: list[str]) -> None:
         self.cfg, self.count, self.seeds, self.exclude = cfg, count, seeds, exclude
+        self.planned: list[Brief] = []  # not asked for yet
+        self.drafts: list[_Draft] = []
+        self.written: list[_Draft] = []  # those as ordered and unlike each other, for the judge
         self.accepted: list[_Draft] = []
-        self.rejects: list[_Draft] = []
-        self.briefs = self.stalled = 0
+        self.briefs = self.judged = self.stalled = 0
         self.tokens: list[int] = []  # sent and received, by reply
         self.allowed = Semaphore(cfg.allow_requests)
 
     def round(self, folder: Path) -> int:
         """Plan, ask, judge; scripts gained."""
-        briefs = list(self._plan())
+        missing = self.count - len(self.accepted)
+        due = max(0, math.ceil((missing - len(self.written) + self.judged) / ROWS))
+        if due and not self.planned:
+            self.planned = list(self._plan())
+        briefs, self.planned = self.planned[:due], self.planned[due:]
         with ThreadPoolExecutor(self.cfg.concurrency) as pool:
-            drafts = list(chain.from_iterable(pool.map(self._write, briefs)))
-            good = [draft for draft in drafts if not draft.fault]
-            existing = [*self.exclude, *(draft.text for draft in self.accepted)]
-            for k in near_existing([draft.text for draft in good], existing):
-                good[k].fault = "too near a script that exists"
-            good = [draft for draft in good if not draft.fault][: self.count - len(self.accepted)]
-            for draft, score in zip(good, pool.map(self._score, good), strict=True):
+            for drafts in pool.map(self._write, briefs):
+                good = [draft for draft in drafts if not draft.fault]
+                existing = [*self.exclude, *(draft.text for draft in self.written)]
+                for k in near_existing([draft.text for draft in good], existing):
+                    good[k].fault = "too near a script that exists"
+                self.drafts += drafts
+                self.written += [draft for draft in good if not draft.fault]
+            chosen = self.written[self.judged :][:missing]
+            for draft, score in zip(chosen, pool.map(self._score, chosen), strict=True):
                 if score < LEAST_SCORE:
                     draft.fault = f"judged {score:.2f}, below {LEAST_SCORE:g}"
-        gained = [draft for draft in good if not draft.fault]
+        self.judged += len(chosen)
+        gained = [draft for draft in chosen if not draft.fault]
         self.accepted += gained
-        self.rejects += [draft for draft in drafts if draft.fault]
-        rows = ({"brief": d.brief.number, "text": d.text, "reason": d.fault} for d in self.rejects)
+        rejects = [draft for draft in self.drafts if draft.fault]
+        rows = ({"brief": d.brief.number, "text": d.text, "reason": d.fault} for d in rejects)
         runs.write_jsonl(folder / REJECTS, rows)
-        self.briefs += len(briefs)
         self.stalled = 0 if gained else self.stalled + 1
         if self.stalled == STALLED:
-            last = self.rejects[-1].fault if self.rejects else "no rows"
+            last = rejects[-1].fault if rejects else "no rows"
             raise UserError(
                 f"{STALLED} rounds brought no script, last reason: {last}; choose another model "
                 f"(all reasons: {folder / REJECTS})"
@@ -170,7 +178,7 @@ class _Writer:
         return len(gained)
 
     def _plan(self) -> Iterator[Brief]:
-        """The briefs that are due, each as if those before it had brought what they ask for."""
+        """The next briefs, each as if those before it had brought what they ask for."""
         have: Counter[str] = Counter()  # scripts by stratum, domain and tag, and with CAPS
 
         def count(number: int, names: Sequence[str], caps: bool, domain: str, times: int) -> None:
@@ -178,13 +186,13 @@ class _Writer:
             counted = {stratum, domain, *names, *(["CAPS"] if caps else [])}
             have.update(dict.fromkeys(counted, times))
 
-        for draft in self.accepted:
+        for draft in self.written:
             names = tags.find_tags(draft.text)
             caps = bool(names and tags.emphasis_words(tags.strip_tags(draft.text)))
             count(len(names), names, caps, draft.brief.domain, 1)
-        due = min(ROUND, self.count - len(self.accepted))
-        for k in range(math.ceil(due / ROWS)):
-            brief = self._next_brief(have, self.briefs + k)
+        for _ in range(ROUND // ROWS):
+            brief = self._next_brief(have, self.briefs)
+            self.briefs += 1
             count(brief.fewest, brief.required, brief.emphasis, brief.domain, ROWS)
             yield brief
 
@@ -201,7 +209,7 @@ class _Writer:
         order = sorted(tags.TAGS, key=lambda tag: (min(full[tag], 1), rng.random()))
         required = tuple(order[: min(fewest, 3)])
         often = _OFTEN * sum(have[name] for name in _TAGGED)
-        texts = [*self.seeds, *(draft.text for draft in self.accepted)]
+        texts = [*self.seeds, *(draft.text for draft in self.written)]
         return Brief(
             number=number,
             fewest=fewest,
