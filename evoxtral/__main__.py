@@ -6,6 +6,7 @@ A command imports what it needs when it runs: `--help` must not wait for papermi
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -15,12 +16,20 @@ from evoxtral import UserError, __version__
 from evoxtral.params import PROFILES, Parameters
 
 _NOTEBOOKS = ("02_sft", "03_raft", "04_benchmark")  # the others' stages are light, or among these
-_SUFFIXES = {"json": ".json", "text": ".txt", "srt": ".srt"}
+_SUFFIXES = {"json": ".json", "text": ".txt", "srt": ".srt", "vtt": ".vtt"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code, 1 with one sentence for an error a user can mend."""
-    chosen = _parser().parse_args(arguments)
+    parser = _parser()
+    chosen, more = parser.parse_known_args(arguments)
+    if chosen.run is _transcribe and not any(one.startswith("-") for one in more):
+        chosen.files += map(Path, more)  # those behind an option
+    elif more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may have no letters for 名前
+        encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
     try:
         chosen.run(chosen)
     except UserError as error:
@@ -50,9 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     added["speed"]("what", choices=("all", "real"), help=what)
     add = added["transcribe"]
     add("files", nargs="+", type=Path, help="WAV, FLAC, MP3 or OGG")
-    add("--adapter", type=Path, help="folder of a LoRA adapter (default: none)")
+    add(
+        "--adapter", type=Path, help="a LoRA adapter: a folder, or an id on the hub (default: none)"
+    )
     add("--base", default="tiny", help="tiny, a folder, or an id on the hub (default: tiny)")
     add("--format", choices=_SUFFIXES, default="text", help="of the result (default: text)")
+    add("--tags", choices=("keep", "drop"), default="keep", help="in text and subtitles")
     add("--out", type=Path, help="folder for one result per file (default: print)")
     return parser
 
@@ -149,12 +161,12 @@ def _transcribe(chosen: Namespace) -> None:
     twice = [name for name in names if names.count(name) > 1]
     if chosen.out and twice:
         raise UserError(f"several files would be written to {twice[0]}: give them different names")
-    if not chosen.out and chosen.format == "srt" and len(names) > 1:
+    if not chosen.out and chosen.format in ("srt", "vtt") and len(names) > 1:
         raise UserError("subtitles of several files are no subtitles: give a folder by --out")
     from evoxtral import runs
-    from evoxtral.transcribe import Transcript, render, transcribe_files
+    from evoxtral.transcribe import SILENT, Transcript, render, transcribe_files
 
-    failed = []
+    failed, keep_tags = [], chosen.tags == "keep"
     made = transcribe_files(chosen.files, chosen.adapter, chosen.base, shown=chosen.out is not None)
     for file, name, one in zip(chosen.files, names, made, strict=True):
         if not isinstance(one, Transcript):
@@ -162,11 +174,15 @@ def _transcribe(chosen: Namespace) -> None:
             continue
         if one.damage:
             sys.stderr.write(f"evoxtral: {file}: {one.damage}\n")
+        if not one.text:
+            level = "" if one.chunks else f": all of it is below {SILENT:.0f} dB of full scale"
+            sys.stderr.write(f"evoxtral: {file}: no words were heard{level}\n")
+        shown = render(one, chosen.format, keep_tags)
         if chosen.out:
-            _say(str(runs.write_text(chosen.out / name, render(one, chosen.format))))
+            _say(str(runs.write_text(chosen.out / name, shown)))
         else:
-            head = f"{file.name}\n" if chosen.format == "text" and len(names) > 1 else ""
-            _say(head + render(one, chosen.format).rstrip("\n"))
+            head = f"{one.file}\n" if chosen.format == "text" and len(names) > 1 else ""
+            _say(head + shown.rstrip("\n"))
     if failed:
         raise UserError(
             f"{len(failed)} of {len(names)} files could not be transcribed: {'; '.join(failed)}"
@@ -178,7 +194,7 @@ def _speed(chosen: Namespace) -> None:
     from evoxtral import cost, speed
 
     if chosen.what == "real":
-        _say(cost.measure_real(160).to_string(index=False))
+        _say(cost.measure_real(160).to_string(index=False, na_rep="—"))
     else:
         speed.measure(chosen.profile, "full")
 

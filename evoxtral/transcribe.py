@@ -7,6 +7,7 @@ Only where speech goes on for longer than the window it is cut inside, at its qu
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -25,15 +26,23 @@ from evoxtral.model import LogMels, Prompter, merge, open_base
 
 TOKENS_PER_SECOND = 16  # at most; fast English speech with a tag per word has ten
 FRAME = SAMPLE_RATE // 50  # samples per level measured: 20 ms
+SILENT = -60.0  # dB of full scale; below it nothing is taken for speech
 
 _BATCH = 16  # chunks decoded at once
-_SILENT = -60.0  # dB of full scale; below it nothing is taken for speech
 _ABOVE_FLOOR = 6.0  # dB above the recording's quietest frames
 _BELOW_SPEECH = 20.0  # dB below its loudest, where a floor is not to be seen
 _PAUSE = 15  # frames, 0.3 s: shorter ones belong to the word
 _SILENCE = 100  # frames, 2 s: longer ones are left out
 _MARGIN = 5  # frames, 0.1 s, kept on both sides: a word fades in and out
 _SMOOTH = 5  # frames over which the quietest moment is sought
+
+_LINE = 42  # characters; of a caption two, as broadcasters have it
+_SHORTEST, _LONGEST = 1000, 7000  # milliseconds on the screen
+_UNBROKEN = "\N{NO-BREAK SPACE}"  # inside a tag
+_SENTENCE = re.compile(r"([.!?…][\"'”’)]*|\[pause\])$")  # its end, where captions end best
+_CLAUSE = re.compile(r"[,;:—–][\"'”’)]*$")
+# SRT has no escapes, and players take `<i>` and `{\an8}` for formatting.
+_SRT = str.maketrans("<>{}", "‹›()")
 
 
 @dataclass(frozen=True)
@@ -101,13 +110,15 @@ def transcribe_files(
         written = transcribe(model, prompter, heard, limit, _BATCH, name)
         chunks = []
         for (start, end), one in zip(times, written, strict=True):
-            text = prompter.text(one.ids)
+            text = " ".join(pieces(prompter.text(one.ids)))
             found = tags.find_tags(text)
             chunks.append(Chunk(round(start, 3), round(end, 3), text, one.finished, found))
         text = " ".join(chunk.text for chunk in chunks if chunk.text)
         length = round(len(samples) / SAMPLE_RATE, 3)
+        # a locale without UTF-8 decodes names to surrogates, which no file can hold
+        file = os.fsencode(path.name).decode("utf-8", "replace")
         said = (text, tags.plain_text(text))
-        yield Transcript(path.name, length, sound.repairs, sound.damage, *said, chunks)
+        yield Transcript(file, length, sound.repairs, sound.damage, *said, chunks)
 
 
 class Span(NamedTuple):
@@ -151,7 +162,7 @@ def _joined(parts: list[Span], i: int) -> bool:
 def _speech(levels: npt.NDArray[np.float32]) -> list[Span]:
     """Stretches of speech between pauses, in frames, with their margins."""
     floor, loud = np.percentile(levels, (5, 95)) if len(levels) else (0.0, 0.0)
-    threshold = max(_SILENT, min(floor + _ABOVE_FLOOR, loud - _BELOW_SPEECH))
+    threshold = max(SILENT, min(floor + _ABOVE_FLOOR, loud - _BELOW_SPEECH))
     sounding = np.flatnonzero(levels > threshold)
     groups = np.split(sounding, np.flatnonzero(np.diff(sounding) > _PAUSE) + 1)
     return [
@@ -172,27 +183,97 @@ def _split(run: Span, levels: npt.NDArray[np.float32], most: int) -> list[Span]:
     return [Span(*ends) for ends in pairwise([*cuts, run.end])]
 
 
-def render(transcript: Transcript, form: str) -> str:
-    """A transcript as `json`, `text` or `srt`, ended by a newline unless it is empty."""
+def pieces(text: str, keep_tags: bool = True) -> list[str]:
+    """Words and tags of a text in order, its broken brackets repaired; without tags on request.
+
+    >>> pieces("so [[Clears  throat]] I [know")
+    ['so', '[clears throat]', 'I', 'know']
+    """
+    read = tags.parse(text)
+    made = list(read.words)
+    for tag in reversed(read.tags) if keep_tags else ():
+        made.insert(tag.word_index, f"[{tag.name}]")
+    return made
+
+
+class Caption(NamedTuple):
+    """What stands on the screen, in one or two lines, and from when to when in milliseconds."""
+
+    start: int
+    end: int
+    text: str
+
+
+def captions(transcript: Transcript, keep_tags: bool = True) -> list[Caption]:
+    """Subtitles: at most two lines of 42 characters, 1 to 7 s long, none over another.
+
+    They end with a chunk, and inside it rather at punctuation or `[pause]`; there, times are in
+    proportion to characters. Where speech is too dense for the limits they run late.
+    """
+    made: list[Caption] = []
+    free = 0  # from when on the screen is
+    for chunk in transcript.chunks:
+        parts = [piece.replace(" ", _UNBROKEN) for piece in pieces(chunk.text, keep_tags)]
+        words = [word[i : i + _LINE] for word in parts for i in range(0, len(word), _LINE)]
+        pace = 1000 * (chunk.end - chunk.start) / max(1, len(" ".join(words)))
+        at = 1000 * chunk.start
+        for text in _cut(words, pace):
+            start = max(round(at), free)
+            free = max(start + _SHORTEST, min(round(at + len(text) * pace), start + _LONGEST))
+            made.append(Caption(start, free, "\n".join(_lines(text)).replace(_UNBROKEN, " ")))
+            at += (len(text) + 1) * pace
+    return made
+
+
+def _cut(words: list[str], pace: float) -> list[str]:
+    """Texts of few captions that end well and are not short, at milliseconds per character."""
+    best: list[tuple[float, list[str]]] = [(0.0, [])]  # of the first words
+    for end in range(1, len(words) + 1):
+        ways = []
+        for first in reversed(range(end)):
+            text = " ".join(words[first:end])
+            too_long = len(text) * pace > _LONGEST or max(map(len, _lines(text))) > _LINE
+            if ways and too_long:
+                break
+            cost, before = best[first]
+            if not _SENTENCE.search(text):
+                cost += 0.5 if _CLAUSE.search(text) else 1.5
+            cost += 1 + max(0.0, 1 - len(text) * pace / _SHORTEST)
+            ways.append((cost, [*before, text]))
+        best.append(min(ways))
+    return best[-1][1]
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    """A text in one line, or in two of lengths as equal as can be."""
+    halves = [(text[:i], text[i + 1 :]) for i, mark in enumerate(text) if mark == " "]
+    if len(text) <= _LINE or not halves:
+        return (text,)
+    return min(halves, key=lambda pair: max(map(len, pair)))
+
+
+def render(transcript: Transcript, form: str, keep_tags: bool = True) -> str:
+    """A transcript as `json`, `text`, `srt` or `vtt`; text and SRT are empty where no words are."""
     if form == "json":
         return runs.json_text(asdict(transcript))
-    spoken = [(chunk, " ".join(chunk.text.split())) for chunk in transcript.chunks]
-    spoken = [(chunk, line) for chunk, line in spoken if line]
     if form == "text":
-        return "".join(f"{line}\n" for _, line in spoken)
-    captions = []
-    for number, (chunk, line) in enumerate(spoken, start=1):
-        # Players read `<i>` and `{\an8}` as formatting.
-        caption = re.sub(r"\{\\+", "{", html.escape(line, quote=False))
-        captions.append(f"{number}\n{_clock(chunk.start)} --> {_clock(chunk.end)}\n{caption}\n")
-    return "\n".join(captions)
+        lines = (" ".join(pieces(chunk.text, keep_tags)) for chunk in transcript.chunks)
+        return "".join(f"{line}\n" for line in lines if line)
+    blocks = ["WEBVTT\n"] if form == "vtt" else []
+    for number, one in enumerate(captions(transcript, keep_tags), start=1):
+        times = f"{_clock(one.start)} --> {_clock(one.end)}"
+        if form == "vtt":
+            blocks.append(f"{times.replace(',', '.')}\n{html.escape(one.text, quote=False)}\n")
+        else:
+            blocks.append(f"{number}\n{times}\n{one.text.translate(_SRT)}\n")
+    return "\n".join(blocks)
 
 
-def _clock(seconds: float) -> str:
+def _clock(milliseconds: int) -> str:
     """Time as SRT writes it.
 
-    >>> _clock(3661.002)
+    >>> _clock(3661002)
     '01:01:01,002'
     """
-    minutes, rest = divmod(round(seconds * 1000), 60_000)
+    minutes, rest = divmod(milliseconds, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02},{rest % 1000:03}"

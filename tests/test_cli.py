@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,6 +61,44 @@ def test_transcripts_are_printed(clip, capsys):
     assert json.loads(one)["file"] == "clip.wav"
     _, both, _ = run(capsys, clip, clip)
     assert both == f"clip.wav\n{text}" * 2
+
+
+def test_files_may_stand_behind_options_and_silence_is_an_empty_transcript(clip, tmp_path, capsys):
+    silence = tmp_path / "silence.wav"
+    soundfile.write(silence, np.zeros(32_000, np.float32), 16_000)
+    options = ("--format", "vtt", "--tags", "drop", "--out", tmp_path / "new")
+    code, _, err = run(capsys, clip, *options, silence)
+    assert code == 0
+    assert err == (
+        f"evoxtral: {silence}: no words were heard: all of it is below -60 dB of full scale\n"
+    )
+    assert (tmp_path / "new" / "silence.vtt").read_text() == "WEBVTT\n"
+    written = (tmp_path / "new" / "clip.vtt").read_text()
+    assert written.startswith("WEBVTT\n\n00:00:0")
+    assert "[" not in written
+    with pytest.raises(SystemExit):
+        run(capsys, clip, "--out", tmp_path, silence, "--frmat", "vtt")
+    assert "unrecognized arguments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_name_that_cannot_be_printed_or_stored_loses_nothing(
+    clip, tmp_path, monkeypatch, terminal
+):
+    """A terminal of ASCII gets escapes, a file or a pipe UTF-8."""
+    files = [tmp_path / "名前.wav", Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.wav"))]
+    for file in files:
+        shutil.copy(clip, file)
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    stdout.isatty = lambda: terminal
+    monkeypatch.setattr("sys.stdout", stdout)
+    assert main(["transcribe", *map(str, files)]) == 0
+    stdout.flush()
+    first, _, second, _ = stdout.buffer.getvalue().decode("utf-8").splitlines()
+    shown = "名前.wav", "\ufffd.wav"
+    assert [first, second] == [
+        name.encode("ascii", "backslashreplace").decode() if terminal else name for name in shown
+    ]
 
 
 def test_a_bad_file_ends_with_one_and_the_others_are_written(clip, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import asdict
@@ -25,6 +26,8 @@ from evoxtral.transcribe import (
     Chunk,
     Span,
     Transcript,
+    captions,
+    pieces,
     plan_chunks,
     render,
     transcribe_files,
@@ -114,32 +117,100 @@ def test_a_quiet_speaker_beside_a_loud_one_is_heard():
     assert any(c.start <= 5 * RATE and c.end >= 8 * RATE for c in chunks)
 
 
-WILD = "[laughs] a <i>b</i>\n\n7\n00:00:01,000 --> 00:00:02,000\n{\\an8}c & d"
+WILD = "[laughs] a <i>b</i>\n\n7\n00:00:01,000 --> 00:00:02,000\n{\\an8}c AT&T"
 
 
-def transcript(*texts: str) -> Transcript:
-    chunks = [Chunk(i, i + 0.5, text, finished=True, tags=[]) for i, text in enumerate(texts)]
+def transcript(*texts: str, start: float = 0.0, seconds: float = 0.5) -> Transcript:
+    """A text every second."""
+    chunks = [Chunk(start + i, start + i + seconds, text, True, []) for i, text in enumerate(texts)]
     return Transcript("talk.wav", 3661.5, (), "", " ".join(texts), "", chunks)
 
 
 def test_text_and_subtitles_leave_silence_out():
-    made = transcript("a", "", "b\nc")
-    assert render(made, "text") == "a\nb c\n"
+    made = transcript("a", "", "[[sad]] b\nc")
+    assert render(made, "text") == "a\n[sad] b c\n"
+    assert render(made, "text", keep_tags=False) == "a\nb c\n"
     assert render(made, "srt") == (
-        "1\n00:00:00,000 --> 00:00:00,500\na\n\n2\n00:00:02,000 --> 00:00:02,500\nb c\n"
+        "1\n00:00:00,000 --> 00:00:01,000\na\n\n2\n00:00:02,000 --> 00:00:03,000\n[sad] b c\n"
     )
-    assert (render(transcript(), "text"), render(transcript(), "srt")) == ("", "")
+    assert render(transcript(WILD), "vtt", keep_tags=False) == (
+        "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\na &lt;i&gt;b&lt;/i&gt; 7 00:00:01,000\n"
+        "--&gt; 00:00:02,000 {\\an8}c AT&amp;T\n"
+    )
+    assert [render(transcript(), form) for form in ("text", "srt", "vtt")] == ["", "", "WEBVTT\n"]
 
 
-@given(st.lists(st.text() | st.just(WILD), max_size=4))
-def test_subtitles_have_three_lines_each(texts):
-    made = render(transcript(*texts), "srt")
-    spoken = [text for text in texts if text.split()]
-    blocks = made.removesuffix("\n").split("\n\n") if spoken else []
-    assert len(blocks) == len(spoken)
-    assert all(len(block.split("\n")) == 3 for block in blocks)
-    assert made.count("-->") == len(spoken)
-    assert not re.search(r"<|\{\\", made)
+def test_a_caption_ends_with_a_sentence_or_a_clause_or_at_a_pause():
+    said = (
+        "I cleaned the whole garden in the end. But nobody told me that the doctor had called, "
+        "or what it was that he said [pause] and I am NOT going back there [clears throat] at all."
+    )
+    texts = [one.text for one in captions(transcript(said, start=2, seconds=14))]
+    assert texts == [
+        "I cleaned the whole garden in the end. But\nnobody told me that the doctor had called,",
+        "or what it was that he said [pause]",
+        "and I am NOT going back\nthere [clears throat] at all.",
+    ]
+    said = "WAIT at home. [nervous] Goodbye, Anna. [sad] No job, no phone. [pause] If you like."
+    texts = [one.text for one in captions(transcript(said, start=2, seconds=8))]
+    assert len(texts) == 2
+    assert all(text.endswith(".") for text in texts)
+
+
+_LETTERS = st.text("ab.,?[]<>{}&\\ \n", max_size=60)
+_SENTENCES = st.lists(
+    st.sampled_from(["so", "I", "went.", "[sighs]", "[clears throat]", "ab" * 50]), max_size=60
+).map(" ".join)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.text() | _LETTERS | _SENTENCES | st.just(WILD), st.floats(0.05, 30)),
+        max_size=4,
+    ),
+    st.floats(0, 3),
+    st.sampled_from(["srt", "vtt"]),
+    st.booleans(),
+)
+def test_players_take_subtitles(parts, gap, form, keep_tags):
+    """At most two lines of 42 characters, 1 to 7 s, in order, none over another, nothing lost."""
+    chunks, at = [], 0.0
+    for text, seconds in parts:
+        chunks.append(Chunk(round(at, 3), round(at + seconds, 3), text, True, []))
+        at += seconds + gap
+    made = render(Transcript("talk.wav", at, (), "", "", "", chunks), form, keep_tags)
+    read = parsed(made, form)
+    wanted = [word for chunk in chunks for word in pieces(chunk.text, keep_tags)]
+    joined = "".join("".join(wanted).split())
+    if form == "srt":
+        joined = joined.translate(str.maketrans("<>{}", "‹›()"))
+    assert "".join("".join(lines).replace(" ", "") for _, _, lines in read) == joined
+    for start, end, lines in read:
+        assert 1000 <= end - start <= 7000
+        assert len(lines) <= 2
+        assert all(0 < len(line) <= 42 for line in lines)
+    assert all(a[1] <= b[0] for a, b in pairwise(read))
+
+
+def parsed(text: str, form: str) -> list[tuple[int, int, list[str]]]:
+    """Times in milliseconds and lines of captions, read strictly."""
+    if form == "vtt":
+        assert text.startswith("WEBVTT\n")
+        assert not re.search(r"&(?!(amp|lt|gt);)|<", text)
+        text = text.removeprefix("WEBVTT\n").removeprefix("\n")
+    else:
+        assert not re.search(r"<|\{", text)
+    read = []
+    for number, block in enumerate(text.removesuffix("\n").split("\n\n") if text else [], start=1):
+        lines = block.split("\n")
+        assert form == "vtt" or lines.pop(0) == str(number)
+        clock = rf"(\d\d):([0-5]\d):([0-5]\d)\{'.' if form == 'vtt' else ','}(\d{{3}})"
+        found = re.fullmatch(f"{clock} --> {clock}", lines.pop(0))
+        h1, m1, s1, f1, h2, m2, s2, f2 = map(int, found.groups())
+        times = ((h1 * 60 + m1) * 60 + s1) * 1000 + f1, ((h2 * 60 + m2) * 60 + s2) * 1000 + f2
+        read.append((*times, [html.unescape(x) if form == "vtt" else x for x in lines]))
+    return read
 
 
 @pytest.fixture(scope="module")

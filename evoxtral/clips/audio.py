@@ -112,7 +112,9 @@ class _Stream(soundfile.SoundFile):
 
 def _read(file: Path | io.BytesIO | int) -> tuple[npt.NDArray[np.float32], int, float]:
     """Samples, (n, channels), their rate, and how many seconds are lost, NaN if nobody knows."""
-    with _Stream(file) as stream:
+    # soundfile itself fails at names that are not in the locale's encoding
+    named = os.fsencode(file) if isinstance(file, Path) and os.name == "posix" else file
+    with _Stream(named) as stream:
         if stream.format == "MP3" and isinstance(file, Path):
             data = file.read_bytes()
             if not any(mark in data for mark in (b"Xing", b"Info", b"VBRI")):
