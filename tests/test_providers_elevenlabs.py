@@ -81,9 +81,9 @@ def speaker(bought: Path) -> Iterator[Speaker]:
 def order(tmp_path: Path, speaker: Speaker):
     """Parameters that have a few scripts spoken by the local server."""
 
-    def parameters(**changes: object) -> DataMix:
+    def parameters(texts: list[str] = TEXTS, **changes: object) -> DataMix:
         path = tmp_path / "scripts.json"
-        rows = [{"tagged_text": text, "domain": "podcast", "slice_type": "light"} for text in TEXTS]
+        rows = [{"tagged_text": text, "domain": "podcast", "slice_type": "light"} for text in texts]
         path.write_text(json.dumps(rows))
         own = {"source": "elevenlabs", "scripts": str(path), "speech_url": speaker.url}
         return params.profile(DataMix, "paper", {**own, "allow_characters": 10_000} | changes)
@@ -209,6 +209,8 @@ def test_a_busy_server_is_waited_for(order, speaker) -> None:
     ("action", "reason", "requests"),
     [
         ("cut", "Connection broken", 1),
+        ((200, bytes(32_000), {}), "1.00 s long, or silent", 1),
+        ((200, b"short", {}), "0.00 s long, or silent", 1),
         ("slow", "timed out", 1),
         ((503, b"<html>", {"retry-after": "0"}), "HTTP 503", 2),
         ((307, b"", {"location": "https://example.org/"}), "HTTP 307", 1),
@@ -223,9 +225,15 @@ def test_a_clip_that_fails_is_left_out_for_good(
     assert len(source.open_clips(order()).clips.clips) == 19
     (found,) = failures()
     assert reason in found
-    assert len(source.open_clips(order(allow_characters=0)).clips.clips) == 19
+    again = source.open_clips(order(allow_characters=0))
+    assert (len(again.clips.clips), again.findings["reason"].str.contains(reason).sum()) == (19, 1)
     assert speaker.asked[TEXTS[0]] == requests
     assert all(speaker.asked[text] == 1 for text in TEXTS[1:])
+    shutil.rmtree(runs.runs_dir())
+    speaker.behave = lambda text, count: "speak"
+    whole = source.open_clips(order())
+    assert (len(whole.clips.clips), whole.digest == again.digest) == (20, False)
+    assert speaker.asked.total() == 20 + requests
 
 
 def test_too_many_failures_stop_and_the_next_run_buys_the_rest(order, speaker) -> None:
@@ -254,17 +262,67 @@ def test_a_wrong_order_is_refused_before_anything_is_sent(
     assert speaker.asked.total() == 0
 
 
-def test_voices_take_turns_and_one_text_in_one_voice_is_one_recording(order, speaker) -> None:
+def test_a_voice_follows_from_the_text_so_that_nothing_is_bought_again(order, speaker) -> None:
+    source.open_clips(order(voices="a,b,c"))
+    asked = speaker.requests[:]
+    speaker.requests.clear()
+    more = [f"[calm] Nothing about {word}." for word in WORDS]
+    data = source.open_clips(order([*more, *TEXTS[1:]], voices="a,b,c", seed=1))
+    assert len(data.clips.clips) == 28
+    assert sorted(request["text"] for request in speaker.requests) == sorted(more)
+    of_b = [request["text"] for request in asked if "/b?" in request["path"]]
+    assert 2 <= len(of_b) <= 12
+    speaker.requests.clear()
+    source.open_clips(order(voices="a,new,c"))
+    assert sorted(request["text"] for request in speaker.requests) == sorted(of_b)
+    speaker.requests.clear()
+    source.open_clips(order(voices="a,b,c,new"))
+    assert {request["path"][18:23] for request in speaker.requests} == {"/new?"}
+
+
+def test_one_text_in_one_voice_is_one_recording_and_has_the_next_voice(order, speaker) -> None:
     rows = [Script(f"s-{k}", TEXTS[k % 2], "light", "podcast", "t", False) for k in range(6)]
     files = elevenlabs._cast(order(voices="a,b,c"), {"train": rows})
-    spoken = [clip.voice for clip in files]
-    assert {*spoken[:3]} == {*spoken[3:]} == {*"abc"}
-    asked = {"provider": "elevenlabs", "format": "pcm_16000", "text": TEXTS[0], "voice": spoken[0],
-             "model": "eleven_v3", "stability": 0.5, "seed": None, "language": None}  # fmt: skip
-    assert next(iter(files.values())).stem == runs.digest(asked), "as earlier versions kept it"
+    assert Counter(clip.voice for clip in files) == dict.fromkeys("abc", 2)
+    clip, path = next(iter(files.items()))
+    asked = {"provider": "elevenlabs", "format": "pcm_16000", "text": TEXTS[0],
+             "voice": clip.voice, "model": "eleven_v3", "stability": 0.5, "seed": None,
+             "language": None}  # fmt: skip
+    assert path.stem == runs.digest(asked), "as earlier versions kept it"
     stage = elevenlabs.speech(order(voices="a"), {"train": rows[:3], "test": rows[3:]})
     assert speaker.asked.total() == 2
     assert len(list(stage.path.rglob("*.flac"))) == 6
+
+
+def test_what_is_wrong_with_scripts_is_told_with_the_costs_and_not_bought(order, speaker) -> None:
+    said = ["[calm] Nobody, said a WORD!"] * 6 + ["[slams door] Out!", "[sighs Not closed."]
+    with pytest.raises(UserError) as error:
+        source.open_clips(order(TEXTS + said, allow_characters=0, unknown_tags="reject"))
+    told = str(error.value)
+    assert "; rejects: 2, such as scripts.json:27: unknown tags: slams door; warnings: " in told
+    assert "the text is that of line " in told
+    assert not speaker.asked
+    data = source.open_clips(order(TEXTS + said, unknown_tags="reject"))
+    assert len(data.clips.clips) == 26, "all that was bought"
+    assert not {*said[6:]} & {*speaker.asked}
+    texts = {name: {c.plain_text.lower() for c in own} for name, own in data.splits.items()}
+    assert any(texts["train"] & texts[other] for other in ("validation", "test"))
+    assert data.findings["kind"].value_counts()["reject"] == 2
+
+
+def test_the_report_is_bought_and_used_as_it_was_split(order, released_path) -> None:
+    cfg = order(scripts=str(released_path), allow_characters=0)
+    with pytest.raises(UserError, match=r"1010 requests left \(193,136 characters"):
+        source.open_clips(cfg)
+    data = source.open_source(order(source=str(released_path)))
+    files = elevenlabs._cast(cfg, data.splits)
+    splits = Counter(clip.split for clip in files)
+    assert splits == {"train": 808, "validation": 101, "test": 101}
+    assert len({*files.values()}) == 1010, "twins too have a recording each"
+    alike = data.findings[data.findings["reason"].str.contains("the text is that of")]
+    assert alike["line"].tolist() == [336, 654]
+    voices = Counter(clip.voice for clip in files if clip.split == "train")
+    assert min(voices.values()) > 80
 
 
 def test_killed_midway_nothing_is_lost_and_nothing_paid_twice(order, speaker, bought) -> None:

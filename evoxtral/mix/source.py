@@ -176,14 +176,21 @@ def _existing(parameter: str, named: str) -> Path:
 
 def _bought(cfg: DataMix) -> Source:
     """Scripts spoken by ElevenLabs; a script that is refused is not bought."""
-    texts = _scripts(cfg, "scripts", cfg.scripts)
-    folder = elevenlabs.speech(cfg, texts.splits).path
-    # What was paid for stays, as the report's own split did: some of its scripts share their words.
-    reading = ingest.Reading(unknown_tags=cfg.unknown_tags, shared_texts="warn")
-    spoken = _recordings(cfg, "source", str(folder), reading)
-    refused = texts.findings[texts.findings["kind"] == "reject"]
-    findings = pd.concat([refused, spoken.findings], ignore_index=True)
-    return replace(spoken, name=ELEVENLABS, findings=findings)
+    texts, told = _scripts(cfg, "scripts", cfg.scripts), ""
+    for kind, own in texts.findings.groupby("kind"):
+        first = own.iloc[0]
+        told += f"; {kind}s: {len(own)}, such as {first['file']}:{first['line']}: {first['reason']}"
+    stage = elevenlabs.speech(cfg, texts.splits, told)
+    clips, failed = load(stage.path), runs.read_jsonl(stage.path / elevenlabs.FAILURES)
+    # What was asked for names the stage; what came, which may be more another time, its clips.
+    came = runs.digest([clip.model_dump(mode="json") for clip in clips.clips])
+    rows = [
+        ("reject", elevenlabs.FAILURES, line, f"{row['id']}: {row['reason']}")
+        for line, row in enumerate(failed, start=1)
+    ]
+    unspoken = pd.DataFrame(rows, columns=ingest.COLUMNS)
+    findings = pd.concat([unspoken, texts.findings], ignore_index=True)
+    return Source(ELEVENLABS, clips.splits, clips, replace(stage, digest=came), None, findings)
 
 
 def _scripts(cfg: DataMix, parameter: str, named: str) -> Source:
@@ -199,13 +206,25 @@ def _scripts(cfg: DataMix, parameter: str, named: str) -> Source:
         path = llm.written(cfg, scripts.read_released(path)) if named == WRITTEN else path
     else:
         path = _existing(parameter, named)
-    kind = "reject" if cfg.unknown_tags == "reject" else "warning"
-    kept, found = [], []
-    for number, row in enumerate(scripts.read_released(path), start=1):
+    policy = {"keep": "", "warn": "warning", "reject": "reject"}[cfg.unknown_tags]
+    kept, found, line = [], [], {}
+    for row in scripts.read_released(path):
+        line[row.id] = len(line) + 1
         unknown = sorted({*tags.find_tags(row.tagged_text)} - {*tags.TAGS})
-        if unknown and cfg.unknown_tags != "keep":
-            found.append((kind, path.name, number, f"unknown tags: {', '.join(unknown)}"))
-        if not unknown or cfg.unknown_tags != "reject":
+        kind, reason = policy if unknown else "", f"unknown tags: {', '.join(unknown)}"
+        if not tags.is_balanced(row.tagged_text):
+            kind, reason = "reject", f"broken brackets in {row.tagged_text[:60]!r}"
+        if kind:
+            found.append((kind, path.name, line[row.id], reason))
+        if kind != "reject":
             kept.append(row)
+    splits, seen = scripts.split_released(kept), {}
+    # Such texts are said first, and stay: the report's own split has two.
+    for split in reversed(splits):
+        for row in splits[split]:
+            other, first = seen.setdefault(tags.text_key(row.plain_text), (split, row.id))
+            if other != split and row.plain_text:
+                reason = f"the text is that of line {line[first]} ({other})"
+                found.insert(0, ("warning", path.name, line[row.id], reason))
     findings = pd.DataFrame(found, columns=ingest.COLUMNS)
-    return Source(named, scripts.split_released(kept), findings=findings)
+    return Source(named, splits, findings=findings)

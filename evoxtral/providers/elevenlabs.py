@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,8 +15,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from evoxtral import UserError, runs
-from evoxtral.clips import Clip, clip_of, write_splits
-from evoxtral.clips.audio import write_audio
+from evoxtral.clips import Clip, Dataset, clip_of, write_splits
+from evoxtral.clips.audio import MIN_SECONDS, SAMPLE_RATE, write_audio
 from evoxtral.params import DataMix
 from evoxtral.processes import progress
 from evoxtral.providers import RETRIES, TIMEOUT, bought, one_line, read_key
@@ -39,20 +39,23 @@ FAILURES = "failures.jsonl"
 _KIND = "speech"
 _FORMAT = "pcm_16000"  # 16-bit little-endian mono at 16 kHz, as the models hear it
 _FAILED_SHARE = 0.05
-_NO_SERVICE = (401, 402, 403)  # a wrong key, no credit: other requests would be refused too
+_NO_SERVICE = (401, 402, 403, 404)  # a wrong key, no credit, no such voice: others fail as well
 _BUSY = (408, 409, 429, 500, 502, 503, 504)  # nothing was billed: asked again
 
 
-def speech(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> runs.StageResult:
+def speech(
+    cfg: DataMix, texts: Mapping[str, Sequence[Script]], found: str = ""
+) -> runs.StageResult:
     """The stage of bought speech, an AudioFolder of texts by split; `failures.jsonl` has the rest.
 
-    A `UserError` if that costs more than is allowed, is refused, or too many clips failed.
+    A `UserError` if that costs more than is allowed, which tells too what was `found` in the texts,
+    is refused, or too many clips failed.
     """
     files = _cast(cfg, texts)
 
     def make(folder: Path) -> None:
         with runs.exclusive(runs.bought_dir() / _KIND):
-            failed = _buy(cfg, files)
+            failed = _buy(cfg, files, found)
         rows = [{"id": c.id, "voice": c.voice, "reason": failed[p]}
                 for c, p in files.items() if p in failed]  # fmt: skip
         runs.write_jsonl(folder / FAILURES, rows)
@@ -66,14 +69,19 @@ def speech(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> runs.StageRes
         for clip in spoken:
             (folder / clip.stored).parent.mkdir(exist_ok=True)
             shutil.copyfile(files[clip], folder / clip.stored)
-        write_splits(folder, spoken)
+        sound = Dataset(files)
+        write_splits(folder, [clip.measured(sound.audio(clip)) for clip in spoken])
 
     asked = [[path.stem, clip.model_dump(mode="json")] for clip, path in files.items()]
     return runs.stage("speech", cfg.profile, {"clips": runs.digest(asked)}, make)
 
 
 def _cast(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> dict[Clip, Path]:
-    """Clips, not yet measured, and where their bought audio lies or will lie."""
+    """Clips, not yet measured, and where their bought audio lies or will lie.
+
+    A voice, by its place in `voices`, follows from the text alone: whatever else changes, or is
+    added at the end, what was bought stays in use. A text that comes again has its next voice.
+    """
     pairs = (part.strip().partition(":") for part in cfg.voices.split(","))
     genders = {name: gender for name, _, gender in pairs}
     genders = PREMADE if cfg.voices == "premade" else genders
@@ -81,14 +89,14 @@ def _cast(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> dict[Clip, Pat
         raise UserError(
             f"a gender in voices is {min(wrong)!r}: write female or male, or leave it out"
         )
-    files = {}
+    names, said, files = list(genders), Counter[str](), {}
     for split, scripts in texts.items():
-        rng, turn = random.Random(f"evoxtral cast {cfg.seed} {split}"), []
-        # All voices in random order, then all again (the note's section 3).
         for script in scripts:
-            turn = turn or rng.sample(list(genders), len(genders))
-            voice = turn.pop()
-            request = {"provider": "elevenlabs", "format": _FORMAT, "text": script.tagged_text,
+            text = script.tagged_text
+            turns = sorted((runs.digest([text, place]), name) for place, name in enumerate(names))
+            _, voice = turns[said[text] % len(turns)]
+            said[text] += 1
+            request = {"provider": "elevenlabs", "format": _FORMAT, "text": text,
                        "voice": voice, "model": cfg.speech_model, "stability": cfg.stability,
                        "seed": None, "language": None}  # fmt: skip
             clip = clip_of(script, split, voice, genders[voice] or None)
@@ -96,7 +104,7 @@ def _cast(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> dict[Clip, Pat
     return files
 
 
-def _buy(cfg: DataMix, files: Mapping[Clip, Path]) -> dict[Path, str]:
+def _buy(cfg: DataMix, files: Mapping[Clip, Path], found: str) -> dict[Path, str]:
     """Ask for all audio that is not there; why it is still missing, by its path."""
     missing = {path: clip for clip, path in files.items() if not path.exists()}
     paid = sum(path not in missing for path in files.values())
@@ -107,7 +115,7 @@ def _buy(cfg: DataMix, files: Mapping[Clip, Path]) -> dict[Path, str]:
             f"{len(files)} clips, {paid} of them paid for already; {len(missing)} requests left "
             f"({characters:,} characters{price if cfg.speech_price else ''}): set "
             f"allow_characters to {characters} to spend them (it is {cfg.allow_characters}; "
-            "nothing was spent)"
+            f"nothing was spent){found}"
         )
     if not missing:
         return {}
@@ -147,10 +155,12 @@ def _fetch(cfg: DataMix, session: requests.Session, path: Path, clip: Clip) -> s
         reason = one_line(f"HTTP {reply.status_code}: {reply.text or 'no reason given'}")
         if reply.status_code in _NO_SERVICE:
             raise UserError(
-                f"ElevenLabs refuses to serve: {reason}; check key and credit, then run again: "
-                "what was bought is kept"
+                f"ElevenLabs refuses to serve: {reason}; check key, credit, voices and speech_url, "
+                "then run again: what was bought is kept"
             )
         return reason
-    pcm = reply.content[: len(reply.content) // 2 * 2]
-    write_audio(path, np.frombuffer(pcm, "<i2").astype(np.float32) / 32768)
+    samples = np.frombuffer(reply.content[: len(reply.content) // 2 * 2], "<i2")
+    if len(samples) < MIN_SECONDS * SAMPLE_RATE or not samples.any():
+        return f"the reply is {len(samples) / SAMPLE_RATE:.2f} s long, or silent"
+    write_audio(path, samples.astype(np.float32) / 32768)
     return ""
