@@ -38,8 +38,8 @@ from evoxtral.world.scripts import DOMAINS, Script
 SCRIPTS, REJECTS = "scripts.json", "rejects.jsonl"
 ROUND = 40  # scripts planned together, however few of them are needed
 ROWS = 5  # of them in a brief
-EXAMPLES = 8  # shown in a brief, drawn anew from everything written so far (Self-Instruct)
-STALLED = 3  # rounds without a script that end the run
+EXAMPLES = 8  # shown in a brief: released ones, since a paraphrase may land in another split
+STALLED = 12  # briefs in a row without a script that end the run
 LEAST_SCORE = 3.5  # mean vote from which a script stays
 WORDS = (5, 65)  # tags not counted; the released scripts have 10 to 62
 
@@ -101,7 +101,7 @@ def written(cfg: DataMix, released: Sequence[Script]) -> Path:
     """The scripts of a language model, in the format of the released ones.
 
     As many as training, validation and test ask for, none near a released script. The released
-    training scripts are the first examples; what was not accepted is beside in `rejects.jsonl`. A
+    training scripts are the examples; what was not accepted is beside in `rejects.jsonl`. A
     `UserError` if that costs more than is allowed, is refused, or nothing new comes any more.
     """
     if not cfg.script_model:
@@ -168,12 +168,12 @@ class _Writer:
         rejects = [draft for draft in self.drafts if draft.fault]
         rows = ({"brief": d.brief.number, "text": d.text, "reason": d.fault} for d in rejects)
         runs.write_jsonl(folder / REJECTS, rows)
-        self.stalled = 0 if gained else self.stalled + 1
-        if self.stalled == STALLED:
+        self.stalled = 0 if gained else self.stalled + len(briefs)
+        if self.stalled >= STALLED:
             last = rejects[-1].fault if rejects else "no rows"
             raise UserError(
-                f"{STALLED} rounds brought no script, last reason: {last}; choose another model "
-                f"(all reasons: {folder / REJECTS})"
+                f"{self.stalled} briefs in a row brought no script, last reason: {last}; choose "
+                f"another model (all reasons: {folder / REJECTS})"
             )
         return len(gained)
 
@@ -209,7 +209,6 @@ class _Writer:
         order = sorted(tags.TAGS, key=lambda tag: (min(full[tag], 1), rng.random()))
         required = tuple(order[: min(fewest, 3)])
         often = _OFTEN * sum(have[name] for name in _TAGGED)
-        texts = [*self.seeds, *(draft.text for draft in self.written)]
         return Brief(
             number=number,
             fewest=fewest,
@@ -218,7 +217,7 @@ class _Writer:
             avoid=("pause",) if have["pause"] > often and "pause" not in required else (),
             emphasis=fewest > 0 and have["CAPS"] < often,
             domain=min(DOMAINS, key=lambda name: (have[name], rng.random())),
-            examples=tuple(rng.sample(texts, min(EXAMPLES, len(texts)))),
+            examples=tuple(rng.sample(self.seeds, min(EXAMPLES, len(self.seeds)))),
         )
 
     def _write(self, brief: Brief) -> list[_Draft]:
