@@ -106,7 +106,9 @@ def test_without_an_allowance_the_costs_are_told_in_one_sentence(
         assert str(error.value) == (
             f"20 clips, 0 of them paid for already; 20 requests left ({CHARACTERS} characters, "
             f"{CHARACTERS}.00 in money): set allow_characters to {CHARACTERS} to spend them (it is "
-            f"{allowed}; nothing was spent)"
+            f"{allowed}; nothing was spent); of 16 training texts 13 are near others (threshold "
+            "0.7): no epoch draws them; mix 'targets' may leave training clips out, mix 'written' "
+            "does not"
         )
     with pytest.raises(UserError, match=f"\\({CHARACTERS} characters\\): set"):
         source.open_clips(order(allow_characters=0, speech_price=0))

@@ -15,7 +15,7 @@ import pandas as pd
 from evoxtral import UserError, runs, tags
 from evoxtral.clips import Clip, Dataset, ingest, load, read_clips
 from evoxtral.clips.corpus import SPLITS, build_corpus, plan
-from evoxtral.mix.composition import examples
+from evoxtral.mix.composition import examples, keep_first
 from evoxtral.params import DataMix
 from evoxtral.providers import elevenlabs, llm
 from evoxtral.world import scripts, speech
@@ -180,6 +180,12 @@ def _bought(cfg: DataMix) -> Source:
     for kind, own in texts.findings.groupby("kind"):
         first = own.iloc[0]
         told += f"; {kind}s: {len(own)}, such as {first['file']}:{first['line']}: {first['reason']}"
+    train = texts.items["tagged_text"]
+    if near := len(train) - len(keep_first(train, cfg.threshold)):
+        told += f"; of {len(train)} training texts {near} are near others (threshold "
+        told += f"{cfg.threshold:g}): no epoch draws them"
+    if cfg.mix != "written":
+        told += f"; mix {cfg.mix!r} may leave training clips out, mix 'written' does not"
     stage = elevenlabs.speech(cfg, texts.splits, told)
     clips, failed = load(stage.path), runs.read_jsonl(stage.path / elevenlabs.FAILURES)
     # What was asked for names the stage; what came, which may be more another time, its clips.

@@ -65,12 +65,11 @@ def speech(
                 f"{_FAILED_SHARE:.0%}, first {rows[0]['id']!r}: {rows[0]['reason']}; all are in "
                 f"{folder / FAILURES}; run again to ask for them again"
             )
-        spoken = [clip for clip, path in files.items() if path not in failed]
-        for clip in spoken:
+        sound = Dataset({clip: path for clip, path in files.items() if path not in failed})
+        for clip, path in sound.files.items():
             (folder / clip.stored).parent.mkdir(exist_ok=True)
-            shutil.copyfile(files[clip], folder / clip.stored)
-        sound = Dataset(files)
-        write_splits(folder, [clip.measured(sound.audio(clip)) for clip in spoken])
+            shutil.copyfile(path, folder / clip.stored)
+        write_splits(folder, [clip.measured(sound.audio(clip)) for clip in sound.clips])
 
     asked = [[path.stem, clip.model_dump(mode="json")] for clip, path in files.items()]
     return runs.stage("speech", cfg.profile, {"clips": runs.digest(asked)}, make)
