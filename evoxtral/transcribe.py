@@ -184,11 +184,7 @@ def _split(run: Span, levels: npt.NDArray[np.float32], most: int) -> list[Span]:
 
 
 def pieces(text: str, keep_tags: bool = True) -> list[str]:
-    """Words and tags of a text in order, its broken brackets repaired; without tags on request.
-
-    >>> pieces("so [[Clears  throat]] I [know")
-    ['so', '[clears throat]', 'I', 'know']
-    """
+    """Words and tags of a text in order, its broken brackets repaired; without tags on request."""
     read = tags.parse(text)
     made = list(read.words)
     for tag in reversed(read.tags) if keep_tags else ():
@@ -270,10 +266,6 @@ def render(transcript: Transcript, form: str, keep_tags: bool = True) -> str:
 
 
 def _clock(milliseconds: int) -> str:
-    """Time as SRT writes it.
-
-    >>> _clock(3661002)
-    '01:01:01,002'
-    """
+    """Time as SRT writes it, `01:01:01,002`."""
     minutes, rest = divmod(milliseconds, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02},{rest % 1000:03}"

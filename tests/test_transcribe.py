@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -157,18 +156,14 @@ def test_a_caption_ends_with_a_sentence_or_a_clause_or_at_a_pause():
     assert all(text.endswith(".") for text in texts)
 
 
-_LETTERS = st.text("ab.,?[]<>{}&\\ \n", max_size=60)
-_SENTENCES = st.lists(
-    st.sampled_from(["so", "I", "went.", "[sighs]", "[clears throat]", "ab" * 50]), max_size=60
-).map(" ".join)
+_MARKS = st.text("ab.,?[]<>{}&\\ \n", max_size=60)
+_WORDS = st.sampled_from(["so", "I", "went.", "[sighs]", "[clears throat]", "ab" * 50])
+_TEXTS = st.text() | _MARKS | st.lists(_WORDS, max_size=60).map(" ".join) | st.just(WILD)
 
 
 @settings(deadline=None)
 @given(
-    st.lists(
-        st.tuples(st.text() | _LETTERS | _SENTENCES | st.just(WILD), st.floats(0.05, 30)),
-        max_size=4,
-    ),
+    st.lists(st.tuples(_TEXTS, st.floats(0.05, 30)), max_size=4),
     st.floats(0, 3),
     st.sampled_from(["srt", "vtt"]),
     st.booleans(),
@@ -179,51 +174,44 @@ def test_players_take_subtitles(parts, gap, form, keep_tags):
     for text, seconds in parts:
         chunks.append(Chunk(round(at, 3), round(at + seconds, 3), text, True, []))
         at += seconds + gap
-    made = render(Transcript("talk.wav", at, (), "", "", "", chunks), form, keep_tags)
-    read = parsed(made, form)
-    wanted = [word for chunk in chunks for word in pieces(chunk.text, keep_tags)]
-    joined = "".join("".join(wanted).split())
-    if form == "srt":
-        joined = joined.translate(str.maketrans("<>{}", "‹›()"))
-    assert "".join("".join(lines).replace(" ", "") for _, _, lines in read) == joined
+    made = Transcript("talk.wav", at, (), "", "", "", chunks)
+    read = parsed(render(made, form, keep_tags), form)
     for start, end, lines in read:
         assert 1000 <= end - start <= 7000
-        assert len(lines) <= 2
-        assert all(0 < len(line) <= 42 for line in lines)
+        assert all(len(line) <= 42 for line in lines)
     assert all(a[1] <= b[0] for a, b in pairwise(read))
+    wanted = "".join(word for chunk in chunks for word in pieces(chunk.text, keep_tags))
+    if form == "srt":
+        wanted = wanted.translate(str.maketrans("<>{}", "‹›()"))
+    shown = "".join(line for *_, lines in read for line in lines)
+    assert shown.replace(" ", "") == wanted.replace(" ", "")
 
 
 def parsed(text: str, form: str) -> list[tuple[int, int, list[str]]]:
-    """Times in milliseconds and lines of captions, read strictly."""
-    if form == "vtt":
-        assert text.startswith("WEBVTT\n")
-        assert not re.search(r"&(?!(amp|lt|gt);)|<", text)
-        text = text.removeprefix("WEBVTT\n").removeprefix("\n")
-    else:
-        assert not re.search(r"<|\{", text)
+    """Times in milliseconds and the one or two lines of captions; there may be nothing else."""
+    number, mark = (r"(?:\d+\n)", ",") if form == "srt" else ("", r"\.")
+    clock = rf"(\d\d):([0-5]\d):([0-5]\d){mark}(\d{{3}})"
+    caption = rf"{number}{clock} --> {clock}\n(.+(?:\n.+)?)\n"
+    assert not re.search(r"<|\{\\" if form == "srt" else "<|&(?!(amp|lt|gt);)", text)
+    assert form == "srt" or text.startswith("WEBVTT\n")
+    text = re.sub("^WEBVTT\n\n?", "", text)
+    assert re.fullmatch(rf"(?:{caption}(?:\n(?=.)|\Z))*", text)
     read = []
-    for number, block in enumerate(text.removesuffix("\n").split("\n\n") if text else [], start=1):
-        lines = block.split("\n")
-        assert form == "vtt" or lines.pop(0) == str(number)
-        clock = rf"(\d\d):([0-5]\d):([0-5]\d)\{'.' if form == 'vtt' else ','}(\d{{3}})"
-        found = re.fullmatch(f"{clock} --> {clock}", lines.pop(0))
-        h1, m1, s1, f1, h2, m2, s2, f2 = map(int, found.groups())
+    for *digits, lines in re.findall(caption, text):
+        h1, m1, s1, f1, h2, m2, s2, f2 = map(int, digits)
         times = ((h1 * 60 + m1) * 60 + s1) * 1000 + f1, ((h2 * 60 + m2) * 60 + s2) * 1000 + f2
-        read.append((*times, [html.unescape(x) if form == "vtt" else x for x in lines]))
+        read.append((*times, (html.unescape(lines) if form == "vtt" else lines).split("\n")))
     return read
 
 
 @pytest.fixture(scope="module")
 def recordings(spoken, tmp_path_factory) -> Path:
-    """One talk of eight clips with pauses between, in several formats."""
+    """One talk of eight clips with pauses between, and files that are less."""
     folder = tmp_path_factory.mktemp("recordings")
     silence = np.zeros(RATE * 6 // 10, np.float32)
     clips = [spoken.audio(clip) for clip in spoken.clips[:8]]
     talk = np.concatenate([part for clip in clips for part in (clip, silence)])
     soundfile.write(folder / "talk.wav", talk, RATE)
-    soundfile.write(folder / "talk.mp3", talk, RATE, format="MP3")
-    fine = soxr.resample(talk, RATE, 48_000)
-    soundfile.write(folder / "stereo.flac", np.stack([fine, 0.8 * fine], axis=1), 48_000)
     soundfile.write(folder / "silence.wav", np.zeros(3 * RATE, np.float32), RATE)
     soundfile.write(folder / "hiss.wav", np.full(3 * RATE, 0.0004, np.float32), RATE)
     soundfile.write(folder / "short.wav", clips[0], RATE)
@@ -259,14 +247,6 @@ def test_what_is_heard_is_what_was_said(recordings, spoken, spoken_features):
     assert read == {**asdict(talk), "repairs": []}
     assert read["plain_text"] == tags.plain_text(read["text"])
     assert read["text"] == " ".join(chunk["text"] for chunk in read["chunks"])
-
-
-def test_formats_and_rates_are_read_alike(recordings):
-    made = transcribed(recordings, "talk.wav", "talk.mp3", "stereo.flac")
-    starts = [[chunk.start for chunk in one.chunks] for one in made]
-    assert all(np.allclose(own, starts[0], atol=0.1) for own in starts)
-    assert made[0].repairs == ()
-    assert made[2].repairs == ("2 channels mixed to one", "48000 Hz resampled to 16000")
 
 
 def test_a_bad_file_stops_no_other(recordings):
