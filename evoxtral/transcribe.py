@@ -140,23 +140,18 @@ def plan_chunks(audio: npt.NDArray[np.float32], window: int) -> list[Span]:
     levels = 10 * np.log10(power + 1e-12)  # dB of full scale
     most = window // FRAME
     parts = [part for run in _speech(levels) for part in _split(run, levels, most)]
+    pauses = [after.start - before.end for before, after in pairwise(parts)] + [_SILENCE]
     chunks = []
     while parts:
         start, fits = parts[0].start, 1
-        while fits < len(parts) and parts[fits].end - start <= most and _joined(parts, fits - 1):
+        while pauses[fits - 1] < _SILENCE and parts[fits].end - start <= most:
             fits += 1
-        if fits < len(parts) and _joined(parts, fits - 1):  # more follows: end at a long pause
+        if pauses[fits - 1] < _SILENCE:  # more follows: end at a long pause
             late = [i for i in range(fits) if parts[i].end - start >= most // 2]
-            pauses = {i: (parts[i + 1].start - parts[i].end, i) for i in late or [fits - 1]}
-            fits = 1 + max(pauses, key=pauses.__getitem__)
+            fits = 1 + max(late or [fits - 1], key=lambda i: (pauses[i], i))
         chunks.append(Span(start, parts[fits - 1].end))
-        parts = parts[fits:]
+        parts, pauses = parts[fits:], pauses[fits:]
     return [Span(start * FRAME, min(end * FRAME, len(audio))) for start, end in chunks]
-
-
-def _joined(parts: list[Span], i: int) -> bool:
-    """Whether the pause after a stretch is short enough to be kept inside a chunk."""
-    return parts[i + 1].start - parts[i].end < _SILENCE
 
 
 def _speech(levels: npt.NDArray[np.float32]) -> list[Span]:
