@@ -192,7 +192,7 @@ def wide(
     of each in `paired` the same with `_difference` behind the system.
     """
     sources = [(scores, "value", ""), (paired, "difference", "_difference")]
-    parts = []
+    parts = [pd.DataFrame(index=pd.Index(scores[key].unique(), name=key))]
     for system in scores["system"].unique():
         for frame, value, suffix in sources[: 1 + (paired is not None)]:
             own = frame[frame["system"] == system].set_index(key)[[value, "low", "high", "seed_sd"]]

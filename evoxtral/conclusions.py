@@ -261,7 +261,7 @@ def limits(
         "tags": len(supports),
         "balanced_split": measured.balanced.name,
         "balanced": found["support"].min(),
-        "found": len(found),
+        "found" if len(found) else "bare": len(found),
         "wide": (found["RL_high"] - found["RL_low"]).max(),
         "only" if clips <= few else "clips": clips,
         **_rates(measured, printed, noise),

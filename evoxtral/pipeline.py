@@ -93,7 +93,10 @@ class Setup:
         """Clips of a split; a `UserError` where the data has none."""
         if not self.has(split):
             found = ", ".join(self.source.splits)
-            raise UserError(f"the data has no split {split!r}: it has {found}")
+            raise UserError(
+                f"the data has no split {split!r}: name one it has ({found}) by the parameter "
+                "split, or prompts"
+            )
         return self.source.splits[split]
 
     @property

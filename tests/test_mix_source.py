@@ -13,7 +13,7 @@ from evoxtral import UserError, params, tags
 from evoxtral.clips import Dataset, complete
 from evoxtral.clips.audio import write_audio
 from evoxtral.clips.corpus import SPLITS
-from evoxtral.mix import chapter, composition, source
+from evoxtral.mix import balance, chapter, composition, source
 from evoxtral.mix.composition import RARE
 from evoxtral.mix.source import Source
 from evoxtral.params import DataMix
@@ -246,6 +246,33 @@ def test_leakage_counts_texts_not_pairs() -> None:
     found = chapter.leakage(Source("s", {"train": train, "test": test}), 0.7)
     expected = {"split": "test", "texts": 2, "words": 8, "known": 4, "alike": 1, "heard": 0}
     assert found.to_dict("records") == [expected]
+
+
+def test_where_all_have_tags_no_mix_with_plain_ones_can_be_drawn(recordings: Path) -> None:
+    ratios = chapter.own_ratios(examples("[sad] a", "[calm] b"), 0)
+    assert ratios[["tagged", "plain", "total", "used"]].eq(0).all(axis=None)
+    cfg = config(source=str(recordings), mix="3:1", **READ)
+    with pytest.raises(UserError, match="mix '3:1' wants clips with and without tags: set written"):
+        balance.training_mix(cfg, source.open_source(cfg))
+
+
+def test_a_folder_may_be_called_generated_and_lie_in_the_cache_of_the_hub(
+    recordings: Path, tmp_path: Path
+) -> None:
+    """The cache has links into `blobs/`."""
+    cache = tmp_path / "generated"
+    for file in recordings.rglob("*.*"):
+        blob = cache / "blobs" / str(abs(hash(file)))
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        link = cache / "snapshots" / "0a1b" / file.relative_to(recordings)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file.rename(blob))
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("0a1b")
+    cfg = config(source=str(cache), **READ)
+    data = source.open_source(cfg)
+    assert {name: len(own) for name, own in data.splits.items()} == {"test": 20, "train": 20}
+    assert len(chapter.audible(cfg, data)) == 0, "is not taken for the synthetic corpus"
 
 
 def test_skewing_takes_plain_and_rare_texts_away() -> None:

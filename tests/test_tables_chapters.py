@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from evoxtral import bench, metrics, paper, tables
+from evoxtral import bench, figures, metrics, paper, tables
 from evoxtral.bench import Split
 from evoxtral.mix import balance, chapter, composition
 from evoxtral.mix.three_stage import plan_six
@@ -48,6 +48,19 @@ def test_targets_count_what_is_met() -> None:
     met, reached = ((frame[column] == "yes").sum() for column in ("met", "reached"))
     [note] = tables.targets(frame, "All.").notes
     assert note == f"Of {len(frame)} targets shown, {met} are met before and {reached} after."
+
+
+def test_a_set_without_tags_has_tables_and_figures_of_none() -> None:
+    plain = metrics.evaluate(["some words", "more"], ["some words", "less"])
+    table = tables.tag_scores({"base": plain, "SFT": plain})
+    assert {*map(tuple, (row[2:] for row in table.cells()))} == {("0", "—", "—")}
+    assert tables.learnt(table.frame, "SFT").cells() == []
+    assert figures.tag_f1(table.frame, {"sad": 0.9}).get_label().endswith("base: ; sft:")
+    judged = composition.judge(examples("some words", "more"))
+    assert "[" not in figures.tag_shares({"own": judged, "released": SETS["released"]}).get_label()
+    checks = tables.composition({"own": judged}, "checklist").cells()
+    assert checks[0][2] == "1 of 4 strata; no text tagged (no)"
+    assert "nan" not in str(checks)
 
 
 def test_audibility_says_when_there_is_nothing_to_compare() -> None:

@@ -218,9 +218,9 @@ def tag_f1(frame: pd.DataFrame, auc: Mapping[str, float] | None = None) -> Figur
         style.dots(axes[0], y + shift, rows, name, SYSTEMS[name])
     axes[0].set(xlim=(-0.03, 1.03), xlabel="F1")
     for ax in axes[1:]:
-        heard = rows.index.map(auc)
+        heard = np.array([auc[tag] for tag in places])
         ax.barh(y, heard - 0.5, 0.4, 0.5, color=GREY)
-        ax.set(xlim=(min(0.5, *heard), 1), xlabel="AUC of a linear probe")
+        ax.set(xlim=(min([0.5, *heard]), 1), xlabel="AUC of a linear probe")
     for ax in axes:
         style.name_rows(ax, names)
     for label in axes[0].get_yticklabels():

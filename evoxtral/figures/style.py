@@ -105,7 +105,7 @@ def _legend(figure: Figure) -> None:
 
 def words(values: pd.Series, form: str = "{:.1f}%") -> str:
     """Numbers with their names, for a figure's label."""
-    return ", ".join(f"{name} {form.format(value)}" for name, value in values.items())
+    return ", ".join(f"{name} {form.format(value)}" for name, value in values.dropna().items())
 
 
 def panels(count: int, columns: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:

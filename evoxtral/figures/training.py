@@ -31,7 +31,7 @@ def tag_shares(sets: Mapping[str, pd.DataFrame]) -> Figure:
     rows, goals = np.arange(len(order)), 100 * targets_of("tags").loc[order, ["low", "high"]]
     ax.barh(rows, goals["high"].clip(upper=100) - goals["low"], 0.72, goals["low"],
             label="target", **style.BAND)  # fmt: skip
-    most = 100 * max(frame["measured"].max() for frame in own.values())
+    most = 100 * pd.concat(own)["measured"].max()  # a set may have no tag at all
     for (name, frame), look in zip(own.items(), style.looks(own).values(), strict=True):
         shares = 100 * frame.loc[order, "measured"].astype(float)
         missed = (frame.loc[order, "pass"] == "no").to_numpy()
@@ -63,8 +63,9 @@ def training_curves(
     style.line(loss, smooth, "epoch", "loss", step)
     style.line(rate, steps, "epoch", "learning_rate", replace(step, label=""), 1e4)
     style.line(loss, epochs, "epoch", "validation_loss", validation)
-    style.line(errors, epochs, "epoch", "validation_wer", validation, 100)
-    style.line(found, epochs, "epoch", "validation_tag_f1", validation, 100)
+    for ax, name in ((errors, "validation_wer"), (found, "validation_tag_f1")):
+        if name in epochs:  # texts of tags alone have no words to err in
+            style.line(ax, epochs, "epoch", name, validation, 100)
     if "plain_wer" in epochs:
         plain = replace(SYSTEMS["rl"], label="plain clips")
         style.line(errors, epochs, "epoch", "plain_wer", plain, 100)

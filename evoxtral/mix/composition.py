@@ -303,13 +303,14 @@ def _checks(
 
     def spread(axis: str) -> tuple[str, Verdict]:
         rows = own[own["table"] == axis]
-        named = zip(rows["row"], rows["measured"], strict=True)
+        named = rows.dropna(subset=["measured"])[["row", "measured"]].itertuples(index=False)
         said = ", ".join(f"{row.split(' (')[0]} {100 * share:.1f} %" for row, share in named)
         return said or "not known", _all(rows["pass"])
 
     tagged = items.loc[items["tagged_text"].str.contains("[", regex=False), "tagged_text"]
     sentences = pd.Series([part for text in tagged for part in _SENTENCE.split(text)], dtype=str)
     bare = (~sentences.str.contains("[", regex=False)).mean()
+    said = f"{100 * bare:.0f} % of sentences untagged" if len(sentences) else "no text tagged"
     filled = (own["measured"][: len(STRATA)] > 0).sum()
     enough = own[own["table"] == "examples"]
     least = enough.loc[enough["measured"].idxmin()]
@@ -319,7 +320,7 @@ def _checks(
         others.loc["speakers: distinct voices"],
     )
     return [
-        (f"{filled} of 4 strata; {100 * bare:.0f} % of sentences untagged",
+        (f"{filled} of 4 strata; {said}",
          "yes" if filled == 4 and 0 < bare < 1 else "no"),
         (f"{(enough['pass'] == 'yes').sum()} of {len(enough)}; "
          f"least {least['row']} {least['measured']:.0f}", _all(enough["pass"])),

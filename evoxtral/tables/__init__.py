@@ -265,7 +265,9 @@ def tag_scores(evaluations: Mapping[str, Evaluation]) -> Table:
         shown_tag=[f"[{tag}]" for tag in tags.TAGS],
         protocol=bench.STRICT,
     )
-    frame = frame.join(bench.wide(found, key="tag"), on="tag")
+    ends = ("", *(f"_{end}" for end in _ENDINGS))
+    columns = [f"{system}{end}" for system in evaluations for end in ends]
+    frame = frame.join(bench.wide(found, key="tag").reindex(columns=columns), on="tag")
     headers = {"shown_tag": "Tag", "group": "Group", "support": "Support"}
     for system in evaluations:
         cells = _cells(frame, system, "number 2")
@@ -409,7 +411,8 @@ def epochs(frame: pd.DataFrame, best: int) -> Table:
 def learnt(frame: pd.DataFrame, system: str) -> Table:
     """Tags of each group by whether a system's F1 reaches one half; the frame of `tag_scores`."""
     rows = frame.dropna(subset=system).sort_values(system, ascending=False)
-    said = "[" + rows["tag"] + "]" + _SPACE + rows[system].map("{:.2f}".format)
+    told = zip(rows["tag"], rows[system], strict=True)
+    said = pd.Series([f"[{tag}]{_SPACE}{f1:.2f}" for tag, f1 in told], rows.index, dtype=object)
     parts = {"learnt": rows[system] >= 0.5, "not_learnt": rows[system] < 0.5}
     columns = {name: said[own].groupby(rows["group"]).agg(", ".join) for name, own in parts.items()}
     made = pd.DataFrame(columns).reindex([g for g in tags.GROUPS if g in set(rows["group"])])
