@@ -17,13 +17,14 @@ from evoxtral import bench, params, pipeline, runs, tables
 from evoxtral.bench import ADAPTER, BASE, Split
 from evoxtral.clips import speech
 from evoxtral.mix.source import TRAIN
-from evoxtral.model import shape_of
+from evoxtral.model import TINY, shape_of
 from evoxtral.params import Sft, TinyBase
 from evoxtral.report import render
 from evoxtral.world.base.model import SHAPE, window_arguments, window_seconds
 from evoxtral.world.scripts import LEXICON
 
 RESULTS = Path(".eval_results") / "evoxtral-bench.yaml"
+_WINDOW = json.dumps(window_arguments(SHAPE))
 _NOTES = {
     "smoke": "smoke run, numbers mean nothing",
     "tiny": "small model of a tiny world, not comparable with other work",
@@ -68,6 +69,7 @@ def write_card(folder: Path, profile: str) -> Path:
         scores=scores,
         measures=tables.MEASURES,
         base=cfg.base,
+        window=_WINDOW if cfg.base == TINY else "",
         warning=_NOTES[profile],
         method=made["name"],
         settings={name: value for name, value in made["params"].items() if name != "targets"},
@@ -95,7 +97,7 @@ def base_card(cfg: TinyBase, parameters: int, words: pd.DataFrame, audible: pd.D
         parameters=parameters,
         lexicon=len(LEXICON),
         window=window_seconds(SHAPE),
-        audio_kwargs=json.dumps(window_arguments(SHAPE)),
+        audio_kwargs=_WINDOW,
         transcription=tables.of("transcription", words),
         probes=tables.of("probes", audible),
     )

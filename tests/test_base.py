@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from transformers import VoxtralProcessor, WhisperFeatureExtractor
 
-from evoxtral import UserError, metrics, tags
+from evoxtral import UserError, metrics, params, tags
 from evoxtral.mix.composition import near_duplicates
 from evoxtral.world import base, scripts, speech
 from evoxtral.world.base import checkpoint_dir, corpus, model, score, train
@@ -50,9 +51,18 @@ def test_the_plan_leaks_no_test_sentence_or_voice_into_training(planned: corpus.
     assert {job.voice.id for job in planned["test_voices"]} == held_out
 
 
-def test_the_language_model_reads_no_tag(planned: corpus.Plan) -> None:
+def test_the_language_model_reads_no_tag_and_no_test_sentence(planned: corpus.Plan) -> None:
     assert not any("[" in job.tagged_text for k in ("neutral", "refine") for job in planned[k])
-    lines = corpus.read_lines(400, seed=0)
+    nobody = {kind: [] for kind in ("dev", *corpus.TEST_SETS)}
+    seen = base.fingerprints(corpus.read_lines(400, 0, nobody))
+    likely = scripts.plain_sentences(400, 0, held_out=False)[::7]
+    assert np.isin(base.fingerprints(likely), seen).any()
+    tested = {
+        kind: [SimpleNamespace(text=t) for t in likely[i::4]] for i, kind in enumerate(nobody)
+    }
+    lines = corpus.read_lines(400, 0, tested)
+    assert len(lines) == 400
+    assert not np.isin(base.fingerprints(likely), base.fingerprints(lines)).any()
     directions = {name for line in lines for name in tags.find_tags(line)}
     assert set() < directions <= set(GRAMMAR["stage_directions"]) - set(tags.TAGS)
     words = {word for name in GRAMMAR["stage_directions"] for word in name.split()}
@@ -83,6 +93,13 @@ def test_a_corpus_is_resumed_and_read_back(
     speaking = np.concatenate([clip.phonemes for clip in spoken]) > 0
     assert voicing[speaking].mean() > 1.5 * voicing[~speaking].mean()
     assert score.corpus_sizes(kinds)["clips"].tolist() == [4, 10]
+
+
+def test_a_base_corpus_is_one_of_what_makes_its_features(monkeypatch) -> None:
+    asked = {}
+    monkeypatch.setattr(corpus.runs, "stage", lambda *_, code: asked.update(code=code))
+    corpus.build(params.profile(params.TinyBase, "smoke"))
+    assert {"evoxtral.world.base.model", "evoxtral.world.base.corpus"} <= set(asked["code"])
 
 
 def test_background_noise_is_laid_over_some_clips_within_bounds() -> None:

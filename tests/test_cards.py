@@ -8,12 +8,15 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import soundfile
 import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
 
 from evoxtral import UserError, cards, metrics, params, pipeline
 from evoxtral.__main__ import main
-from evoxtral.model import LoraShape
+from evoxtral.model import TINY, LoraShape, attach, open_base
+from evoxtral.world.base import checkpoint_dir
+from evoxtral.world.speech import SAMPLE_RATE, VOICES, render
 
 REFERENCES = ["[sad] oh NO", "well", "[laughs] yes | no"]
 HEARD = {"base": ["oh no", "well", "yes no"], "adapter": ["[sad] oh NO", "well", "yes <b>no</b>"]}
@@ -59,8 +62,33 @@ def test_a_base_on_the_hub_is_named_and_training_read_from_the_stage(adapter: Pa
     card = ModelCard.load(cards.write_card(adapter, "paper"))
     assert card.data.base_model == "mistralai/Voxtral-Mini-3B-2507"
     assert "Made by rejection-sampling fine-tuning (RAFT). Rank 64" in card.text
+    assert 'repo_id = "mistralai/Voxtral-Mini-3B-2507"' in card.text
+    assert "audio_kwargs" not in card.text, "its processor knows its window"
     assert "- Trained on synthetic speech; tested on recordings of people.\n" in card.text
     assert "|---|---|\n| epochs | 1 |\n\n## Scores" in card.text
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+def test_the_snippet_of_the_card_transcribes(
+    adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "She laughs a lot, but today she was calm."
+    soundfile.write(tmp_path / "a.wav", render(said, VOICES[0], 7).audio, SAMPLE_RATE)
+    tuned = attach(open_base(TINY, "cpu").model, LoraShape(rank=2), seed=0)
+    tuned.save_pretrained(adapter, save_embedding_layers=False)
+    text = cards.write_card(adapter, "tiny").read_text(encoding="utf-8")
+    snippet = text.partition("```python\n")[2].partition("```")[0]
+    assert snippet.startswith("import torch\nfrom transformers import VoxtralForConditionalGen")
+    places = {
+        "evoxtral/world/base/checkpoint": checkpoint_dir(),
+        "path/to/this/folder": adapter,
+        "path/to/audio.wav": tmp_path / "a.wav",
+    }
+    for written, place in places.items():
+        assert snippet.count(f'"{written}"') == 1
+        snippet = snippet.replace(written, str(place))
+    exec(snippet, {})
+    assert capsys.readouterr().out == f"{said}\n"
 
 
 def test_a_folder_without_an_adapter_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -78,12 +106,12 @@ def test_the_command_says_how_to_publish(adapter: Path, capsys: pytest.CaptureFi
 
 def test_the_bases_card_quotes_the_run() -> None:
     words = {"set": ["neutral"], "clips": [500], "wer": [0.05], "wer_normalised": [0.04]}
-    words |= {"low": [0.03], "high": [0.052], "tagged": [0]}
+    words |= {"low": [0.03], "high": [0.052], "tagged": [0], "read": [34]}
     probes = {"tag": ["laughs"], "group": ["nonverbal"], "auc": [0.99], "clips": [120]}
     cfg = params.profile(params.TinyBase, "tiny")
     text = cards.base_card(cfg, 3_496_704, pd.DataFrame(words), pd.DataFrame(probes))
     assert "3.5 million parameters" in text
     assert f"{cfg.steps:,} steps of {cfg.batch} utterances" in text
     assert '{"pad_to_multiple_of": 128000, "max_source_positions": 800}' in text
-    assert "| neutral | 500 | 5.0% | 4.0% | 3.0 to 5.2% | 0 |" in text
+    assert "| neutral | 500 | 5.0% | 4.0% | 3.0 to 5.2% | 0 | 34 |" in text
     assert r"| \[laughs\] | nonverbal | 0.990 | 120 |" in text

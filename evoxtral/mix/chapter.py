@@ -187,7 +187,7 @@ def leakage(source: Source, threshold: float) -> pd.DataFrame:
     """What other splits share with training, of words and of plain texts.
 
     `split | texts | words | known | alike | heard`: distinct words, and those that training has;
-    texts that a training text is like, and those whose words the embedded base was trained on.
+    texts that a training text is like, and those whose words the embedded base has heard or read.
     """
 
     def words(texts: Iterable[str]) -> set[str]:

@@ -1,7 +1,8 @@
 """The embedded base model: a small Voxtral that ships with the package, and how it is made.
 
-Here, without a framework: where it lies and which texts it was trained on. A test text that it
-has heard in another voice is no leak, but a reader should know how many there are.
+Here, without a framework: where it lies and which texts it has heard or read. A test text that it
+knows in another voice, or without sound, is no leak of its tags, but a reader should know how many
+there are.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def fingerprints(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
 
 
 def heard_by_base(texts: Sequence[str]) -> list[bool]:
-    """Whether the embedded base model was trained on the words of each text."""
+    """Whether the embedded base model has heard or read the words of each text."""
     return [_fingerprint(text) in _known() for text in texts]
 
 

@@ -35,6 +35,11 @@ from evoxtral.world.scripts.draft import STATES
 from evoxtral.world.scripts.grammar import GRAMMAR, bare
 from evoxtral.world.speech import RenderJob, render_many
 
+TEST_SETS = {
+    "test": "neutral, training voices",
+    "test_voices": "neutral, held-out voices",
+    "expressive_test": "expressive, all voices",
+}
 KINDS = ("neutral", "refine", "expressive", "dev", "test", "test_voices", "expressive_test")
 SOUNDS = ("none", "background", "laughs", "sighs", "gasps", "clears throat", "crying")
 MIN_DISTANCE = 0.7  # ROUGE-L that no test sentence has to a training sentence
@@ -54,7 +59,7 @@ def build(cfg: TinyBase) -> runs.StageResult:
     def fill(folder: Path) -> None:
         make(folder, plan(sizes, cfg.seed), cfg.workers or None)
 
-    code = ("tags", "world.base.corpus", "world.scripts", "world.speech")
+    code = ("tags", "world.base.corpus", "world.base.model", "world.scripts", "world.speech")
     code = [f"evoxtral.{module}" for module in code]
     return runs.stage("base-corpus", cfg.profile, {**sizes, "seed": cfg.seed}, fill, code=code)
 
@@ -295,12 +300,17 @@ def prosody_frames(audio: NDArray[np.float32], frames: int) -> NDArray[np.float1
     return np.stack([np.where(voiced, pitch, 0.0), voicing, loudness], axis=1).astype(np.float16)
 
 
-def read_lines(count: int, seed: int) -> list[str]:
-    """Sentences with capitalised emphasis and stage directions, deterministic by seed."""
+def read_lines(count: int, seed: int, kinds: Kinds) -> list[str]:
+    """Sentences with capitalised emphasis and stage directions, deterministic by seed.
+
+    None is one of those that the model is watched and tested on.
+    """
     rng = np.random.default_rng(seed)
+    tests = [*kinds["dev"], *(clip for kind in TEST_SETS for clip in kinds[kind])]
+    tested = [tags.plain_text(clip.text) for clip in tests]
     directions = GRAMMAR["stage_directions"]
     lines = []
-    for sentence in scripts.plain_sentences(count, seed, held_out=False):
+    for sentence in scripts.plain_sentences(count, seed, held_out=False, exclude=tested):
         words = sentence.split()
         if rng.random() < 0.5:
             spots = [i for i, word in enumerate(words) if bare(word) in scripts.EMPHASIS_WORDS]

@@ -14,15 +14,11 @@ from transformers import MistralCommonBackend, VoxtralConfig, VoxtralForConditio
 
 from evoxtral import metrics, tags
 from evoxtral.model import LoraShape, count_parameters
-from evoxtral.world.base.corpus import Clip, Kinds
+from evoxtral.world.base import fingerprints
+from evoxtral.world.base.corpus import TEST_SETS, Clip, Kinds
 from evoxtral.world.base.model import SHAPE, SPECIAL_TOKENS, build_model, prompt_ids
 from evoxtral.world.speech.audibility import linear_probe
 
-TEST_SETS = {
-    "test": "neutral, training voices",
-    "test_voices": "neutral, held-out voices",
-    "expressive_test": "expressive, all voices",
-}
 _BATCH = 64
 
 
@@ -57,14 +53,18 @@ def transcribe(
 
 
 def transcription_scores(
-    model: VoxtralForConditionalGeneration, tokenizer: MistralCommonBackend, kinds: Kinds
+    model: VoxtralForConditionalGeneration,
+    tokenizer: MistralCommonBackend,
+    kinds: Kinds,
+    lines: Sequence[str],
 ) -> pd.DataFrame:
     """Corpus word error rate on each test set, with 95 % bootstrap intervals over clips.
 
     One row per test set: `clips`, `wer` (as written), `wer_normalised` (English normaliser) with
-    `low` and `high`, and `tagged`: transcripts that hold any bracket.
+    `low` and `high`, `tagged`: transcripts that hold any bracket, and `read`: distinct texts that
+    are among the `lines` it has read.
     """
-    rows, normaliser = [], metrics.normaliser()
+    rows, normaliser, known = [], metrics.normaliser(), fingerprints(lines)
     for kind, label in TEST_SETS.items():
         heard = transcribe(model, tokenizer, kinds[kind])
         spoken = [tags.plain_text(clip.text) for clip in kinds[kind]]
@@ -72,8 +72,10 @@ def transcription_scores(
         interval = scores.intervals("strict")["wer_normalised"]
         wer = scores.table("strict")["wer"].value
         tagged = sum("[" in text for text in heard)
-        rows.append((label, len(heard), wer, interval.value, interval.low, interval.high, tagged))
-    columns = ["set", "clips", "wer", "wer_normalised", "low", "high", "tagged"]
+        read = np.isin(fingerprints(spoken), known).sum()
+        ends = interval.value, interval.low, interval.high
+        rows.append((label, len(heard), wer, *ends, tagged, read))
+    columns = ["set", "clips", "wer", "wer_normalised", "low", "high", "tagged", "read"]
     return pd.DataFrame(rows, columns=columns)
 
 

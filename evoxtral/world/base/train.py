@@ -91,7 +91,7 @@ def _cycle(
 
     def make(folder: Path) -> None:
         kinds, phonemes = corpus.load(inputs["corpus"].path)
-        lines = corpus.read_lines(cfg.lines, cfg.seed)
+        lines = corpus.read_lines(cfg.lines, cfg.seed, kinds)
         earlier = pd.DataFrame()
         if "start" in inputs:
             start = inputs["start"].path
@@ -119,11 +119,11 @@ def _cycle(
     return runs.stage(name, cfg.profile, params, make, inputs=digests, code=code)
 
 
-def ship(source: StageResult, card: str, kinds: corpus.Kinds) -> None:
-    """Make a model stage the checkpoint that ships, with its card and what it was trained on."""
+def ship(source: StageResult, card: str, kinds: corpus.Kinds, lines: Sequence[str]) -> None:
+    """Make a model stage the checkpoint that ships, with its card and what it heard and read."""
     target = shutil.copytree(source.path, checkpoint_dir(), dirs_exist_ok=True)
     heard = [clip.text for kind in ("neutral", "refine", "expressive") for clip in kinds[kind]]
-    np.save(target / TEXTS, fingerprints(heard))
+    np.save(target / TEXTS, fingerprints([*heard, *lines]))
     runs.write_text(target / "README.md", card)
 
 
