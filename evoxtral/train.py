@@ -325,7 +325,7 @@ def arguments(cfg: FineTuning, **options: Any) -> TrainingArguments:
             f"{processes.count()} processes: change one of them"
         )
     # NEFTune's scale follows the padded length, audio positions included, and those get none.
-    return TrainingArguments(
+    args = TrainingArguments(
         **options,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=share,
@@ -347,6 +347,14 @@ def arguments(cfg: FineTuning, **options: Any) -> TrainingArguments:
         use_cpu=where.type == "cpu",
         disable_tqdm=True,
     )
+    if args.n_gpu > 1:  # in one process: the Trainer would share each batch out by DataParallel
+        sys.stdout.write(
+            f"one of {args.n_gpu} GPUs is used: start it by `accelerate launch --multi_gpu "
+            f"--num_processes {args.n_gpu} -m evoxtral run {cfg.notebook} "
+            f"--profile {cfg.profile}` to use all\n"
+        )
+        args._n_gpu = 1
+    return args
 
 
 def _at_once(cfg: FineTuning) -> int:

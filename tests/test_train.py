@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainingArguments
 
 from evoxtral import UserError, params, processes, train
 from evoxtral.decode import transcribe
@@ -183,6 +184,20 @@ def test_a_batch_that_does_not_divide_is_refused_before_any_work(small, tmp_path
     with pytest.raises(UserError, match="batch 4 is no multiple of micro_batch 3"):
         small().run(tmp_path, recipe(micro_batch=3))
     assert not list(tmp_path.iterdir())
+
+
+def test_of_several_gpus_one_process_takes_one_and_says_how_to_use_all(monkeypatch, capsys):
+    def two(args):
+        args._n_gpu = 2
+        return torch.device("cpu")
+
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", property(two))
+    args = train.arguments(recipe(), output_dir="unused")
+    assert args.n_gpu == 1
+    assert args.train_batch_size == 2, "not shared out"
+    said = capsys.readouterr().out
+    assert said.startswith("one of 2 GPUs is used: start it by `accelerate launch --multi_gpu ")
+    assert "--num_processes 2 -m evoxtral run 02_sft --profile tiny`" in said
 
 
 @pytest.mark.parametrize(("spoilt", "noticed", "kept"), [(3, 4, [2]), (6, 6, [2, 4])])
