@@ -275,16 +275,17 @@ def measure(cfg: Benchmark) -> Measured | None:
     # All of them load torch and transformers.
     from evoxtral import pipeline, raft
     from evoxtral.mix.source import TRAIN, familiarity
-    from evoxtral.model import TINY, check_adapter
+    from evoxtral.model import TINY, find_adapter
     from evoxtral.train import read_log
 
-    tuning = params.profile(Sft, cfg.profile, {"seeds": cfg.seeds})
+    same = {"seeds": cfg.seeds, "language": cfg.language}
+    tuning = params.profile(Sft, cfg.profile, same)
     setup = pipeline.open_setup(tuning)
     headline = cfg.split or setup.headline
     # First, so that a wrong file or folder stops before any work.
     written = _written(cfg, setup, headline)
-    added = {ADAPTER: [check_adapter(runs.named(cfg.adapter))]} if cfg.adapter else {}
-    recipe = raft.recipe_of(params.profile(Raft, cfg.profile, {"seeds": cfg.seeds}))
+    added = {ADAPTER: [find_adapter(cfg.adapter, runs.root())]} if cfg.adapter else {}
+    recipe = raft.recipe_of(params.profile(Raft, cfg.profile, same))
     starts = raft.start_adapters(recipe, setup)
     made = raft.repeat(recipe, setup, starts, "RAFT")
     trained = {BASE: [None], SFT: starts, RL: [rounds[-1].tuned.adapter for rounds in made]}

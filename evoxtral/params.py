@@ -31,6 +31,7 @@ Part = Annotated[float, Field(ge=0, lt=1)]
 Amount = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=0.1)]
 Device = Literal["auto", "cpu", "cuda"]
+Language = Annotated[str, Field(pattern="^[a-z]{2}$")]
 Tracker = Literal["disabled", "offline", "online"]
 
 
@@ -61,6 +62,7 @@ class Benchmark(Parameters):
     notebook: ClassVar[str] = "04_benchmark"
 
     seeds: Size
+    language: Language
     source: Literal["measured", "paper"]
     split: str
     adapter: str
@@ -139,6 +141,7 @@ class FineTuning(Parameters):
 
     seeds: Size
     base: Text
+    language: Language
     device: Device
     precision: Literal["auto", "float32", "bfloat16"]
     epochs: Size

@@ -65,19 +65,19 @@ class Setup:
     @cached_property
     def base(self) -> Voxtral:
         """The base model, loaded once, never changed; only its encoder stays on a GPU."""
-        opened = self.fresh()
+        opened = model.open_base(self.cfg.base, self.cfg.device)
         opened.model.model.language_model.to("cpu")
         opened.model.lm_head.to("cpu")
         return opened
 
-    def fresh(self) -> Voxtral:
+    def fresh(self) -> VoxtralForConditionalGeneration:
         """The base model, loaded anew: merging or detaching the encoder changes a model."""
-        return model.open_base(self.cfg.base, self.cfg.device)
+        return model.open_base(self.cfg.base, self.cfg.device).model
 
     @cached_property
     def prompter(self) -> Prompter:
         """Makes the base's inputs."""
-        return Prompter(self.base)
+        return Prompter(self.base, self.cfg.language)
 
     @cached_property
     def max_new_tokens(self) -> int:
@@ -132,7 +132,7 @@ def listener(
 ) -> tuple[VoxtralForConditionalGeneration, Listened]:
     """A system ready to decode a split: its model, adapter merged, and what it is fed."""
     learnt = adapter is not None and model.shape_of(adapter).encoder_lora
-    system = setup.fresh().model
+    system = setup.fresh()
     system = system if learnt else model.read_cached(system)
     system = model.merge(system, adapter) if adapter else system
     return system, setup.heard(split, encoder_learns=learnt)
@@ -142,6 +142,8 @@ def decoding_key(setup: Setup, clips: Sequence[Clip], adapter: Path | None) -> d
     """What decides what a system writes of clips, besides how tokens are chosen and batched."""
     return {
         "base": setup.base.digest,
+        "features": setup.base.encoder_digest,
+        "language": setup.cfg.language,
         "adapter": model.adapter_digest(adapter) if adapter else "",
         "clips": model.clips_digest(clips),
         "max_new_tokens": setup.max_new_tokens,
@@ -203,7 +205,9 @@ def score(setup: Setup, split: str, texts: Sequence[str]) -> Evaluation:
     """Scores of texts written for the clips of a split, in their order."""
     clips = setup.clips(split)
     ids, references = [c.id for c in clips], [c.tagged_text for c in clips]
-    return metrics.evaluate(references, texts, ids=ids, normalise=metrics.normaliser())
+    return metrics.evaluate(
+        references, texts, ids=ids, normalise=metrics.normaliser(setup.cfg.language)
+    )
 
 
 def evaluate(setup: Setup, split: str, systems: Systems) -> dict[str, Evaluation]:
@@ -311,7 +315,8 @@ def tune(
         "precision": precision(cfg),
         "targets": runs.digest(targets.to_dict("records")),
     }
-    inputs = {"base": setup.base.digest, "source": setup.source.digest}
+    inputs = {"base": setup.base.digest, "features": setup.base.encoder_digest}
+    inputs |= {"source": setup.source.digest}
     inputs |= {} if fresh else {"adapter": model.adapter_digest(start)}
     made = runs.stage(kind, cfg.profile, key, make, inputs=inputs, code=_CODE, together=True)
     return read_log(made.path)

@@ -59,7 +59,7 @@ class Recipe(Raft):
 def recipe_of(cfg: Raft) -> Recipe:
     """The notebook's recipe; a `UserError` where weights do not sum to 1 or an adapter is none."""
     if cfg.adapter:
-        model.check_adapter(runs.named(cfg.adapter))
+        model.find_adapter(cfg.adapter, runs.root())
     recipe = Recipe(**cfg.model_dump())
     assert recipe.weights
     return recipe
@@ -351,8 +351,8 @@ class Round:
 def start_adapters(cfg: Raft, setup: Setup) -> list[Path]:
     """The SFT adapter each training starts from: the one named, or those of 02 in this profile."""
     if cfg.adapter:
-        return [runs.named(cfg.adapter)] * cfg.seeds
-    sft = profile(Sft, cfg.profile, {"seeds": cfg.seeds})
+        return [model.find_adapter(cfg.adapter, runs.root())] * cfg.seeds
+    sft = profile(Sft, cfg.profile, {"seeds": cfg.seeds, "language": cfg.language})
     return [tuned.adapter for tuned in pipeline.sft_adapters(sft, setup)]
 
 

@@ -210,8 +210,8 @@ class Subject:
         self.prompter, self.depth = self.setup.prompter, depth
         self.some = self.clips(self.setup.headline, depth.clips)
         adapter = pipeline.sft_adapters(self.cfg, self.setup)[0].adapter
-        self.plain = model.load(self.setup.fresh().model, adapter).eval()
-        self.ours = model.merge(read_cached(self.setup.fresh().model), adapter)
+        self.plain = model.load(self.setup.fresh(), adapter).eval()
+        self.ours = model.merge(read_cached(self.setup.fresh()), adapter)
 
     def clips(self, split: str, wanted: int) -> Sequence[Clip]:
         """So many clips at even distances over a split, or all that there are."""
@@ -319,8 +319,8 @@ def _sft(of: Subject) -> pd.DataFrame:
     examples = Examples(of.features(clips), texts, range(len(texts)), prompter, [1.0] * len(texts))
     order = [*LengthSampler(examples.lengths, cfg.batch, cfg.seed)]  # ours, for both
     shape = pipeline.lora_shape(cfg)
-    theirs = attach(of.setup.fresh().model, shape, cfg.seed)
-    ours = attach(read_cached(of.setup.fresh().model), shape, cfg.seed)
+    theirs = attach(of.setup.fresh(), shape, cfg.seed)
+    ours = attach(read_cached(of.setup.fresh()), shape, cfg.seed)
 
     def padded(rows: Sequence[int]) -> dict[str, Tensor]:
         """A batch as one writes it by hand: log-mels on the spot, prompts masked."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 
 import huggingface_hub.constants
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
+import evoxtral.model
 from evoxtral import UserError, params, pipeline
 from evoxtral.model import (
     ADAPTER_FILE,
@@ -22,6 +25,7 @@ from evoxtral.model import (
     checkpoint_dir,
     count_parameters,
     device,
+    find_adapter,
     load,
     merge,
     open_base,
@@ -101,6 +105,15 @@ def test_digests_say_which_weights_and_inputs_they_are_of(folder):
     assert changed.digest != base.digest
     change(folder, "processor_config.json", feature_extractor__hop_length=lambda n: 2 * n)
     assert open_base(str(folder), "cpu").encoder_digest != base.encoder_digest
+
+
+def test_weights_are_hashed_once_and_only_where_a_digest_is_asked_for(monkeypatch):
+    hashed = []
+    monkeypatch.setattr(evoxtral.model, "weights_digest", lambda own: hashed.append(own) or "one")
+    base = open_base("tiny", "cpu")
+    assert not hashed
+    assert base.digest == base.digest == "one"
+    assert len(hashed) == 1
 
 
 def halve(path):
@@ -213,6 +226,13 @@ def in_the_encoder(folder):
     change(folder, CONFIG_FILE, target_modules=lambda _: LoraShape().targets)
 
 
+def poison(path, value):
+    """Put a value in place of one weight."""
+    weights = load_file(path)
+    weights[min(weights)][0, 0] = value
+    save_file(weights, path)
+
+
 SPOILT = {
     "no config": lambda folder: (folder / CONFIG_FILE).unlink(),
     "broken config": lambda folder: (folder / CONFIG_FILE).write_text("{"),
@@ -221,6 +241,8 @@ SPOILT = {
     "fewer layers": lambda folder: saved(folder, layers=1),
     "another rank": lambda folder: change(folder, CONFIG_FILE, r=lambda _: 2),
     "in the encoder": in_the_encoder,
+    "no number": lambda folder: poison(folder / ADAPTER_FILE, math.nan),
+    "no end": lambda folder: poison(folder / ADAPTER_FILE, -math.inf),
 }
 
 
@@ -229,3 +251,23 @@ def test_a_spoilt_or_foreign_adapter_is_refused_in_one_sentence(spoil, adapter):
     spoil(adapter)
     with pytest.raises(UserError, match=r"\A.*adapter.*: give the .*\Z"):
         load(small(), adapter)
+
+
+def test_an_adapter_of_another_base_that_fits_is_loaded_with_a_warning(adapter):
+    change(adapter, CONFIG_FILE, base_model_name_or_path=lambda _: "owner/base")
+    with pytest.warns(UserWarning, match=r"trained on the base 'owner/base' and is put on 'small'"):
+        loaded = load(small(), adapter)
+    assert torch.equal(logits(loaded), logits(load(small(), saved(adapter))))
+
+
+def test_an_adapter_is_found_by_folder_or_by_its_id_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    cached, commit = tmp_path / "models--owner--name", 40 * "a"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text(commit)
+    folder = saved(cached / "snapshots" / commit)
+    assert find_adapter("owner/name") == find_adapter(folder) == folder
+    assert find_adapter(commit, folder.parent) == folder
+    assert torch.equal(logits(merge(small(), "owner/name")), logits(merge(small(), folder)))
+    with pytest.raises(UserError, match=r"owner/other is no folder, and the hub gives no adapter"):
+        find_adapter("owner/other", tmp_path)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from evoxtral import runs
+from evoxtral import UserError, runs
 from evoxtral.clips import Dataset
 from evoxtral.model import (
     LogMels,
@@ -45,7 +45,7 @@ def full(tmp_path_factory):
     path.write_text(json.dumps(train_tokenizer(["we could go"] * 20, 20, FULL_WINDOWS)))
     torch.manual_seed(0)
     model = build_model(FULL_WINDOWS, 276 + len(SPECIAL_TOKENS))
-    return Voxtral("full", model, build_processor(path, FULL_WINDOWS), "", "")
+    return Voxtral("full", model, build_processor(path, FULL_WINDOWS))
 
 
 @pytest.fixture
@@ -64,13 +64,22 @@ def test_clips_of_any_length_are_asked_as_the_processor_asks(base, full):
     short = [(base, *one) for one in ((0.1, 1), (7.99, 1), (8, 1), (8.01, 2), (17, 3))]
     for asked, seconds, windows in [*short, (full, 30, 1), (full, 45, 2)]:
         audio, prompter = noise(seconds), Prompter(asked)
-        theirs = asked.request([audio])
+        theirs = asked.request([audio], "en")
         assert prompter.windows(len(audio)) == windows
         assert prompter.prompt(windows) == theirs["input_ids"][0].tolist()
         mels = prompter.mels(audio)
         assert len(mels) == windows
         torch.testing.assert_close(mels, theirs["input_features"], rtol=0, atol=PCM16)
     assert Prompter(full).prompt(2).count(Prompter(full).audio) == 750
+
+
+def test_the_request_names_the_language(base):
+    english, french = Prompter(base).prompt(1), Prompter(base, "fr").prompt(1)
+    said = "".join(Prompter(base).pieces(french))
+    assert "lang:fr[TRANSCRIBE]" in said
+    assert said.replace("lang:fr", "lang:en") == "".join(Prompter(base).pieces(english))
+    with pytest.raises(UserError, match=r"\Ano language has the code 'xx': give one of two "):
+        Prompter(base, "xx")
 
 
 def test_a_transcript_is_written_as_it_is_read(base):

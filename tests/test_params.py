@@ -18,6 +18,7 @@ GOOD = {
     "source": "paper",
     "seed": 0,
     "seeds": 1,
+    "language": "en",
     "split": "",
     "adapter": "",
     "predictions": "",
@@ -35,7 +36,7 @@ def cell(**changes: Any) -> dict[str, Any]:
     [
         ({"x = 1; open(1)": 1}, "unknown parameter 'x = 1; open"),
         ({"sorce": "paper"}, "unknown parameter 'sorce' of 04_benchmark: did you mean 'source'?"),
-        ({"zzz": 1}, "unknown parameter 'zzz' of 04_benchmark: known: adapter, predictions"),
+        ({"zzz": 1}, "unknown parameter 'zzz' of 04_benchmark: known: adapter, language, "),
         ({"profile": "nope"}, r"parameter 'profile' of 04_benchmark is 'nope': Input should be"),
         ({"seed": -1}, "parameter 'seed' of 04_benchmark is -1"),
         ({"seed": float("nan")}, "should be a finite number"),

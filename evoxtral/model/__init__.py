@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +18,9 @@ import numpy.typing as npt
 import pandas as pd
 import safetensors
 import torch
+from huggingface_hub import snapshot_download
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
@@ -47,6 +51,7 @@ TINY = "tiny"
 """Name of the base model that ships with the package."""
 
 ADAPTER_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 # The names the report lists (`q_proj`, `k_proj`, …) also match the encoder's attention: its 124.8 M
 # trainable weights include 15.7 M inside an encoder it calls frozen. Ours are anchored.
@@ -108,28 +113,49 @@ def quiet() -> Iterator[None]:
 class Voxtral:
     """A base model, frozen, in evaluation mode, with its feature extractor and tokenizer.
 
-    The digests are SHA-256 of all weights, and of the encoder's with the features it is fed.
+    Gigabytes take seconds to hash, so a digest is made when it is first asked for: that must be
+    before the model is changed.
     """
 
     name: str
     model: VoxtralForConditionalGeneration
     processor: VoxtralProcessor
-    encoder_digest: str
-    digest: str
 
-    def request(self, sounds: Sequence[npt.NDArray[np.float32]]) -> BatchFeature:
-        """What its page asks for transcripts of 16 kHz samples: token ids and padded log-mels."""
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all weights."""
+        return weights_digest(self.model.state_dict())
+
+    @cached_property
+    def encoder_digest(self) -> str:
+        """SHA-256 of the encoder's weights and the settings of the features it is fed."""
+        settings = sorted(self.processor.feature_extractor.to_dict().items())
+        settings = {key: own for key, own in settings if isinstance(own, (int, float, str, bool))}
+        fed = hashlib.sha256(repr(settings).encode())
+        fed.update(weights_digest(self.model.model.audio_tower.state_dict()).encode())
+        return fed.hexdigest()
+
+    def request(self, sounds: Sequence[npt.NDArray[np.float32]], language: str) -> BatchFeature:
+        """What its page asks for transcripts of 16 kHz samples: token ids and padded log-mels.
+
+        A `UserError` where `language` is no code of two letters (ISO 639-1).
+        """
         extractor = self.processor.feature_extractor
         window = int(extractor.chunk_length * extractor.sampling_rate)
         frames = 2 * self.model.config.audio_config.max_source_positions
-        return self.processor.apply_transcription_request(
-            language="en",
-            audio=[*sounds],
-            format="WAV",
-            sampling_rate=extractor.sampling_rate,
-            model_id=self.name,
-            audio_kwargs={"pad_to_multiple_of": window, "max_source_positions": frames},
-        )
+        try:
+            return self.processor.apply_transcription_request(
+                language=language,
+                audio=[*sounds],
+                format="WAV",
+                sampling_rate=extractor.sampling_rate,
+                model_id=self.name,
+                audio_kwargs={"pad_to_multiple_of": window, "max_source_positions": frames},
+            )
+        except ValidationError as error:
+            raise UserError(
+                f"no language has the code {language!r}: give one of two letters, such as en"
+            ) from error
 
 
 def open_base(name: str, device_name: str = "auto") -> Voxtral:
@@ -165,11 +191,7 @@ def open_base(name: str, device_name: str = "auto") -> Voxtral:
     model.requires_grad_(False).eval().to(where)
     narrow(model)
     model.name_or_path = model.config.name_or_path = name  # adapters record it
-    extractor = sorted(processor.feature_extractor.to_dict().items())
-    extractor = {key: own for key, own in extractor if isinstance(own, (int, float, str, bool))}
-    fed = hashlib.sha256(repr(extractor).encode())
-    fed.update(weights_digest(model.model.audio_tower.state_dict()).encode())
-    return Voxtral(name, model, processor, fed.hexdigest(), weights_digest(model.state_dict()))
+    return Voxtral(name, model, processor)
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
@@ -218,11 +240,15 @@ def attach(model: VoxtralForConditionalGeneration, shape: LoraShape, seed: int) 
 
 
 def load(
-    model: VoxtralForConditionalGeneration, folder: Path, *, trainable: bool = False
+    model: VoxtralForConditionalGeneration, named: Path | str, *, trainable: bool = False
 ) -> PeftModel:
-    """Put the adapter of a folder on a model; a `UserError` if it is none, damaged or foreign."""
+    """Put an adapter on a model, see `find_adapter`; a `UserError` if it is damaged or foreign.
+
+    An adapter of a base with another name that fits is a warning: it may be the same base.
+    """
+    folder, own = find_adapter(named), model.config.name_or_path
     try:
-        with safetensors.safe_open(check_adapter(folder) / ADAPTER_FILE, "pt") as file, quiet():
+        with safetensors.safe_open(folder / ADAPTER_FILE, "pt") as file, quiet():
             loaded = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
             placed = get_peft_model_state_dict(loaded, save_embedding_layers=False)
             if set(file.keys()) != set(placed):
@@ -230,14 +256,47 @@ def load(
     except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(
             f"the adapter in {folder} is damaged or does not fit the base model "
-            f"{model.config.name_or_path!r}: give the base it was trained on"
+            f"{own!r}: give the base it was trained on"
         ) from error
+    if not all(weights.isfinite().all() for weights in placed.values()):
+        raise UserError(
+            f"the adapter in {folder} has weights that are no finite numbers: give the one of "
+            "another training, or fetch it again"
+        )
+    theirs = loaded.peft_config["default"].base_model_name_or_path
+    if theirs and theirs != own:
+        warnings.warn(
+            f"the adapter in {folder} was trained on the base {theirs!r} and is put on {own!r}: "
+            "where these are different weights, what it writes means nothing",
+            stacklevel=2,
+        )
     return loaded
 
 
-def merge(model: VoxtralForConditionalGeneration, folder: Path) -> VoxtralForConditionalGeneration:
-    """Fold the adapter of a folder into the weights of `model` itself; raises as `load` does."""
-    return load(model, folder).merge_and_unload().eval()
+def merge(
+    model: VoxtralForConditionalGeneration, named: Path | str
+) -> VoxtralForConditionalGeneration:
+    """Fold an adapter into the weights of `model` itself; as `load` does."""
+    return load(model, named).merge_and_unload().eval()
+
+
+def find_adapter(named: Path | str, start: Path = Path()) -> Path:
+    """The folder of an adapter: one below `start`, or of its id on the hub, `owner/name`.
+
+    Of the hub the adapter alone is fetched, unless it is in the cache. A `UserError` where there
+    is none.
+    """
+    folder = start / Path(named).expanduser()
+    if folder.exists() or not _HUB_ID.fullmatch(str(named)):
+        return check_adapter(folder)
+    try:
+        files = [ADAPTER_FILE, CONFIG_FILE]
+        return check_adapter(Path(snapshot_download(str(named), allow_patterns=files)))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{named} is no folder, and the hub gives no adapter of that name: give the folder of "
+            "a LoRA adapter, or an id that this machine can reach"
+        ) from error
 
 
 def check_adapter(folder: Path) -> Path:

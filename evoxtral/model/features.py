@@ -42,10 +42,11 @@ class Prompter:
     """Turns clips into Voxtral's inputs, and token ids back into text.
 
     The same inputs as `VoxtralProcessor.apply_transcription_request`, features and token ids made
-    apart. A `window` is in samples; `eos`, `pad` and `audio` are token ids.
+    apart. A `window` is in samples; `eos`, `pad` and `audio` are token ids. A `UserError` where
+    `language` is no code of two letters.
     """
 
-    def __init__(self, base: Voxtral) -> None:
+    def __init__(self, base: Voxtral, language: str = "en") -> None:
         config, special = base.model.config, base.model.generation_config
         self._extractor = base.processor.feature_extractor
         self._tokenizer = base.processor.tokenizer
@@ -54,7 +55,7 @@ class Prompter:
         self.eos, self.pad = special.eos_token_id, special.pad_token_id
         self.audio = config.audio_token_id
         self._targets: dict[str, list[int]] = {}
-        ids = base.request([np.zeros(self.window, np.float32)])["input_ids"][0].tolist()
+        ids = base.request([np.zeros(self.window, np.float32)], language)["input_ids"][0].tolist()
         start = ids.index(self.audio)
         self._before, self._after = ids[:start], ids[start + ids.count(self.audio) :]
 
