@@ -79,6 +79,9 @@ def test_what_is_no_sound_is_refused_with_its_reason(kind, voice, tmp_path, monk
     (tmp_path / "x.wav").write_bytes(make(voice))
     with pytest.raises(ClipError, match=reason):
         decode(tmp_path / "x.wav")
+    (tmp_path / "x.wav").rename(tmp_path / "x.raw")
+    with pytest.raises(ClipError):
+        decode(tmp_path / "x.raw")
     with pytest.raises(ClipError, match="does not exist"):
         decode(tmp_path)
 

@@ -71,8 +71,8 @@ def decode(path: Path | str) -> Sound:
     try:
         samples, rate, lost = _read(path)
         unread = "" if len(samples) else "it holds no samples"
-    except soundfile.LibsndfileError as error:
-        unread = error.error_string.strip(" .").lower()
+    except (soundfile.LibsndfileError, TypeError) as error:  # the second: raw samples
+        unread = getattr(error, "error_string", "it has no header").strip(" .").lower()
     if unread:
         data, damage = _converted(path, unread)
         samples, rate, lost = _read(io.BytesIO(data))
