@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 
+import huggingface_hub.constants
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from evoxtral import UserError, runs
 from evoxtral.clips import load, read_clips
 from evoxtral.clips.audio import write_audio
-from evoxtral.clips.ingest import Reading, copy, fetch, pairs, validate
+from evoxtral.clips.ingest import Reading, commit, copy, fetch, pairs, validate
 
 OURS = Reading()
 STRICT = Reading(unknown_tags="reject")
@@ -282,6 +283,18 @@ def parquet(datasets, folder, **columns):
     folder.mkdir()
     rows.to_parquet(folder / "train-00000-of-00001.parquet")
     return str(folder)
+
+
+def test_without_a_network_a_dataset_has_the_commit_last_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", tmp_path)
+    refs = tmp_path / "datasets--owner--name" / "refs"
+    assert commit("owner/name") == ""
+    runs.write_text(refs / "main", "a" * 40)
+    runs.write_text(refs / "v1", "b" * 40)
+    assert (commit("owner/name:config"), commit("owner/name@v1")) == ("a" * 40, "b" * 40)
+    assert commit("owner/name@" + "c" * 40) == "c" * 40
+    assert commit(str(tmp_path)) == "", "a folder has none"
 
 
 def test_datasets_of_the_hub(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -121,6 +122,16 @@ def test_a_dataset_of_the_hub_is_mapped_too(
     assert [clip.tagged_text for clip in data.splits["train"]] == ["We laugh [laughs]"]
     again = source.open_source(config(source=f"hub:{tmp_path}/hub", **read))
     assert (again.digest, again.stage.executed) == (data.digest, False)
+    other = table.map(lambda row: row | {"transcript": "We changed"})
+    other.to_parquet(tmp_path / "hub" / "train.parquet")
+    found = []
+    for sha in ("", "b", "b"):
+        now = SimpleNamespace(resolved=sha)
+        monkeypatch.setattr("huggingface_hub.resolve_revision", lambda *_, now=now, **__: now)
+        found.append(source.open_source(config(source=f"hub:{tmp_path}/hub", **read)))
+    assert found[0].digest == data.digest, "as it was fetched"
+    assert found[1].splits["train"][0].tagged_text == "We changed"
+    assert (found[2].digest, found[2].stage.executed) == (found[1].digest, False)
 
 
 def test_clips_are_told_by_what_training_knows_of_them() -> None:

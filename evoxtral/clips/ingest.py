@@ -205,6 +205,22 @@ def copy(source: Path | str, target: Path, reading: Reading) -> None:
     clips.write_splits(target, rows)
 
 
+def commit(name: str) -> str:
+    """The commit that a name means now on the Hugging Face Hub, see `fetch`; offline the last seen.
+
+    Empty where neither is known: then `fetch` says what is wrong with the name.
+    """
+    from huggingface_hub import resolve_revision
+    from huggingface_hub.errors import RevisionResolutionError
+
+    path, _, revision = name.partition("@")
+    try:
+        named = {"repo_type": "dataset", "revision": revision or None}
+        return resolve_revision(path.partition(":")[0], **named).resolved
+    except (OSError, ValueError, RevisionResolutionError):
+        return ""
+
+
 def fetch(name: str, folder: Path) -> None:
     """Copy a dataset that `datasets` loads to a folder for each split.
 

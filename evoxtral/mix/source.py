@@ -148,8 +148,10 @@ def _recordings(cfg: DataMix, parameter: str, named: str, reading: ingest.Readin
         shutil.rmtree(folder)
         ingest.copy(path, folder, reading)
 
-    path, name = named.removeprefix(HUB), named.removeprefix(HUB)
-    if path == named:
+    path = named.removeprefix(HUB)
+    if path != named:
+        name = [path, ingest.commit(path)]
+    else:
         path = _existing(parameter, named)
         kept = sorted(file for file in path.rglob("*") if file.suffix in ingest.STORED)
         name = [runs.digest_file(file) for file in kept]
