@@ -201,7 +201,7 @@ def used_stages() -> list[StageResult]:
 def code_digest(modules: Sequence[str]) -> str:
     """SHA-256 over the sources of modules or packages, e.g. `["evoxtral.world.speech"]`.
 
-    Docstrings, comments and blank lines decide nothing and are left out; a package's data in YAML
+    Docstrings, comments and line breaks decide nothing and are left out; a package's data in YAML
     counts, and a YAML file of a module's name. Read once a process: an edit counts from the next
     one on.
     """
@@ -227,19 +227,17 @@ def _module_digest(module: str) -> str:
 
 
 def code_text(source: str) -> str:
-    r"""Python source without docstrings, blank lines and lines that are comments.
+    r"""Python source without docstrings and comments, however its lines are broken.
 
-    >>> code_text("'Said.'\n\n# said\nx = 1  # why")
-    'x = 1  # why'
+    >>> code_text("'Said.'\n\n# said\nx = (1 +\n  2)  # why")
+    'x = 1 + 2'
     """
-    lines = source.splitlines()
-    kept = [line if not line.lstrip().startswith("#") else "" for line in lines]
+    tree = ast.parse(source)
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
-            said = node.body[0]
-            kept[said.lineno - 1 : said.end_lineno] = [""] * (said.end_lineno - said.lineno + 1)
-    return "\n".join(line for line in kept if line.strip())
+            del node.body[0]
+    return ast.unparse(tree)
 
 
 @contextmanager

@@ -215,4 +215,4 @@ def test_code_digest_follows_the_source_from_process_to_process(
 def test_prose_is_no_code() -> None:
     source = '"""Module."""\n\n# why\ndef f(x):\n    """One.\n\n    More.\n    """\n    # how\n'
     source += "    return x + 1  # here\n"
-    assert runs.code_text(source) == "def f(x):\n    return x + 1  # here"
+    assert runs.code_text(source) == "def f(x):\n    return x + 1"
