@@ -153,6 +153,20 @@ def test_columns_of_our_names_reject_no_row(rows, tmp_path):
     }
 
 
+def test_marks_of_other_corpora_are_read_and_told_once(rows, tmp_path):
+    for i, row in enumerate(rows["train"]):
+        row["tagged_text"] = f"[S1] So (laughs) number {i}" if i else "[00:12]"
+    dataset, findings = judge(tmp_path, rows)
+    assert dataset.splits["train"][0].tagged_text == "So [laughs] number 1"
+    assert dataset.splits["train"][0].slice == "light"
+    assert findings[["kind", "line", "reason"]].to_numpy().tolist() == [
+        ["warning", 1, "1 × [##:##] dropped"],
+        ["warning", 1, "13 × [S#] dropped"],
+        ["warning", 1, "13 × (laughs) read as [laughs]"],
+        ["reject", 1, "nothing is left of '[00:12]'"],
+    ]
+
+
 def test_damage_is_a_warning_unless_words_are_missing(rows, tmp_path):
     rng, folder = np.random.default_rng(0), tmp_path / "train"
     for row in rows["train"]:
@@ -221,7 +235,7 @@ def test_layout_of_librispeech(tmp_path):
     }  # fmt: skip
     assert dataset.splits["test"][1].tagged_text == "mister number 61 says 1"
     [reason] = findings["reason"]
-    assert reason.startswith("all texts are in capitals, which mean emphasis: written in small")
+    assert reason == "all texts are in capitals, which mean emphasis: written small"
     (tmp_path / "test-clean" / "61" / "7" / "61-7-0001.flac").unlink()
     [row] = [row for row in read_clips(tmp_path) if row.fault]
     assert row.place == "test-clean/61/7/61-7.trans.txt:2"

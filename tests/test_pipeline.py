@@ -142,7 +142,7 @@ def test_transcripts_of_the_base_are_scored_in_the_clips_order(setup: Setup) -> 
     assert right < turned
     scored = pipeline.evaluate(setup, "natural", {"base": [None]})
     assert scored["base"].table("strict")["wer"].value == right
-    with pytest.raises(UserError, match="no split 'nowhere': it has"):
+    with pytest.raises(UserError, match="no split 'nowhere': name one it has"):
         setup.clips("nowhere")
 
 

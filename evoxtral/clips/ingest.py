@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +102,7 @@ def validate(
     rows = list(clips.read_clips(source, reading))
     if not rows:
         raise UserError(f"{source} has no rows: add a line for each clip")
-    rows, notes = _in_small_letters(rows)
+    rows, notes = _rewritten(rows)
     heard, found = {}, {}
     for row in rows:
         heard[row], found[row] = _heard(row, reading)
@@ -112,7 +113,7 @@ def validate(
             found[row] += _shared(row, heard[row], seen, reading)
     usable = {heard[row]: row.path for row in rows if not _rejects(found[row])}
     found = {row: _rejects(own)[:1] or own for row, own in found.items()}
-    found[rows[0]] = [*(("repair", note) for note in notes), *found[rows[0]]]
+    found[rows[0]] = [*notes, *found[rows[0]]]
     findings = pd.DataFrame(
         [(kind, row.file, row.line, reason) for row in rows for kind, reason in found[row]],
         columns=COLUMNS,
@@ -134,15 +135,27 @@ def _rejects(found: Sequence[_Finding]) -> list[_Finding]:
     return [one for one in found if one[0] == "reject"]
 
 
-def _in_small_letters(rows: list[Row]) -> tuple[list[Row], list[str]]:
-    """Rows whose texts are all in capitals, which mean emphasis here, in small letters instead."""
-    if not "".join(tags.strip_tags(row.clip.tagged_text) for row in rows if row.clip).isupper():
-        return rows, []
-    small = []
-    for row in rows:
-        said = row.clip and {"tagged_text": row.clip.tagged_text.lower()}
-        small.append(row._replace(clip=said and clips.complete(row.clip.model_dump() | said)))
-    return small, ["all texts are in capitals, which mean emphasis: written in small letters"]
+def _rewritten(rows: list[Row]) -> tuple[list[Row], list[_Finding]]:
+    """Rows with foreign marks read (`tags.read_marks`), and what that changed, each once.
+
+    Texts that are all in capitals, which mean emphasis here, are written in small letters.
+    """
+    read = [tags.read_marks(row.clip.tagged_text) if row.clip else ("", []) for row in rows]
+    capitals = "".join(tags.strip_tags(text) for text, _ in read).isupper()
+    changes = Counter(change for _, own in read for change in own)
+    notes = [("warning", f"{n:,} × {change}") for change, n in changes.items()]
+    if capitals:
+        notes.append(("repair", "all texts are in capitals, which mean emphasis: written small"))
+    written = []
+    for row, (text, _) in zip(rows, read, strict=True):
+        new = text.lower() if capitals else text
+        if row.clip and not new:
+            row = row._replace(clip=None, fault=f"nothing is left of {row.clip.tagged_text[:60]!r}")
+        elif row.clip and new != row.clip.tagged_text:
+            said = row.clip.model_dump(exclude={"slice"}) | {"tagged_text": new}
+            row = row._replace(clip=clips.complete(said))
+        written.append(row)
+    return written, notes
 
 
 def _heard(row: Row, reading: Reading) -> tuple[Clip | None, list[_Finding]]:
