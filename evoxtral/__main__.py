@@ -59,9 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     added["speed"]("what", choices=("all", "real"), help=what)
     add = added["transcribe"]
     add("files", nargs="+", type=Path, help="WAV, FLAC, MP3 or OGG")
-    add(
-        "--adapter", type=Path, help="a LoRA adapter: a folder, or an id on the hub (default: none)"
-    )
+    add("--adapter", default="", help="a LoRA adapter: folder or id on the hub (default: none)")
     add("--base", default="tiny", help="tiny, a folder, or an id on the hub (default: tiny)")
     add("--format", choices=_SUFFIXES, default="text", help="of the result (default: text)")
     add("--tags", choices=("keep", "drop"), default="keep", help="in text and subtitles")

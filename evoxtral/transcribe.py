@@ -77,12 +77,12 @@ class Transcript:
 
 
 def transcribe_files(
-    paths: Iterable[Path], adapter: Path | None = None, base: str = "tiny", *, shown: bool = False
+    paths: Iterable[Path], adapter: Path | str = "", base: str = "tiny", *, shown: bool = False
 ) -> Iterator[Transcript | ClipError]:
     """Transcribe recordings of any length (`audio.decode`), one after the other.
 
-    The base is `tiny`, a folder, or an id on the hub; an adapter's folder is merged into it. With
-    `shown` each recording has a progress bar.
+    The base is `tiny`, a folder, or an id on the hub. Into it an adapter is merged, a folder or an
+    id, if there is one. With `shown` each recording has a progress bar.
 
     Yields:
         One result per path; a bad file gives the error that says why, and stops no other.

@@ -121,6 +121,7 @@ def test_a_bad_file_ends_with_one_and_the_others_are_written(clip, tmp_path, cap
         (["a.wav", "b.wav", "--format", "srt"], "give a folder by --out"),
         (["x/a.wav", "y/a.mp3", "--out", "z"], "several files would be written to a.txt"),
         (["a.wav", "--base", "no/such"], "cannot be loaded"),
+        (["a.wav", "--adapter", "no/such"], "no/such is no folder, and the hub gives no adapter"),
     ],
 )
 def test_wrong_use_is_one_sentence(arguments, sentence, capsys, monkeypatch):

@@ -220,7 +220,7 @@ def recordings(spoken, tmp_path_factory) -> Path:
     return folder
 
 
-def transcribed(folder: Path, *names: str, adapter: Path | None = None) -> list[Any]:
+def transcribed(folder: Path, *names: str, adapter: Path | str = "") -> list[Any]:
     return list(transcribe_files([folder / name for name in names], adapter))
 
 
@@ -270,7 +270,7 @@ def test_an_adapter_is_merged(recordings, tmp_path):
             weight.data.fill_(0.05)
     model.save_pretrained(tmp_path, save_embedding_layers=False)
     [bare], [adapted] = (
-        transcribed(recordings, "short.wav", adapter=folder) for folder in (None, tmp_path)
+        transcribed(recordings, "short.wav", adapter=folder) for folder in ("", tmp_path)
     )
     assert bare.text != adapted.text
     with pytest.raises(UserError, match="give the folder of a LoRA adapter"):
