@@ -241,16 +241,19 @@ SPOILT = {
     "fewer layers": lambda folder: saved(folder, layers=1),
     "another rank": lambda folder: change(folder, CONFIG_FILE, r=lambda _: 2),
     "in the encoder": in_the_encoder,
+}
+POISON = {
     "no number": lambda folder: poison(folder / ADAPTER_FILE, math.nan),
     "no end": lambda folder: poison(folder / ADAPTER_FILE, -math.inf),
 }
 
 
-@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("spoil", [*SPOILT.values(), *POISON.values()], ids=[*SPOILT, *POISON])
 def test_a_spoilt_or_foreign_adapter_is_refused_in_one_sentence(spoil, adapter):
     spoil(adapter)
-    with pytest.raises(UserError, match=r"\A.*adapter.*: give the .*\Z"):
+    with pytest.raises(UserError, match=r"\A.*adapter.*: give the .*\Z") as caught:
         load(small(), adapter)
+    assert (" no finite numbers)" in str(caught.value)) == (spoil in POISON.values())
 
 
 def test_an_adapter_of_another_base_that_fits_is_loaded_with_a_warning(adapter):

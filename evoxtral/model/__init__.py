@@ -183,15 +183,19 @@ def open_base(name: str, device_name: str = "auto") -> Voxtral:
             if report["missing_keys"]:
                 raise ValueError(f"{len(report['missing_keys'])} of its weights are missing")
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"base model {name!r} cannot be loaded ({reason}): give {TINY!r}, a folder, or "
+            f"base model {name!r} cannot be loaded ({_reason(error)}): give {TINY!r}, a folder, or "
             "the id of a Voxtral that this machine can reach"
         ) from error
     model.requires_grad_(False).eval().to(where)
     narrow(model)
     model.name_or_path = model.config.name_or_path = name  # adapters record it
     return Voxtral(name, model, processor)
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a library says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(":")
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
@@ -252,17 +256,14 @@ def load(
             loaded = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
             placed = get_peft_model_state_dict(loaded, save_embedding_layers=False)
             if set(file.keys()) != set(placed):
-                raise KeyError("some weights have no place, or some places no weights")
+                raise ValueError("some weights have no place, or some places no weights")
+            if not all(weights.isfinite().all() for weights in placed.values()):
+                raise ValueError("some weights are no finite numbers")
     except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(
-            f"the adapter in {folder} is damaged or does not fit the base model "
-            f"{own!r}: give the base it was trained on"
+            f"the adapter in {folder} is damaged or does not fit the base model {own!r} "
+            f"({_reason(error)}): give the base it was trained on, or fetch the adapter again"
         ) from error
-    if not all(weights.isfinite().all() for weights in placed.values()):
-        raise UserError(
-            f"the adapter in {folder} has weights that are no finite numbers: give the one of "
-            "another training, or fetch it again"
-        )
     theirs = loaded.peft_config["default"].base_model_name_or_path
     if theirs and theirs != own:
         warnings.warn(
@@ -281,10 +282,9 @@ def merge(
 
 
 def find_adapter(named: Path | str, start: Path = Path()) -> Path:
-    """The folder of an adapter: one below `start`, or of its id on the hub, `owner/name`.
+    """The folder of an adapter: one below `start`, or in the cache, fetched by its id on the hub.
 
-    Of the hub the adapter alone is fetched, unless it is in the cache. A `UserError` where there
-    is none.
+    A `UserError` where there is none.
     """
     folder = start / Path(named).expanduser()
     if folder.exists() or not _HUB_ID.fullmatch(str(named)):
