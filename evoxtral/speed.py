@@ -227,7 +227,8 @@ class Subject:
 
     def request(self, clips: Sequence[Clip]) -> BatchFeature:
         """What the model's page shows: all that is made of clips anew, of one window each."""
-        return self.setup.base.request([self.setup.source.clips.audio(clip) for clip in clips])
+        sounds = [self.setup.source.clips.audio(clip) for clip in clips]
+        return self.setup.base.request(sounds, self.cfg.language)
 
     def greedy(self, clips: Sequence[Clip], *_: int, anew: bool = False) -> list[str]:
         """Greedy transcripts by ours, from the cache."""
