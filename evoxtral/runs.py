@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
 import json
 import os
 import secrets
 import shutil
 import socket
 import time
+import tokenize
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -201,7 +203,7 @@ def used_stages() -> list[StageResult]:
 def code_digest(modules: Sequence[str]) -> str:
     """SHA-256 over the sources of modules or packages, e.g. `["evoxtral.world.speech"]`.
 
-    Docstrings, comments and line breaks decide nothing and are left out; a package's data in YAML
+    Docstrings, comments and blank lines decide nothing and are left out; a package's data in YAML
     counts, and a YAML file of a module's name. Read once a process: an edit counts from the next
     one on.
     """
@@ -227,17 +229,22 @@ def _module_digest(module: str) -> str:
 
 
 def code_text(source: str) -> str:
-    r"""Python source without docstrings and comments, however its lines are broken.
+    r"""Python source without docstrings, comments and blank lines; of one text in every Python.
 
-    >>> code_text("'Said.'\n\n# said\nx = (1 +\n  2)  # why")
-    'x = 1 + 2'
+    >>> code_text("'Said.'\n\n# said\nx = '#'  # why")
+    "x = '#'"
     """
-    tree = ast.parse(source)
+    kept = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            kept[row - 1] = kept[row - 1][:column].rstrip()
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
-            del node.body[0]
-    return ast.unparse(tree)
+            said = node.body[0]
+            kept[said.lineno - 1 : said.end_lineno] = [""] * (said.end_lineno - said.lineno + 1)
+    return "\n".join(line for line in kept if line.strip())
 
 
 @contextmanager
