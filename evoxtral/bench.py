@@ -296,7 +296,7 @@ def measure(cfg: Benchmark) -> Measured | None:
         return Split(name, words | pipeline.evaluate(setup, name, systems))
 
     found = scored(headline, trained | added)
-    balanced = found if setup.balanced == headline else scored(setup.balanced, trained)
+    balanced = found if setup.balanced == headline else scored(setup.balanced, trained | added)
     plain = scored(_PLAIN, trained) if setup.has(_PLAIN) else None
     facts = raft.facts(recipe, made[0][-1])
     known = recipe.model_dump() | facts | {"rate": scientific(recipe.learning_rate)}
