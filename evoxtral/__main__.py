@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     add("files", nargs="+", type=Path, help="WAV, FLAC, MP3 or OGG")
     add("--adapter", default="", help="a LoRA adapter: folder or id on the hub (default: none)")
     add("--base", default="tiny", help="tiny, a folder, or an id on the hub (default: tiny)")
+    add("--language", default="en", help="of the speech, a code of two letters (default: en)")
     add("--format", choices=_SUFFIXES, default="text", help="of the result (default: text)")
     add("--tags", choices=("keep", "drop"), default="keep", help="in text and subtitles")
     add("--out", type=Path, help="folder for one result per file (default: print)")
@@ -165,7 +166,8 @@ def _transcribe(chosen: Namespace) -> None:
     from evoxtral.transcribe import SILENT, Transcript, render, transcribe_files
 
     failed, keep_tags = [], chosen.tags == "keep"
-    made = transcribe_files(chosen.files, chosen.adapter, chosen.base, shown=chosen.out is not None)
+    how = {"language": chosen.language, "shown": chosen.out is not None}
+    made = transcribe_files(chosen.files, chosen.adapter, chosen.base, **how)
     for file, name, one in zip(chosen.files, names, made, strict=True):
         if not isinstance(one, Transcript):
             failed.append(f"{file}: {one}")

@@ -77,12 +77,18 @@ class Transcript:
 
 
 def transcribe_files(
-    paths: Iterable[Path], adapter: Path | str = "", base: str = "tiny", *, shown: bool = False
+    paths: Iterable[Path],
+    adapter: Path | str = "",
+    base: str = "tiny",
+    *,
+    language: str = "en",
+    shown: bool = False,
 ) -> Iterator[Transcript | ClipError]:
     """Transcribe recordings of any length (`audio.decode`), one after the other.
 
     The base is `tiny`, a folder, or an id on the hub. Into it an adapter is merged, a folder or an
-    id, if there is one. With `shown` each recording has a progress bar.
+    id, if there is one. `language` is a code of two letters. With `shown` each recording has a
+    progress bar.
 
     Yields:
         One result per path; a bad file gives the error that says why, and stops no other.
@@ -91,7 +97,7 @@ def transcribe_files(
         UserError: base or adapter cannot be loaded, or do not belong together.
     """
     opened = open_base(base, "auto")
-    prompter = Prompter(opened)
+    prompter = Prompter(opened, language)
     model = merge(opened.model, adapter) if adapter else opened.model
     limit = TOKENS_PER_SECOND * prompter.window // SAMPLE_RATE
     for path in paths:

@@ -224,6 +224,13 @@ def transcribed(folder: Path, *names: str, adapter: Path | str = "") -> list[Any
     return list(transcribe_files([folder / name for name in names], adapter))
 
 
+def test_an_unknown_language_is_one_sentence(recordings):
+    [heard] = transcribe_files([recordings / "silence.wav"], language="de")
+    assert heard.text == ""
+    with pytest.raises(UserError, match="no language has the code 'deutsch'"):
+        next(transcribe_files([recordings / "silence.wav"], language="deutsch"))
+
+
 def test_what_is_heard_is_what_was_said(recordings, spoken, spoken_features):
     """Not many more errors than the same model makes on the clips one by one."""
     [talk] = transcribed(recordings, "talk.wav")
