@@ -21,7 +21,7 @@ from evoxtral.tables import MEASURES, by_verdict, cell, points, show, verdict
 RARE = 5
 """Below so many occurrences the report calls a tag's F1 unreliable."""
 
-UNLISTED = ("sniffs", "yawns")
+UNLISTED = ("sniffs", "yawns", "laughs nervously")
 """Tags that the model card lists and the report's Table 3 does not."""
 
 _WORDS = yaml.safe_load(Path(__file__).with_name("conclusions.yaml").read_text(encoding="utf-8"))
@@ -147,6 +147,15 @@ def _steps(measured: Measured) -> _Said:
         for name, text in _WORDS["steps"].items():
             if isinstance(row[name], str):
                 yield name == "better", text.format(**row, changes=row[name])
+    if measured.balanced.name != measured.headline.name:
+        paired = bench.headline(measured.balanced, [(SFT, RL)], seed=measured.seed)
+        change = paired.set_index("metric", drop=False).loc["tag_f1"]
+        way = verdict("tag_f1", change["low"], change["high"])
+        said = {"split": measured.balanced, "change": _cell(change, "difference")}
+        yield (
+            way == "better",
+            _WORDS["balanced"].format(**said, verdict=way or "no difference shown"),
+        )
 
 
 def _groups(groups: pd.DataFrame) -> _Said:
@@ -173,6 +182,7 @@ def _familiarity(kinds: pd.DataFrame) -> _Said:
     """Where words are harder to hear than in the clips that are closest to training."""
     wer = kinds[(kinds["metric"] == "wer") & kinds["low"].notna()].to_dict("records")
     rows = {(row["kind"], row["system"]): row for row in wer}
+    clips = {row["kind"]: row["clips"] for row in wer}
     if not rows:  # a single clip has no interval
         return
     first, *others = dict.fromkeys(kind for kind, _ in rows)
@@ -182,15 +192,17 @@ def _familiarity(kinds: pd.DataFrame) -> _Said:
         if own["low"] > known["high"]:
             times = own["value"] / known["value"] if known["value"] else math.inf
             base = _cell(rows[kind, BASE])
-            higher.append(words["other"].format(kind=kind, wer=_cell(own), times=times, base=base))
+            one = {"kind": kind, "clips": clips[kind], "times": times}
+            higher.append(words["other"].format(**one, wer=_cell(own), base=base))
     if higher:
         said = {"first": first, "wer": _cell(known), "base": _cell(rows[first, BASE])}
+        said |= {"clips": clips[first]}
         yield False, words["higher"].format(**said, others=", ".join(higher))
 
 
 def _plain(plain: pd.DataFrame) -> _Said:
     """What fine-tuning costs on plain speech, against the limits of the composition note."""
-    for speech, own in [*plain.dropna(subset="value").groupby("speech", sort=False)][:1]:
+    for speech, own in plain.dropna(subset="value").groupby("speech", sort=False):
         rows = own.set_index("system").to_dict("index")
         rl, limits = rows[RL], {"stop": 100 * STOP, "expected": 100 * EXPECTED}
         said = {f"{name}_wer": _cell(row) for name, row in rows.items()}
@@ -198,7 +210,9 @@ def _plain(plain: pd.DataFrame) -> _Said:
             ends = {"low": row["rise_low"], "high": row["rise_high"], "seed_sd": math.nan}
             said[f"{name}_rise"] = _cell(row | ends, "rise")
         verdicts = {f"above_{name}": rl[name] for name in limits}
-        text = _WORDS["plain"].format(speech=speech, n=rl["n"], **said, **limits, **verdicts)
+        kind = _WORDS["base_texts"] if own["metric"].iloc[0] == "wer" else ""
+        words = {"speech": speech, "n": rl["n"], "kind": kind}
+        text = _WORDS["plain"].format(**words, **said, **limits, **verdicts)
         yield rl["stop"] == "no", text
 
 
@@ -210,7 +224,7 @@ def _hallucination(measured: Measured, printed: Published) -> _Said:
     rates = printed.core.set_index("key").loc["hallucination"]
     way = verdict("hallucination", change["low"], change["high"])
     yield (
-        False,
+        way == "better",
         _WORDS["hallucination"].format(
             strict=_cell(scores.loc[(STRICT, RL, "hallucination")]),
             paper=_cell(scores.loc[(PAPER, RL, "hallucination")]),
@@ -229,8 +243,9 @@ def _uses(measured: Measured) -> _Said:
         own = rows.loc[(STRICT, metric)]
         ways[metric] = verdict(metric, own["low"], own["high"])
     good = ways == {"wer": "worse", "tag_f1": "better"}
+    borne = "borne out" if good else "not borne out" if all(ways.values()) else "not decided"
     said = {metric: _WORDS["ways"][metric][way] for metric, way in ways.items()}
-    yield good, _WORDS["uses"].format(**said, borne="borne out" if good else "not borne out")
+    yield good, _WORDS["uses"].format(**said, borne=borne)
 
 
 def _cell(row: Mapping[str, Any], name: str = "value") -> str:

@@ -208,7 +208,7 @@ def summary(frame: pd.DataFrame) -> str:
         for row in frame[~frame["verdict"].isin(["holds", NOT_PRINTED])].itertuples()
     ]
     head = f"Of {len(printed)} printed numbers checked, **{(printed == 'holds').sum()} hold**."
-    return "\n".join([f"{head} What does not:", "", *lines])
+    return "\n".join([f"{head} Numbers and claims that do not:", "", *lines])
 
 
 def _numbers(printed: Published) -> dict[str, Any]:

@@ -409,10 +409,14 @@ def settings(cfg: Sft, setup: Setup, tuned: Tuned | None) -> dict[str, object]:
     draws, steps = training_mix(setup)["draws"], cfg.batch // cfg.micro_batch
     counts = model.count_parameters(setup.base.model.config, lora_shape(cfg)).set_index("part")
     total, trainable = counts.loc["all", ["total", "trainable"]]
-    stops = f"when WER on plain clips has risen by more than {cfg.plain_limit:.1%}"
+    stops = f"when WER on plain clips is more than {100 * cfg.plain_limit:g} points above its start"
     stops += f" for {cfg.plain_patience + 1} epochs in a row"
     if tuned:
-        stops += f": {'it did' if tuned.stopped else 'it never did'}"
+        stops += f": it {'was' if tuned.stopped else 'never was'}"
+    if tuned and "plain_wer" in tuned.epochs:
+        plain = tuned.epochs.set_index("epoch")["plain_wer"].dropna()
+        rises = 100 * (plain - plain.iloc[0])
+        stops += f"; most was {rises.max():+.1f} points, after epoch {rises.idxmax():.0f}"
     return {
         "LoRA rank": cfg.lora_rank,
         "LoRA alpha": cfg.lora_alpha,

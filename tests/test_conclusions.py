@@ -83,7 +83,8 @@ def test_clips_are_scored_by_how_new_they_are(
         assert rows[kind, RL, "tag_f1"] == alone["tag_f1"].value
     times = rows[NEW, RL, "wer"] / rows[FIRST, RL, "wer"]
     assert f"RL's WER is {rows[FIRST, RL, 'wer']:.2%}" in said
-    assert re.search(rf"\*{NEW}\*, {rows[NEW, RL, 'wer']:.2%}.* \({times:.1f} times; base ", said)
+    wer = f"{rows[NEW, RL, 'wer']:.2%}"
+    assert re.search(rf"\*{NEW}\* \({len(ids[NEW])}\), {wer}.* \({times:.1f} times; base ", said)
 
 
 def test_a_single_clip_is_compared_with_nothing(
@@ -109,8 +110,8 @@ def test_plain_speech_is_held_against_the_limits_of_the_note(
     assert (own["value"], own["n"]) == (untagged.value, untagged.n)
     assert rows.loc[("base_test", RL), ["stop", "expected"]].tolist() == ["yes", "yes"]
     assert rows.loc[("base_test", SFT), ["stop", "expected"]].tolist() == ["no", "no"]
-    assert f"a change of {100 * rise:+.2f}" in said.replace("−", "-")
-    assert "above the 2 points at which the composition note stops: yes" in said
+    assert f"which is {100 * rise:+.2f}" in said.replace("−", "-")
+    assert "Above the 2 points at which the composition note stops: yes" in said
     without = analyses.plain_speech(replace(measured, plain=None))
     assert set(without["speech"]) == {"untagged clips of natural"}
 

@@ -210,7 +210,9 @@ def test_every_claim(numbers: paper.Published) -> None:
     printed = [math.nan if value is None else value for _, value, *_ in CLAIMS]
     assert list(checked["printed"]) == pytest.approx(printed, nan_ok=True)
     text = paper.summary(checked)
-    assert text.startswith("Of 19 printed numbers checked, **10 hold**. What does not:\n")
+    assert text.startswith(
+        "Of 19 printed numbers checked, **10 hold**. Numbers and claims that do not:\n"
+    )
     assert text.count("\n- ") == 9 + 2, "and two that the numbers cannot decide"
     assert "*Tags improved after RAFT*: **differs**." in text
 

@@ -71,7 +71,8 @@ def training_curves(
         style.line(errors, epochs, "epoch", "plain_wer", plain, 100)
         highest = 100 * (epochs["plain_wer"].dropna().iloc[0] + plain_limit)
         errors.axhline(highest, color=plain.color, linestyle=DASHED, label="limit, plain")
-    titles = ("Loss, nats per token", "Learning rate, 10⁻⁴", "WER, % ↓", "Tag F1, % ↑")
+    titles = ("Loss, nats per token", "Learning rate, 10⁻⁴")
+    titles += ("WER (paper), % ↓", "Tag F1 (paper), % ↑")
     for ax, title in zip(axes, titles, strict=True):
         ax.axvline(best_epoch, color=GREY, linewidth=1, linestyle=":", label="kept")
         ax.set_title(title)
