@@ -97,6 +97,9 @@ WHOLE = {
     "tag before WAV": lambda a: ID3 + encoded(a, "WAV"),
     "tag before FLAC": lambda a: ID3 + encoded(a, "FLAC"),
     "tag before MP3": lambda a: ID3 + encoded(a, "MP3"),
+    "title before MP3 of a pipe": lambda a: (
+        ID3.replace(bytes(9), b"Info Xing") + encoded(a, "MP3").replace(b"Xing", b"\0\0\0\0")
+    ),
     "8 bits": lambda a: encoded(a, "WAV", "PCM_U8"),
     "A-law": lambda a: encoded(a, "WAV", "ALAW"),
     "24 bits": lambda a: encoded(a, "AIFF", "PCM_24"),
@@ -124,6 +127,13 @@ def test_sound_is_read_to_its_end_whatever_its_header_says(kind, voice, tmp_path
     assert np.square(sound.samples).sum() == pytest.approx(np.square(voice).sum(), rel=0.2)
 
 
+def test_what_overshoots_is_clipped(tmp_path):
+    (tmp_path / "x.wav").write_bytes(encoded(TONE * 8, "WAV", "FLOAT"))
+    sound = decode(tmp_path / "x.wav")
+    assert (np.abs(sound.samples).max(), sound.samples.dtype) == (1, np.float32)
+    assert sound.repairs == ("samples of up to 2.00 clipped to 1",)
+
+
 def test_what_is_missing_is_told_in_seconds(voice, tmp_path):
     """Of the second half, of a byte's flip in the middle, of an MP3's last frame."""
     seconds, flac = len(voice) / SAMPLE_RATE, encoded(voice, "FLAC")
@@ -132,6 +142,8 @@ def test_what_is_missing_is_told_in_seconds(voice, tmp_path):
     for data, least, most in (
         (encoded(voice, "WAV")[: 44 + len(voice)], seconds / 2 - 0.01, seconds / 2 + 0.01),
         (encoded(voice, "AIFF")[: 54 + len(voice)], seconds / 2 - 0.01, seconds / 2 + 0.01),
+        (encoded(voice, "AU")[: 24 + len(voice)], seconds / 2 - 0.01, seconds / 2 + 0.01),
+        (encoded(voice, "RF64")[: 104 + len(voice)], seconds / 2 - 0.01, seconds / 2 + 0.01),
         (flac[:half], 0.2 * seconds, 0.8 * seconds),
         (flipped, 0.2 * seconds, 0.8 * seconds),
         (mp3[:-200], 0.01, 0.25),
@@ -149,21 +161,24 @@ def test_what_is_missing_is_told_in_seconds(voice, tmp_path):
 
 
 def test_other_containers_are_read_by_ffmpeg(voice, tmp_path, monkeypatch):
-    """A stand-in, which gives a WAV for one file and complains of the other."""
+    """A stand-in, which gives a WAV for two files and complains of two."""
     (tmp_path / "whole.wav").write_bytes(sized(encoded(voice, "WAV", rate=8_000), 2**32 - 1))
     program = tmp_path / "ffmpeg"
     program.write_text(
-        "#!/bin/sh\ncase $5 in *.m4a) exec /bin/cat whole.wav;; esac\n"
+        "#!/bin/sh\ncase $5 in *.webm) echo ended prematurely >&2; esac\n"
+        "case $5 in *.m4a|*.webm) exec /bin/cat whole.wav; esac\n"
         "echo '[mov @ 0x7f] moov atom not found' >&2; exit 1\n"
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    for name in ("a.m4a", "a.mp4"):
+    for name in ("a.m4a", "a.mp4", "a.webm"):
         (tmp_path / name).write_bytes(b"ftypM4A")
     sound = decode(tmp_path / "a.m4a")
     assert sound.repairs == ("read by ffmpeg", "8000 Hz resampled to 16000")
     assert abs(len(sound.samples) - 2 * len(voice)) <= 2
+    half = decode(tmp_path / "a.webm")
+    assert (half.damage, np.isnan(half.lost)) == ("ended prematurely", True)
     with pytest.raises(ClipError, match="by ffmpeg: moov atom not found"):
         decode(tmp_path / "a.mp4")
 
@@ -278,6 +293,17 @@ def test_foreign_folders_name_splits(tmp_path):
         row = {"file_name": "a.flac", "tagged_text": "hi"}
         runs.write_jsonl(tmp_path / folder / "metadata.jsonl", [row])
     assert set(load(tmp_path).splits) == set(names.values())
+
+
+def test_each_folder_may_have_a_list_of_another_kind(tmp_path):
+    write_audio(tmp_path / "a.flac", TONE)
+    for name in ("train/metadata.csv", "train/metadata.jsonl", "test/metadata.csv"):
+        jsonl = name.endswith("jsonl")
+        row = {"file_name": str(tmp_path / "a.flac"), "tagged_text": "hi"}
+        text = json.dumps(row) if jsonl else f"file_name,tagged_text\n{row['file_name']},hi\n"
+        runs.write_text(tmp_path / name, text)
+    found = [row.place for row in read_clips(tmp_path)]
+    assert found == ["train/metadata.jsonl:1", "test/metadata.csv:2"], "each once"
 
 
 def test_manifest_may_name_splits_itself(tmp_path):

@@ -203,17 +203,17 @@ def read_clips(
 
 
 def _lists(root: Path) -> list[Path]:
-    """The files that list the recordings of a folder; of several kinds the first."""
+    """The files that list the recordings of a folder; of equal names the first kind."""
     if root.is_file():
         return [root]
     stems = {"metadata", *_SPLITS.values()}
-    kinds = []
+    found: dict[Path, Path] = {}
     for suffix in ("jsonl", "csv", "tsv"):
         here = [f for f in root.glob(f"*.{suffix}") if {f.stem, split_of(f.stem)} & stems]
-        kinds.append([*sorted(here), *sorted(root.glob(f"*/metadata.{suffix}"))])
-    kinds.append(sorted(root.glob("**/*.trans.txt")))
-    if found := next(filter(None, kinds), None):
-        return found
+        for file in (*sorted(here), *sorted(root.glob(f"*/metadata.{suffix}"))):
+            found.setdefault(file.with_suffix(""), file)
+    if files := [*found.values()] or sorted(root.glob("**/*.trans.txt")):
+        return files
     raise UserError(
         f"no clips at {root}: give a list of recordings (JSON lines, CSV or TSV), or a folder with "
         f"{METADATA} in it or in its subfolders, a row with file_name and tagged_text for each clip"
@@ -240,8 +240,12 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     # Tabs separate columns in which quotation marks are only marks.
     style = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if file.suffix == ".tsv" else {}
     table = csv.DictReader(io.StringIO(text, newline=""), **style)
-    for row in table:
-        yield table.line_num, {k: v for k, v in row.items() if k and v}
+    try:
+        for row in table:
+            yield table.line_num, {k: v for k, v in row.items() if k and v}
+    except csv.Error as error:
+        reason = f"{error}; close the quotation marks before it, or give JSON lines"
+        raise UserError(f"{file}, line {table.line_num}: {reason}") from error
 
 
 def by_split(clips: Iterable[Clip]) -> dict[str, list[Clip]]:

@@ -23,7 +23,7 @@ from evoxtral import UserError, runs
 
 SAMPLE_RATE = 16_000
 MIN_SECONDS = 0.1
-SCALE = 8.0  # above this, float samples are not scaled to [-1, 1]; lossy codecs overshoot 1
+SCALE = 8.0  # samples above this are refused, not clipped; lossy codecs overshoot 1
 
 _BLOCK = 1024  # samples read at once; of a damaged block nothing is read
 _ENDLESS = 2**31 - 2**16  # sizes from here on stand in headers that were written before the sound
@@ -31,7 +31,7 @@ _UNKNOWN = 2**62  # from here on a number of samples is no number but unknown
 _LEAST_LOST = 0.01  # seconds; some writers count the header too
 # Bytes promised and there, in libsndfile's log; the first three words are of WAV, AIFF and AU.
 _PROMISED = re.compile(
-    r"^ ?(?:data|SSND|Data Size +|riff|Riff size) : (\d+) \(should be (\d+)\)", re.MULTILINE
+    r"^ *(?:data|SSND|Data Size +|riff|Riff size) : (\d+) \(should be (\d+)\)", re.MULTILINE
 )
 _NO_END = "lacks an end-of-stream"  # of OGG
 
@@ -76,6 +76,7 @@ def decode(path: Path | str) -> Sound:
     if unread:
         data, damage = _converted(path, unread)
         samples, rate, lost = _read(io.BytesIO(data))
+        lost = math.nan if damage else lost
         repairs.append("read by ffmpeg")
     if samples.shape[1] > 1:
         repairs.append(f"{samples.shape[1]} channels mixed to one")
@@ -89,7 +90,10 @@ def decode(path: Path | str) -> Sound:
     peak = float(np.abs(mono).max())
     if not peak <= SCALE:  # NaN included
         raise ClipError(f"samples reach {peak:,.0f}: float audio must lie in [-1, 1]")
-    if lost:
+    if peak > 1:
+        repairs.append(f"samples of up to {peak:.2f} clipped to 1")
+        mono = mono.clip(-1, 1)
+    if lost and not damage:
         damage = f"it breaks off: the last {lost:.2f} of {seconds + lost:.2f} s are missing"
         damage = "it breaks off; how much is missing is not known" if math.isnan(lost) else damage
     return Sound(mono, tuple(repairs), damage, lost)
@@ -117,7 +121,7 @@ def _read(file: Path | io.BytesIO | int) -> tuple[npt.NDArray[np.float32], int, 
     with _Stream(named) as stream:
         if stream.format == "MP3" and isinstance(file, Path):
             data = file.read_bytes()
-            if not any(mark in data for mark in (b"Xing", b"Info", b"VBRI")):
+            if not _tells_length(data):
                 # It does not tell its length: libsndfile guesses one and stops there, but guesses
                 # none of a pipe.
                 return _read(_piped(data))
@@ -135,6 +139,16 @@ def _read(file: Path | io.BytesIO | int) -> tuple[npt.NDArray[np.float32], int, 
             lost = len(samples) / rate * (promised / there - 1)
     lost = lost if lost >= _LEAST_LOST else 0.0
     return samples, rate, lost or (math.nan if broken or _NO_END in log else 0.0)
+
+
+def _tells_length(mp3: bytes) -> bool:
+    """Whether the first frame, behind a tag that may say anything, is one of facts."""
+    skip = 0
+    if mp3.startswith(b"ID3"):
+        for byte in mp3[6:10]:
+            skip = skip << 7 | byte
+        skip += 10
+    return any(mark in mp3[skip : skip + 256] for mark in (b"Xing", b"Info", b"VBRI"))
 
 
 def _piped(data: bytes) -> int:
