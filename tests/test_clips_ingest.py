@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from evoxtral import UserError, runs
 from evoxtral.clips import load, read_clips
 from evoxtral.clips.audio import write_audio
-from evoxtral.clips.ingest import Reading, commit, copy, fetch, pairs, validate
+from evoxtral.clips.ingest import Reading, copy, fetch, pairs, pinned, validate
 
 OURS = Reading()
 STRICT = Reading(unknown_tags="reject")
@@ -183,13 +183,18 @@ def test_damage_is_a_warning_unless_words_are_missing(rows, tmp_path):
         data = (folder / f"{i}.wav").read_bytes()
         (folder / f"{i}.wav").write_bytes(data[: len(data) - 2 * missing])
     rows["train"][8]["tagged_text"] = "[pause]"
-    rows["train"] += [row | {"id": f"{row['id']}-b"} for row in rows["train"][9:]] * 4
+    soundfile.write(folder / "half.ogg", rng.uniform(-0.2, 0.2, 48_000), 16_000)
+    data = (folder / "half.ogg").read_bytes()
+    (folder / "half.ogg").write_bytes(data[: len(data) // 2])
+    rows["train"][10]["file_name"] = "half.ogg"
+    rows["train"] += [row | {"id": f"{row['id']}-b"} for row in rows["train"][11:]] * 14
     _, findings = judge(tmp_path, rows)
     found = findings[findings["kind"] != "repair"]
     assert found[["kind", "line", "reason"]].to_numpy().tolist() == [
         ["warning", 3, "it breaks off: the last 0.10 of 1.00 s are missing"],
         ["reject", 5, "it breaks off: the last 0.50 of 1.00 s are missing"],
         ["reject", 7, "silent: no sample above -80 dB of full scale, for a text of words"],
+        ["reject", 11, "it breaks off; how much is missing is not known"],
     ]
 
 
@@ -254,6 +259,9 @@ def test_lists_as_csv(tmp_path):
     mine.write_text("file_name\nü.wav\n", "utf-16")
     with pytest.raises(UserError, match=r"mine\.csv is no UTF-8 text: save it as UTF-8"):
         list(read_clips(mine))
+    mine.write_text('file_name,tagged_text\na.wav,"so' + "\n" * 200_000)
+    with pytest.raises(UserError, match=r"mine\.csv, line \d+: field larger .* close the"):
+        list(read_clips(mine))
 
 
 def test_usable_clips_are_converted_and_the_rest_is_accounted_for(tmp_path):
@@ -303,12 +311,13 @@ def test_without_a_network_a_dataset_has_the_commit_last_seen(tmp_path, monkeypa
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", tmp_path)
     refs = tmp_path / "datasets--owner--name" / "refs"
-    assert commit("owner/name") == ""
+    assert pinned("owner/name") == "owner/name"
     runs.write_text(refs / "main", "a" * 40)
     runs.write_text(refs / "v1", "b" * 40)
-    assert (commit("owner/name:config"), commit("owner/name@v1")) == ("a" * 40, "b" * 40)
-    assert commit("owner/name@" + "c" * 40) == "c" * 40
-    assert commit(str(tmp_path)) == "", "a folder has none"
+    assert pinned("owner/name:config") == "owner/name:config@" + "a" * 40
+    for revision, sha in (("v1", "b" * 40), ("c" * 40, "c" * 40)):
+        assert pinned(f"owner/name@{revision}") == f"owner/name@{sha}"
+    assert pinned(str(tmp_path)) == str(tmp_path), "a folder has none"
 
 
 def test_datasets_of_the_hub(tmp_path, monkeypatch):

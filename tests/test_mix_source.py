@@ -124,12 +124,18 @@ def test_a_dataset_of_the_hub_is_mapped_too(
     assert (again.digest, again.stage.executed) == (data.digest, False)
     other = table.map(lambda row: row | {"transcript": "We changed"})
     other.to_parquet(tmp_path / "hub" / "train.parquet")
-    found = []
-    for sha in ("", "b", "b"):
+    found, asked, load = [], [], datasets.load_dataset
+
+    def loaded(*args: object, revision: str | None) -> object:
+        asked.append(revision)
+        return load(*args)
+
+    monkeypatch.setattr(datasets, "load_dataset", loaded)
+    for sha in ("a", "b", "b"):
         now = SimpleNamespace(resolved=sha)
         monkeypatch.setattr("huggingface_hub.resolve_revision", lambda *_, now=now, **__: now)
         found.append(source.open_source(config(source=f"hub:{tmp_path}/hub", **read)))
-    assert found[0].digest == data.digest, "as it was fetched"
+    assert asked == ["a", "b"], "what names the stage is what is fetched"
     assert found[1].splits["train"][0].tagged_text == "We changed"
     assert (found[2].digest, found[2].stage.executed) == (found[1].digest, False)
 
@@ -137,8 +143,8 @@ def test_a_dataset_of_the_hub_is_mapped_too(
 def test_clips_are_told_by_what_training_knows_of_them() -> None:
     said = [
         *(("a", "grammar", False), ("b", "grammar", False)),
-        *(("a", "grammar", True), ("b", "grammar", True)),
-        *(("a", "unknown", False), (None, "grammar", True), (None, "released", False)),
+        *(("a", "other", False), ("b", "other", True)),
+        *(("a", "unknown", False), (None, "other", False), (None, "released", False)),
     ]
     clips = [
         complete({"file_name": f"{k}.flac", "id": f"{k}", "split": "test", "tagged_text": "So.",
@@ -154,9 +160,9 @@ def test_clips_are_told_by_what_training_knows_of_them() -> None:
     found = chapter.novelty(data).set_index("label")
     assert found.loc["known voice, known sentences"].tolist() == ["test", 1, 1 / 7]
     assert found["clips"].sum() == 7
-    [script] = scripts.generate(1, 0, held_out=True)
+    [script] = scripts.generate(1, 0)
     plain = Source("s", {"train": [script]})
-    assert source.familiarity(plain, "train").to_dict() == {script.id: "new sentences"}
+    assert source.familiarity(plain, "train").to_dict() == {script.id: "known sentences"}
     assert chapter.split_summary(plain)[["hours", "seconds", "voices"]].isna().all(axis=None)
 
 

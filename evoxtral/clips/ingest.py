@@ -27,7 +27,7 @@ STORED = (".parquet", ".arrow")
 """Suffixes of tables that `datasets` exports or saves to disk, with the sound inside."""
 
 MAX_SECONDS = 1800.0
-MAX_LOST = 0.25  # seconds; where more is missing the text has words that the sound has not
+MAX_LOST = 0.25  # seconds; where more is missing, or nobody knows, the sound may lack words
 SILENCE = 1e-4  # largest absolute sample below which a recording is silent: -80 dB of full scale
 MAX_REJECT_SHARE = 0.05
 
@@ -169,7 +169,7 @@ def _heard(row: Row, reading: Reading) -> tuple[Clip | None, list[_Finding]]:
     clip = row.clip.measured(sound.samples)
     found = [("repair", repair) for repair in (row.repair, *sound.repairs) if repair]
     if sound.damage:
-        found.append(("reject" if sound.lost > MAX_LOST else "warning", sound.damage))
+        found.append(("warning" if sound.lost <= MAX_LOST else "reject", sound.damage))
     if clip.plain_text and np.abs(sound.samples).max() < SILENCE:
         found.append(
             ("reject", "silent: no sample above -80 dB of full scale, for a text of words")
@@ -218,10 +218,10 @@ def copy(source: Path | str, target: Path, reading: Reading) -> None:
     clips.write_splits(target, rows)
 
 
-def commit(name: str) -> str:
-    """The commit that a name means now on the Hugging Face Hub, see `fetch`; offline the last seen.
+def pinned(name: str) -> str:
+    """A name, see `fetch`, at the commit it means now on the Hugging Face Hub, offline last meant.
 
-    Empty where neither is known: then `fetch` says what is wrong with the name.
+    The name itself where neither is known: then `fetch` says what is wrong with it.
     """
     from huggingface_hub import resolve_revision
     from huggingface_hub.errors import RevisionResolutionError
@@ -229,9 +229,9 @@ def commit(name: str) -> str:
     path, _, revision = name.partition("@")
     try:
         named = {"repo_type": "dataset", "revision": revision or None}
-        return resolve_revision(path.partition(":")[0], **named).resolved
+        return f"{path}@{resolve_revision(path.partition(':')[0], **named).resolved}"
     except (OSError, ValueError, RevisionResolutionError):
-        return ""
+        return name
 
 
 def fetch(name: str, folder: Path) -> None:

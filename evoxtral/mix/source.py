@@ -111,17 +111,18 @@ def open_clips(cfg: DataMix) -> Source:
 def familiarity(source: Source, split: str) -> pd.Series:
     """How new each clip of a split is to training, by id: `known voice, new sentences` and so on.
 
-    A voice is known if it speaks in the split `train`, sentences if their template family is not
-    held out of training. A part the data does not tell is left out, `not known` stands for both.
+    A voice is known if it speaks in the split `train`, sentences if one of the same template
+    family is in it. A part the data does not tell is left out, `not known` stands for both.
     """
     heard = {getattr(row, "voice", None) for row in source.splits[TRAIN]}
+    read = {row.template for row in source.splits[TRAIN]}
     labels = {}
     for row in source.splits[split]:
         parts = []
         if voice := getattr(row, "voice", None):
             parts.append("known voice" if voice in heard else "new voice")
         if row.template not in _NO_FAMILY:
-            parts.append("new sentences" if row.held_out else "known sentences")
+            parts.append("known sentences" if row.template in read else "new sentences")
         labels[row.id] = ", ".join(parts) or "not known"
     return pd.Series(labels, dtype=str)
 
@@ -150,7 +151,8 @@ def _recordings(cfg: DataMix, parameter: str, named: str, reading: ingest.Readin
 
     path = named.removeprefix(HUB)
     if path != named:
-        name = [path, ingest.commit(path)]
+        path = ingest.pinned(path)
+        name = [path]
     else:
         path = _existing(parameter, named)
         kept = sorted(file for file in path.rglob("*") if file.suffix in ingest.STORED)
