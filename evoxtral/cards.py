@@ -73,6 +73,7 @@ def write_card(folder: Path, profile: str) -> Path:
         warning=_NOTES[profile],
         method=made["name"],
         settings={name: value for name, value in made["params"].items() if name != "targets"},
+        language=made["params"].get("language", "en"),
         shape=shape,
         split=split,
         trained=trained if known else "",

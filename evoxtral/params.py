@@ -268,11 +268,13 @@ def _assigned(cells: Iterable[str], fields: set[str]) -> set[str]:
     own, injected = set[str](), set[str]()
     for source in cells:
         try:
-            nodes = list(ast.walk(ast.parse(source)))
+            tree = ast.parse(source)
         except SyntaxError:  # it did not run
             continue
-        stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        if fields & {ast.unparse(n.target) for n in nodes if isinstance(n, ast.AnnAssign)}:
+        names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+        stored = {name.id for name in names if isinstance(name.ctx, ast.Store)}
+        # Not inside functions and classes, whose names are their own.
+        if fields & {ast.unparse(n.target) for n in tree.body if isinstance(n, ast.AnnAssign)}:
             own, injected = stored, set()
         elif source.startswith(_PAPERMILL):
             injected = stored

@@ -57,6 +57,12 @@ def together(*, cpu: bool) -> Iterator[None]:
                 f"accelerate is configured for {kind}, and every process here transcribes with a "
                 "whole model: configure plain data parallelism (--multi_gpu)"
             )
+    cpu_launch = {"ACCELERATE_USE_CPU", "MASTER_ADDR"} <= os.environ.keys()
+    if cpu_launch and "WORLD_SIZE" not in os.environ:
+        raise UserError(
+            "accelerate has started one process of several: replace --cpu by --multi_gpu, its "
+            "word for several processes, also where there is no GPU"
+        )
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return

@@ -204,8 +204,8 @@ def code_digest(modules: Sequence[str]) -> str:
     """SHA-256 over the sources of modules or packages, e.g. `["evoxtral.world.speech"]`.
 
     Docstrings, comments and blank lines decide nothing and are left out; a package's data in YAML
-    counts, and a YAML file of a module's name. Read once a process: an edit counts from the next
-    one on.
+    counts, and a YAML file of a module's name. Of a package its own file alone is
+    `evoxtral.clips.__init__`. Read once a process: an edit counts from the next one on.
     """
     total = "".join(_module_digest(module) for module in sorted(modules))
     return hashlib.sha256(total.encode()).hexdigest()
@@ -218,7 +218,7 @@ def _module_digest(module: str) -> str:
     origin = Path(find_spec(module).origin)
     package = origin.parent
     files = [file for file in (origin, origin.with_suffix(".yaml")) if file.is_file()]
-    if origin.name == "__init__.py":
+    if origin.name == "__init__.py" and not module.endswith(".__init__"):
         files = sorted([*package.rglob("*.py"), *package.rglob("*.yaml")])
     total = hashlib.sha256()
     for file in files:
@@ -231,11 +231,14 @@ def _module_digest(module: str) -> str:
 def code_text(source: str) -> str:
     r"""Python source without docstrings, comments and blank lines; of one text in every Python.
 
+    A blank line inside a string stays.
+
     >>> code_text("'Said.'\n\n# said\nx = '#'  # why")
     "x = '#'"
     """
-    kept = source.splitlines()
+    kept, spoken = source.split("\n"), set[int]()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        spoken.update(range(token.start[0], token.end[0]))  # only strings go over several lines
         if token.type == tokenize.COMMENT:
             row, column = token.start
             kept[row - 1] = kept[row - 1][:column].rstrip()
@@ -244,7 +247,9 @@ def code_text(source: str) -> str:
         if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
             said = node.body[0]
             kept[said.lineno - 1 : said.end_lineno] = [""] * (said.end_lineno - said.lineno + 1)
-    return "\n".join(line for line in kept if line.strip())
+            spoken.difference_update(range(said.lineno, said.end_lineno))
+    rows = enumerate(kept, start=1)
+    return "\n".join(line for row, line in rows if line.strip() or row in spoken)
 
 
 @contextmanager

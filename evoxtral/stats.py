@@ -112,7 +112,7 @@ def bootstrap_intervals(
     """
     resampled = _resample([*ratios.values()], resamples, seed)
     return {
-        name: _interval(ratio.values, ratio.n, drawn)
+        name: _interval(ratio.value, ratio.values, ratio.n, drawn)
         for (name, ratio), drawn in zip(ratios.items(), resampled, strict=True)
     }
 
@@ -127,7 +127,8 @@ def paired_differences(
     """95 % intervals of `first - second`, two systems scored on the same clips in the same order.
 
     Pairing removes the spread that easy and hard clips add to both systems alike. `value` is the
-    difference, `n` the larger number of clips that enter one of the two. Both have the same names.
+    difference of their values, `n` the larger number of clips that enter one of the two. Both
+    have the same names.
 
     Raises:
         ValueError: If the numbers of clips differ.
@@ -137,8 +138,8 @@ def paired_differences(
     resampled = _resample(both, resamples, seed)
     differences = resampled[: len(pairs)] - resampled[len(pairs) :]
     return {
-        name: _interval(a.values - b.values, max(a.n, b.n), values)
-        for (name, (a, b)), values in zip(pairs.items(), differences, strict=True)
+        name: _interval(a.value - b.value, a.values - b.values, max(a.n, b.n), drawn)
+        for (name, (a, b)), drawn in zip(pairs.items(), differences, strict=True)
     }
 
 
@@ -192,9 +193,9 @@ def _multiplicities(index: np.ndarray, clips: int) -> np.ndarray:
     return counts.reshape(len(index), clips).astype(float)
 
 
-def _interval(values: np.ndarray, n: int, resampled: np.ndarray) -> Interval:
+def _interval(value: float, values: np.ndarray, n: int, resampled: np.ndarray) -> Interval:
     """95 % percentile interval over the resamples in which the statistic has a value."""
-    defined, value = resampled[~np.isnan(resampled)], float(_mean(values))
+    defined = resampled[~np.isnan(resampled)]
     apart = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
     if np.isnan(value) or not defined.size:
         return Interval(np.nan, np.nan, value, n, apart)

@@ -56,7 +56,7 @@ def test_the_hub_reads_card_and_results(adapter: Path) -> None:
 
 
 def test_a_base_on_the_hub_is_named_and_training_read_from_the_stage(adapter: Path) -> None:
-    stage = {"name": "raft", "params": {"epochs": 1, "targets": "0" * 64}}
+    stage = {"name": "raft", "params": {"language": "fr", "targets": "0" * 64}}
     stage["inputs"] = {"source": "5" * 64}
     (adapter.parent / "stage.json").write_text(json.dumps(stage))
     card = ModelCard.load(cards.write_card(adapter, "paper"))
@@ -65,7 +65,9 @@ def test_a_base_on_the_hub_is_named_and_training_read_from_the_stage(adapter: Pa
     assert 'repo_id = "mistralai/Voxtral-Mini-3B-2507"' in card.text
     assert "audio_kwargs" not in card.text, "its processor knows its window"
     assert "- Trained on synthetic speech; tested on recordings of people.\n" in card.text
-    assert "|---|---|\n| epochs | 1 |\n\n## Scores" in card.text
+    assert "|---|---|\n| language | fr |\n\n## Scores" in card.text
+    assert card.data.language == "fr"
+    assert 'language="fr",' in card.text
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")

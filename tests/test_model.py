@@ -219,6 +219,10 @@ def test_a_saved_adapter_tells_its_shape_its_weights_and_its_base_but_no_place(t
     assert not re.search(r'"/|site-packages|checkpoint', text)
     digests = [adapter_digest(saved(tmp_path / str(i), LoraShape(2 + i // 2))) for i in range(3)]
     assert digests[0] == digests[1] != digests[2]
+    for foreign in ("[]", '{"peft_type": "PROMPT_TUNING"}'):
+        (tmp_path / CONFIG_FILE).write_text(foreign)
+        with pytest.raises(UserError, match="holds an adapter of another kind: give"):
+            shape_of(tmp_path)
 
 
 def in_the_encoder(folder):
@@ -274,3 +278,5 @@ def test_an_adapter_is_found_by_folder_or_by_its_id_on_the_hub(tmp_path, monkeyp
     assert torch.equal(logits(merge(small(), "owner/name")), logits(merge(small(), folder)))
     with pytest.raises(UserError, match=r"owner/other is no folder, and the hub gives no adapter"):
         find_adapter("owner/other", tmp_path)
+    with pytest.raises(UserError, match="~nouser/x has no such home: give the folder"):
+        find_adapter("~nouser/x")

@@ -107,6 +107,7 @@ def kernel() -> Iterator[Callable[[str], str]]:
         ("good load unfinished load", "'seed': 0"),  # the cell did not run
         ("good | rows, seed = 3, 7 | load", "'seed': 7"),
         ("rows = 3 | good load", "'seed': 0"),
+        ("good | class Later:\n    seed: int = 7 | load", "'seed': 0"),
         ("good injected load", TYPO),
         ("good injected load mended load", "'seed': 9"),
         ("good injected load good load", "'seed': 0"),

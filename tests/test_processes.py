@@ -95,6 +95,13 @@ def test_a_launch_that_splits_the_model_is_refused(
         pass
 
 
+def test_a_launch_of_several_that_started_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    with pytest.raises(UserError, match="replace --cpu by"), processes.together(cpu=True):
+        pass
+
+
 @pytest.mark.slow
 def test_two_processes_do_each_stage_once(tmp_path: Path) -> None:
     first, second = launch(tmp_path)

@@ -211,7 +211,8 @@ def test_a_busy_server_is_waited_for(order, speaker) -> None:
     ("action", "reason", "requests"),
     [
         ("cut", "Connection broken", 1),
-        ((200, bytes(32_000), {}), "1.00 s long, or silent", 1),
+        ((200, bytes(64_000), {}), "2.00 s long, or silent", 1),
+        ((200, bytes(range(250)) * 128, {}), "1.00 s long, or silent; its words take 1.17 s", 1),
         ((200, b"short", {}), "0.00 s long, or silent", 1),
         ("slow", "timed out", 1),
         ((503, b"<html>", {"retry-after": "0"}), "HTTP 503", 2),
@@ -252,6 +253,7 @@ def test_too_many_failures_stop_and_the_next_run_buys_the_rest(order, speaker) -
     ("changes", "sentence"),
     [
         ({"voices": "a:child"}, "a gender in voices is 'child': write"),
+        ({"voices": ","}, "voices is ',' and names none: give"),
         ({"scripts": "nowhere.json"}, "scripts 'nowhere.json' does not exist: give released, gen"),
         ({"speech_url": "http://8.8.8.8"}, "gets no key: give a base URL like"),
     ],
@@ -275,7 +277,7 @@ def test_a_voice_follows_from_the_text_so_that_nothing_is_bought_again(order, sp
     of_b = [request["text"] for request in asked if "/b?" in request["path"]]
     assert 2 <= len(of_b) <= 12
     speaker.requests.clear()
-    source.open_clips(order(voices="a,new,c"))
+    source.open_clips(order(voices="a,new,c,"))
     assert sorted(request["text"] for request in speaker.requests) == sorted(of_b)
     speaker.requests.clear()
     source.open_clips(order(voices="a,b,c,new"))

@@ -204,10 +204,12 @@ def test_code_digest_follows_the_source_from_process_to_process(
     (package / "__init__.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     before = runs.code_digest(["samplecode"])
+    own = runs.code_digest(["samplecode.__init__"])
     (package / "inner.py").write_text("y = 2\n")
     assert runs.code_digest(["samplecode"]) == before, "this process may have loaded what was"
     runs._module_digest.cache_clear()  # as in the next process
     assert runs.code_digest(["samplecode"]) != before
+    assert runs.code_digest(["samplecode.__init__"]) == own
     both = ["samplecode", "evoxtral.stats"]
     assert runs.code_digest(both) == runs.code_digest(both[::-1]) != runs.code_digest(both[:1])
 
@@ -216,3 +218,5 @@ def test_prose_is_no_code() -> None:
     source = '"""Module."""\n\n# why\ndef f(x):\n    """One.\n\n    More.\n    """\n    # how\n'
     source += "    return x + 1  # here\n"
     assert runs.code_text(source) == "def f(x):\n    return x + 1"
+    said = 'x = """a\n\nb"""'
+    assert runs.code_text(f"{said}\n\n") == said

@@ -192,6 +192,9 @@ def test_the_same_trainings_are_drawn_of_both_systems():
     assert alone.value == pytest.approx(6)
     assert alone.seed_sd == pytest.approx(5)
     assert alone.high > 9
+    silent = replace(ours, repeats=(ours.repeats[0], Ratio(np.zeros(50), np.zeros(50))))
+    apart = paired_difference(silent, theirs)
+    assert apart.value == silent.value - theirs.value == -1.5, "as the scores shown beside it"
 
 
 def test_statistics_must_share_their_trainings():

@@ -286,7 +286,10 @@ def find_adapter(named: Path | str, start: Path = Path()) -> Path:
 
     A `UserError` where there is none.
     """
-    folder = start / Path(named).expanduser()
+    try:
+        folder = start / Path(named).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{named} has no such home: give the folder of a LoRA adapter") from error
     if folder.exists() or not _HUB_ID.fullmatch(str(named)):
         return check_adapter(folder)
     try:
@@ -313,10 +316,15 @@ def adapter_digest(folder: Path) -> str:
 
 
 def shape_of(folder: Path) -> LoraShape:
-    """Hyperparameters of a saved adapter; a `UserError` where the folder holds none."""
+    """Hyperparameters of a saved adapter; a `UserError` where the folder holds none of LoRA."""
     saved = runs.read_json(check_adapter(folder) / CONFIG_FILE)
-    reaches_encoder = "audio_tower" in json.dumps(saved["target_modules"])
-    return LoraShape(saved["r"], saved["lora_alpha"], saved["lora_dropout"], reaches_encoder)
+    try:
+        reaches_encoder = "audio_tower" in json.dumps(saved["target_modules"])
+        return LoraShape(saved["r"], saved["lora_alpha"], saved["lora_dropout"], reaches_encoder)
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder} holds an adapter of another kind: give the folder of a LoRA adapter"
+        ) from error
 
 
 def count_parameters(config: VoxtralConfig, shape: LoraShape) -> pd.DataFrame:

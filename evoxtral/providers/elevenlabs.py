@@ -38,6 +38,7 @@ FAILURES = "failures.jsonl"
 
 _KIND = "speech"
 _FORMAT = "pcm_16000"  # 16-bit little-endian mono at 16 kHz, as the models hear it
+_FASTEST = 6.0  # words a second, about twice a brisk reader
 _FAILED_SHARE = 0.05
 _NO_SERVICE = (401, 402, 403, 404)  # a wrong key, no credit, no such voice: others fail as well
 _BUSY = (408, 409, 429, 500, 502, 503, 504)  # nothing was billed: asked again
@@ -78,16 +79,19 @@ def speech(
 def _cast(cfg: DataMix, texts: Mapping[str, Sequence[Script]]) -> dict[Clip, Path]:
     """Clips, not yet measured, and where their bought audio lies or will lie.
 
-    A voice, by its place in `voices`, follows from the text alone: whatever else changes, or is
-    added at the end, what was bought stays in use. A text that comes again has its next voice.
+    A voice, by its place in `voices`, follows from the text alone: whatever else changes, what
+    was bought stays in use. A voice that is added takes its share of the texts, which are bought
+    anew. A text that comes again has its next voice.
     """
     pairs = (part.strip().partition(":") for part in cfg.voices.split(","))
-    genders = {name: gender for name, _, gender in pairs}
+    genders = {name: gender for name, _, gender in pairs if name}
     genders = PREMADE if cfg.voices == "premade" else genders
     if wrong := set(genders.values()) - {"", "female", "male"}:
         raise UserError(
             f"a gender in voices is {min(wrong)!r}: write female or male, or leave it out"
         )
+    if not genders:
+        raise UserError(f"voices is {cfg.voices!r} and names none: give premade, or ids of voices")
     names, said, files = list(genders), Counter[str](), {}
     for split, scripts in texts.items():
         for script in scripts:
@@ -159,7 +163,9 @@ def _fetch(cfg: DataMix, session: requests.Session, path: Path, clip: Clip) -> s
             )
         return reason
     samples = np.frombuffer(reply.content[: len(reply.content) // 2 * 2], "<i2")
-    if len(samples) < MIN_SECONDS * SAMPLE_RATE or not samples.any():
-        return f"the reply is {len(samples) / SAMPLE_RATE:.2f} s long, or silent"
+    seconds = len(samples) / SAMPLE_RATE
+    least = max(MIN_SECONDS, len(clip.plain_text.split()) / _FASTEST)
+    if seconds < least or not samples.any():
+        return f"the reply is {seconds:.2f} s long, or silent; its words take {least:.2f} s"
     write_audio(path, samples.astype(np.float32) / 32768)
     return ""
