@@ -302,7 +302,7 @@ def label_noise(frame: pd.DataFrame, printed: float) -> Figure:
     own = frame.sort_values("share").assign(missing=100 * frame["share"])
     style.line(ax, own, "missing", "value", SYSTEMS["rl"], 100)
     ax.axhline(100 * printed, color=GREY, linestyle=DASHED, label=f"published {printed:.1%}")
-    ax.set(xlabel="labels missing from the references, %", ylabel="hallucinated tags, %")
+    ax.set(xlabel="labels missing from the references, %", ylabel="hallucinated, mean of clips, %")
     ax.set_ylim(0)
     figure.set_label(style.words(100 * own.set_index("missing")["value"]))
     return figure
