@@ -6,6 +6,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,13 @@ def test_no_command_loads_anything_heavy_to_say_its_help() -> None:
         "print({'papermill', 'nbformat', 'scipy', 'torch', 'pandas'} & set(sys.modules))\n"
     )
     assert fresh_python(script).splitlines() == [__version__, "set()"]
+
+
+def test_a_reader_that_has_seen_enough_stops_nothing() -> None:
+    script = "from evoxtral.__main__ import _say; [_say('x' * 9999) for _ in range(99)]"
+    shell = f'set -o pipefail; {sys.executable} -c "{script}; _say(str(1))" | head -c 1'
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "x", "")
 
 
 @pytest.mark.parametrize("arguments", [[], ["nope"], ["report", "--profile", "huge"]])

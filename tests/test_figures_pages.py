@@ -142,4 +142,4 @@ def test_pages_hold_sounds_and_pictures_and_are_the_same_bytes_again() -> None:
     assert figures.listening_page(shown).data == page
     assert (page.count("<audio "), page.count("<img "), page.count("&lt;b&gt;a")) == (3, 2, 1)
     assert "http" not in page
-    assert "no sound" in figures.listening_page([]).data
+    assert "both a tag and sound" in figures.listening_page([]).data

@@ -163,7 +163,8 @@ def _chip(text: str, kind: str) -> str:
 
 def listening_page(shown: Sequence[Specimen]) -> HTML:
     """Each tag with players and pictures, in one self-contained fragment."""
-    sections = [] if shown else ["<p><em>This source has no sound to listen to.</em></p>"]
+    absent = "<p><em>No clip of this source has both a tag and sound.</em></p>"
+    sections = [] if shown else [absent]
     for specimen in shown:
         name, about = escape(specimen.tag), f"{tags.group_of(specimen.tag)} · {specimen.voice}"
         players = "".join(
